@@ -1,0 +1,59 @@
+# Everything a user or a contributor types. `make help` lists it.
+SHELL := /bin/bash
+PYTHON ?= python3
+UV ?= $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
+BIN := .venv/bin
+ARGS ?=
+RECIPE ?= minilm-256
+
+# One home for stored stages, recipes, releases and Dagster's history. Without DAGSTER_HOME, Dagster would
+# forget each run when its process ends.
+export DISTILL_HOME ?= $(CURDIR)/.distill
+export DAGSTER_HOME ?= $(DISTILL_HOME)/dagster
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run run-main dev test lint lock clean
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
+
+setup: .venv/.installed  ## Install the locked environment into .venv
+
+run: setup  ## Distil the embedded teacher (RECIPE=minilm-256) and release it into $DISTILL_HOME/releases
+	@$(BIN)/distill-pipeline run $(RECIPE) $(ARGS)
+
+run-main: setup  ## Distil any teacher: ARGS="--base_model_name MODERNBERT_BASE --pca_dims 256 ..."
+	@$(BIN)/distill-pipeline distill $(ARGS)
+
+dev: setup  ## Open the Dagster UI on port 3000
+	@$(BIN)/distill-pipeline init
+	$(BIN)/dagster dev -w workspace.yaml $(ARGS)
+
+test: setup  ## Run the tests
+	$(BIN)/pytest $(ARGS)
+
+lint: setup  ## Check style, types and that Dagster can load the code location
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/dagster definitions validate -m distill_pipeline.definitions
+
+lock: $(UV)  ## Resolve the dependencies anew; the lock names no package index (see CONTRIBUTING)
+	$(UV) lock
+	sed -i -E -e 's#registry = "[^"]*"#registry = "index"#' -e 's#url = "[^"]*/([^"/]+)"#path = "\1"#' uv.lock
+
+clean:  ## Remove the environment and caches; stored stages and releases in $DISTILL_HOME stay
+	rm -rf .venv .tools .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.installed: pyproject.toml uv.lock | $(UV)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Set PYTHON=..."; exit 1; }
+	test -x $(BIN)/python || $(UV) venv --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv
+	$(UV) export --quiet --frozen --no-emit-project --extra embedded --output-file .venv/requirements.txt
+	VIRTUAL_ENV=.venv $(UV) pip sync --require-hashes .venv/requirements.txt
+	VIRTUAL_ENV=.venv $(UV) pip install --no-deps -e .
+	@touch $@
+
+.tools/bin/uv:
+	$(PYTHON) -m venv .tools
+	.tools/bin/pip install --quiet 'uv>=0.9'

@@ -1,0 +1,90 @@
+"""Asset: what the student lost against its teacher."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+import numpy as np
+
+from distill_pipeline.assets.stage import (
+    OWNERS,
+    StageConfig,
+    StageRun,
+    code_version,
+    materialize_stage,
+    upstream_of,
+)
+from distill_pipeline.distillation.quality import (
+    compare,
+    evaluation_texts,
+    folder_bytes,
+    nearest_examples,
+    texts_per_second,
+)
+from distill_pipeline.partitions import RECIPES
+from distill_pipeline.release.card import markdown_table
+from distill_pipeline.release.gate import REPORT, model_digest
+from distill_pipeline.resources import DistillHome
+from distill_pipeline.store import Output, write_json
+
+FIGURES = ("similarity_correlation", "neighbour_overlap", "nearest_retrieved")
+
+
+@dg.asset(
+    partitions_def=RECIPES,
+    deps=upstream_of("quality_report"),
+    group_name="distillation",
+    kinds={"python", "json"},
+    owners=OWNERS,
+    pool="teacher",
+    code_version=code_version("quality_report"),
+    description="Teacher and student side by side on the same texts: agreement, size and speed.",
+)
+def quality_report(
+    context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
+) -> dg.MaterializeResult[Any]:
+    """Compare the student with its teacher."""
+    return materialize_stage(context, config, distill_home, _work, describe=_describe)
+
+
+def _work(run: StageRun) -> Mapping[str, Any]:
+    from model2vec import StaticModel
+
+    model = run.upstream("static_model")
+    student = StaticModel.from_pretrained(model.folder)
+    teacher = run.load_teacher().model
+    texts = evaluation_texts()
+    prompt = run.recipe.prompt or ""
+    theirs = np.asarray(teacher.encode([prompt + text for text in texts], show_progress_bar=False))
+    ours = np.asarray(student.encode(texts))
+    report = {
+        **compare(theirs, ours),
+        "texts": len(texts),
+        "examples": nearest_examples(texts, theirs, ours),
+        "model_digest": model_digest(model.folder),
+        "student_bytes": folder_bytes(model.folder),
+        "teacher_bytes": folder_bytes(run.teacher_source.folder),
+    }
+    write_json(run.folder / REPORT, report)
+    # Speed differs from run to run, so it is kept out of the report, whose bytes are reproducible.
+    return {
+        "student_texts_per_second": round(texts_per_second(student.encode, texts)),
+        "teacher_texts_per_second": round(
+            texts_per_second(lambda some: teacher.encode(some, show_progress_bar=False), texts[:16])
+        ),
+    }
+
+
+def _describe(output: Output) -> Mapping[str, Any]:
+    report = json.loads((output.folder / REPORT).read_text(encoding="utf-8"))
+    examples = [(e["text"], e["teacher"], e["student"]) for e in report["examples"]]
+    return {
+        **{name: report[name] for name in FIGURES},
+        "student_bytes": report["student_bytes"],
+        "teacher_bytes": report["teacher_bytes"],
+        **output.facts,
+        "nearest_texts": dg.MetadataValue.md(
+            markdown_table(["text", "teacher's nearest", "student's nearest"], examples)
+        ),
+    }

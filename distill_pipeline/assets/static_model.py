@@ -1,0 +1,62 @@
+"""Asset: the student as a Model2Vec folder with its golden vectors."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from distill_pipeline.assets.stage import (
+    OWNERS,
+    StageConfig,
+    StageRun,
+    code_version,
+    materialize_stage,
+    upstream_of,
+)
+from distill_pipeline.distillation.quality import evaluation_texts
+from distill_pipeline.distillation.reduction import read_reduced
+from distill_pipeline.distillation.student import verify_golden, write_student
+from distill_pipeline.distillation.vocabulary import read_vocabulary
+from distill_pipeline.partitions import RECIPES
+from distill_pipeline.resources import DistillHome
+from distill_pipeline.store import Output
+
+GOLDEN_TEXTS = 24
+
+
+@dg.asset(
+    partitions_def=RECIPES,
+    deps=upstream_of("static_model"),
+    group_name="distillation",
+    kinds={"model2vec", "huggingface"},
+    owners=OWNERS,
+    code_version=code_version("static_model"),
+    description="The student: a folder that model2vec and sentence_transformers load.",
+)
+def static_model(
+    context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
+) -> dg.MaterializeResult[Any]:
+    """Package rows and tokenizer."""
+    return materialize_stage(context, config, distill_home, _work, describe=_describe)
+
+
+def _work(run: StageRun) -> Mapping[str, Any]:
+    recipe = run.recipe
+    facts = write_student(
+        run.folder,
+        read_vocabulary(run.upstream("tokenizer_vocabulary").folder).tokenizer,
+        read_reduced(run.upstream("reduced_matrix").folder),
+        dtype=recipe.dtype,
+        config={
+            "tokenizer_name": recipe.teacher_label,
+            "apply_pca": recipe.pca_dims,
+            "sif_coefficient": recipe.sif_coefficient if recipe.weighting != "none" else None,
+            "pooling": recipe.pooling,
+        },
+        texts=evaluation_texts()[:GOLDEN_TEXTS],
+    )
+    return {**facts, "golden_difference": verify_golden(run.folder)}
+
+
+def _describe(output: Output) -> Mapping[str, Any]:
+    return {**output.facts, "dagster/row_count": output.facts["rows"]}

@@ -1,0 +1,120 @@
+"""Asset checks: what must hold of a stage's output before the next stage may use it.
+
+All block: a failed one stops the run. The release itself checks its evidence again, whoever asks for it.
+"""
+
+import json
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dagster as dg
+import numpy as np
+
+from distill_pipeline.distillation.parts import Embeddings
+from distill_pipeline.distillation.reduction import MATRIX
+from distill_pipeline.distillation.student import StudentError, verify_golden
+from distill_pipeline.distillation.vocabulary import read_vocabulary
+from distill_pipeline.partitions import RECIPES
+from distill_pipeline.recipe import Recipe
+from distill_pipeline.release.gate import REPORT, failed_floors
+from distill_pipeline.resources import DistillHome
+from distill_pipeline.store import Output
+
+Examine = Callable[[Recipe, Output], tuple[bool, Mapping[str, Any]]]
+
+
+def _check(stage: str, name: str, description: str, examine: Examine) -> dg.AssetChecksDefinition:
+    """Make a blocking check that examines one recipe's stored output of a stage."""
+
+    def check(context: dg.AssetCheckExecutionContext, distill_home: DistillHome) -> dg.AssetCheckResult:
+        recipe = distill_home.recipe(context.partition_key)
+        output = distill_home.home.store.get(distill_home.stage_keys(recipe)[stage])
+        passed, metadata = examine(recipe, output)
+        return dg.AssetCheckResult(passed=passed, metadata=dict(metadata))
+
+    with warnings.catch_warnings():
+        # Partitions of checks are a preview in Dagster 1.13. Without them a check's result would not say
+        # which recipe it is about.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        decorate = dg.asset_check(
+            asset=stage, name=name, description=description, blocking=True, partitions_def=RECIPES
+        )
+        return decorate(check)
+
+
+def _entries_are_unique_and_readable(_: Recipe, output: Output) -> tuple[bool, Mapping[str, Any]]:
+    vocabulary = read_vocabulary(output.folder)
+    ids = [vocabulary.tokenizer.token_to_id(token) for token in vocabulary.tokens]
+    repeated = len(vocabulary.tokens) - len(set(vocabulary.tokens))
+    empty = sum(not sequence for sequence in vocabulary.teacher_ids)
+    misplaced = sum(found != row for row, found in enumerate(ids))
+    return not (repeated or empty or misplaced), {
+        "repeated_entries": repeated,
+        "entries_without_teacher_ids": empty,
+        "entries_whose_tokenizer_id_is_not_their_row": misplaced,
+    }
+
+
+def _rows_are_finite_and_not_all_alike(_: Recipe, output: Output) -> tuple[bool, Mapping[str, Any]]:
+    embeddings = Embeddings.of_parts(output.folder)
+    low, high, bad = np.inf, -np.inf, 0
+    for batch in embeddings.batches():
+        bad += int((~np.isfinite(batch)).any(axis=1).sum())
+        norms = np.linalg.norm(batch, axis=1)
+        low, high = min(low, float(norms.min())), max(high, float(norms.max()))
+    deviation = float(next(iter(embeddings.batches())).std(axis=0).mean())
+    passed = bad == 0 and embeddings.rows == output.facts["rows"] and low > 0 and deviation > 0
+    return passed, {
+        "rows_not_finite": bad,
+        "least_norm": low,
+        "greatest_norm": high,
+        "mean_deviation": deviation,
+    }
+
+
+def _matrix_is_finite(_: Recipe, output: Output) -> tuple[bool, Mapping[str, Any]]:
+    matrix = Embeddings([output.folder / MATRIX])
+    bad = sum(int((~np.isfinite(batch)).any(axis=1).sum()) for batch in matrix.batches())
+    return bad == 0 and matrix.rows == output.facts["rows"], {"rows": matrix.rows, "rows_not_finite": bad}
+
+
+def _golden_vectors_come_back(_: Recipe, output: Output) -> tuple[bool, Mapping[str, Any]]:
+    try:
+        return True, {"greatest_difference": verify_golden(output.folder)}
+    except StudentError as error:
+        return False, {"problem": str(error)}
+
+
+def _floors_are_reached(recipe: Recipe, output: Output) -> tuple[bool, Mapping[str, Any]]:
+    quality = json.loads((output.folder / REPORT).read_text(encoding="utf-8"))
+    failed = failed_floors(recipe, quality)
+    return not failed, {
+        "similarity_correlation": quality["similarity_correlation"],
+        "floor": recipe.min_similarity_correlation,
+        "failed": "; ".join(failed) or "none",
+    }
+
+
+CHECKS = [
+    _check(
+        "tokenizer_vocabulary",
+        "entries_are_unique_and_readable",
+        "No entry occurs twice, each has token ids for the teacher, and its id in the tokenizer is its row.",
+        _entries_are_unique_and_readable,
+    ),
+    _check(
+        "teacher_token_embeddings",
+        "rows_are_finite_and_not_all_alike",
+        "Every row is there and finite, none is zero, and they differ.",
+        _rows_are_finite_and_not_all_alike,
+    ),
+    _check("reduced_matrix", "matrix_is_finite", "Every row is there and finite.", _matrix_is_finite),
+    _check(
+        "static_model",
+        "golden_vectors_come_back",
+        "Loaded in model2vec, the student gives the golden vectors.",
+        _golden_vectors_come_back,
+    ),
+    _check("quality_report", "floors_are_reached", "The figures reach the recipe's floors.", _floors_are_reached),
+]

@@ -1,0 +1,197 @@
+"""The command line: a thin face over the same assets that the UI and the schedule run."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import fire
+from fire.decorators import SetParseFn
+
+from distill_pipeline.errors import DistillError
+from distill_pipeline.flags import UsageError, check_command_line, recipe_fields, with_recipe_flags
+from distill_pipeline.home import Home, default_home
+from distill_pipeline.recipe import Recipe, did_you_mean, make_recipe
+from distill_pipeline.stages import STAGES, stage_keys
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+
+@SetParseFn(str)  # type: ignore[untyped-decorator]
+def run(recipe: str, force: str = "") -> None:
+    """Run the whole chain for a recipe; what the store holds is not computed again.
+
+    Args:
+        recipe: Name of a recipe; see `distill-pipeline recipes`.
+        force: Stages to compute in any case, separated by commas, or all.
+    """
+    home = Home(default_home())
+    _execute(home, home.recipe(recipe), _forced_stages(force))
+
+
+@with_recipe_flags
+def distill(force: str = "", name: str | None = None, **flags: str | None) -> None:
+    """Distil any teacher, and save the settings as a recipe, which is a partition in the UI from then on.
+
+    Args:
+        force: Stages to compute in any case, separated by commas, or all.
+        name: Name of the recipe to save. (default: made of the repository's name, or of the teacher's and pca_dims)
+    """
+    home = Home(default_home())
+    fields = recipe_fields(flags)
+    fields["name"] = name or _name_for(fields)
+    recipe = make_recipe(fields, source="command line")
+    stages = _forced_stages(force)
+    _check_teacher(home, recipe)
+    path = home.save_recipe(recipe)
+    print(f"recipe saved: {path}", file=sys.stderr)
+    _execute(home, recipe, stages)
+
+
+@SetParseFn(str)  # type: ignore[untyped-decorator]
+def plan(recipe: str) -> None:
+    """Show for each stage of a recipe whether it is fresh, stale or missing, and why.
+
+    Args:
+        recipe: Name of a recipe; see `distill-pipeline recipes`.
+    """
+    from distill_pipeline.distillation.teacher import find_teacher
+    from distill_pipeline.plan import plan as plan_stages
+
+    home = Home(default_home())
+    wanted = home.recipe(recipe)
+    keys = stage_keys(wanted, find_teacher(home, wanted).identity)
+    for stage in plan_stages(home.store, wanted.name, keys):
+        print(f"{stage.stage:<26} {stage.state:<8} {stage.why}")
+
+
+def recipes() -> None:
+    """List the recipes: the shipped ones and those of this installation."""
+    home = Home(default_home())
+    valid, problems = home.load_recipes()
+    width = max(map(len, valid), default=0)
+    for name, recipe in sorted(valid.items()):
+        released = "released" if (home.releases / name).is_dir() else ""
+        print(f"{name:<{width}}  {recipe.teacher_label:<42} {recipe.pca_dims!s:>5} dims  {released}".rstrip())
+    for problem in problems:
+        print(f"left out: {problem}", file=sys.stderr)
+
+
+def init() -> None:
+    """Prepare $DAGSTER_HOME for `dagster dev`, with telemetry off."""
+    Home(default_home()).prepare_dagster()
+
+
+COMMANDS = {"run": run, "distill": distill, "plan": plan, "recipes": recipes, "init": init}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command; errors written for people end the process with status 2 and one message."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    os.environ.setdefault("PAGER", "cat")
+    try:
+        check_command_line(COMMANDS, arguments)
+        fire.Fire(COMMANDS, command=arguments, name="distill-pipeline")
+    except DistillError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _forced_stages(force: str) -> list[str]:
+    stages = list(STAGES) if force == "all" else [stage.strip() for stage in force.split(",") if stage.strip()]
+    for stage in stages:
+        if stage not in STAGES:
+            raise UsageError(f"--force {stage}: there is no such stage{did_you_mean(stage, STAGES)}")
+    return stages
+
+
+def _name_for(fields: dict[str, str]) -> str:
+    """Make a recipe's name of the repository's, or of the teacher's and its dimensions."""
+    base = (
+        fields.get("repository") or f"{fields['teacher'].rstrip('/').rsplit('/', 1)[-1]}-{fields.get('pca_dims', 256)}"
+    )
+    return re.sub(r"[^a-z0-9.-]+", "-", base.lower()).strip("-.")[:63] or "recipe"
+
+
+def _check_teacher(home: Home, recipe: Recipe) -> None:
+    """Find the teacher and compare the recipe with it, before anything is written."""
+    from distill_pipeline.distillation.pca import check_dimensions
+    from distill_pipeline.distillation.teacher import find_teacher
+
+    source = find_teacher(home, recipe)
+    if isinstance(recipe.pca_dims, int):
+        check_dimensions(recipe.pca_dims, source.dimensions)
+
+
+def _execute(home: Home, recipe: Recipe, forced: Sequence[str]) -> None:
+    """Run the job for one recipe in this process and print what came of it."""
+    home.prepare_dagster()
+    import dagster as dg
+
+    from distill_pipeline.definitions import defs
+
+    run_config: dict[str, Any] = {
+        "loggers": {"terminal": {}},
+        "ops": {stage: {"config": {"force": True}} for stage in forced},
+    }
+    with dg.DagsterInstance.get() as instance:
+        result = defs.resolve_job_def("distill").execute_in_process(
+            run_config=run_config, instance=instance, partition_key=recipe.name, raise_on_error=False
+        )
+    if not result.success:
+        _explain_failure(result)
+        sys.exit(1)
+    _print_summary(result)
+    print(home.releases / recipe.name)
+
+
+def _explain_failure(result: dg.ExecuteInProcessResult) -> None:
+    """Print what each failed step says, without Dagster's own frames where the error is written for people."""
+    names = {error.__name__ for error in _subclasses(DistillError)}
+    for event in result.filter_events(lambda event: event.is_step_failure):
+        error = event.step_failure_data.error
+        cause = error.cause if error and error.cause else error
+        if cause is None:
+            continue
+        message = cause.message.strip() if cause.cls_name in names else cause.to_string()
+        print(f"{event.step_key}: {message}", file=sys.stderr)
+    for evaluation in result.get_asset_check_evaluations():
+        if not evaluation.passed:
+            values = ", ".join(f"{name}={value.value}" for name, value in evaluation.metadata.items())
+            print(
+                f"check {evaluation.check_name} of {evaluation.asset_key.to_user_string()} failed: {values}",
+                file=sys.stderr,
+            )
+
+
+def _subclasses(base: type) -> set[type]:
+    return {base}.union(*(_subclasses(child) for child in base.__subclasses__()))
+
+
+def _print_summary(result: dg.ExecuteInProcessResult) -> None:
+    found = {
+        event.asset_key.path[-1]: {name: value.value for name, value in event.materialization.metadata.items()}
+        for event in result.get_asset_materialization_events()
+        if event.asset_key is not None
+    }
+    print(f"\n{'stage':<26} {'cache':<9} {'seconds':>8} {'size':>10}")
+    for stage in STAGES:
+        metadata = found[stage]
+        print(f"{stage:<26} {metadata['cache']:<9} {metadata['seconds']:>8.2f} {metadata['bytes'] / 1e6:>7.1f} MB")
+    model, quality = found["static_model"], found["quality_report"]
+    print(
+        f"\nstudent   {model['rows']:,} rows x {model['dimensions']} {model['dtype']}, "
+        f"{quality['student_bytes'] / 1e6:.1f} MB (teacher {quality['teacher_bytes'] / 1e6:.1f} MB)\n"
+        f"quality   similarities correlate {quality['similarity_correlation']:.3f} with the teacher's; "
+        f"{quality['neighbour_overlap']:.0%} of its 10 nearest texts shared\n"
+        f"speed     {quality['student_texts_per_second']:,} texts/s "
+        f"(teacher {quality['teacher_texts_per_second']:,} texts/s)\n"
+    )
+
+
+if __name__ == "__main__":
+    main()

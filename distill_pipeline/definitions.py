@@ -1,0 +1,33 @@
+"""What Dagster loads. A table of contents: no logic here."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from distill_pipeline.assets.hub_release import hub_release
+from distill_pipeline.assets.quality_report import quality_report
+from distill_pipeline.assets.reduced_matrix import reduced_matrix
+from distill_pipeline.assets.static_model import static_model
+from distill_pipeline.assets.teacher_token_embeddings import teacher_token_embeddings
+from distill_pipeline.assets.tokenizer_vocabulary import tokenizer_vocabulary
+from distill_pipeline.checks import CHECKS
+from distill_pipeline.jobs import DISTILL
+from distill_pipeline.resources import DistillHome
+from distill_pipeline.schedules import nightly_distillation
+from distill_pipeline.terminal import terminal_logger
+
+defs = dg.Definitions(
+    assets=[
+        tokenizer_vocabulary,
+        teacher_token_embeddings,
+        reduced_matrix,
+        static_model,
+        quality_report,
+        hub_release,
+    ],
+    asset_checks=CHECKS,
+    jobs=[DISTILL],
+    schedules=[nightly_distillation],
+    resources={"distill_home": DistillHome()},
+    loggers={"console": dg.colored_console_logger, "terminal": terminal_logger},
+)

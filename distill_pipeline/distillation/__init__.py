@@ -1,0 +1,1 @@
+"""The numerics: from a teacher's vocabulary to a student. Never imports Dagster."""

@@ -1,0 +1,98 @@
+"""Embeddings as Parquet parts: written one by one, each whole or absent, and read in bounded batches.
+
+A part is finished when the ledger names it; a killed run leaves at most one unfinished part behind.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+LEDGER = "ledger.jsonl"
+
+
+def part_name(number: int) -> str:
+    """Return a part's file name; names sort in row order."""
+    return f"part-{number:06d}.parquet"
+
+
+def embedding_array(rows: npt.NDArray[np.float32]) -> pa.FixedSizeListArray:
+    """Wrap float32 (n, dims) as an Arrow `fixed_size_list<float32>[dims]` without a copy."""
+    flat = pa.array(np.ascontiguousarray(rows, dtype=np.float32).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, rows.shape[1])
+
+
+def write_table(path: Path, columns: dict[str, Any]) -> None:
+    """Write a Parquet file in one step. Floats don't compress, so no time is spent on trying."""
+    partial = path.with_name(f".{path.name}.partial")
+    pq.write_table(pa.table(columns), partial, compression="none", use_dictionary=False, write_statistics=False)
+    partial.replace(path)
+
+
+class Ledger:
+    """Which parts of a folder are finished, by name and content."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / LEDGER
+        self._finished: dict[str, str] = {}
+        if self.path.exists():
+            for line in self.path.read_text(encoding="utf-8").splitlines():
+                try:
+                    entry = json.loads(line)
+                except ValueError:  # the line that was being written when the run was killed
+                    continue
+                self._finished[entry["part"]] = entry["sha256"]
+
+    def has(self, part: Path) -> bool:
+        """Whether this part is finished and still has the bytes that it was finished with."""
+        if part.name not in self._finished or not part.is_file():
+            return False
+        return _sha256(part) == self._finished[part.name]
+
+    def add(self, part: Path) -> None:
+        """Note that this part is finished."""
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"part": part.name, "sha256": _sha256(part)}) + "\n")
+
+    def close(self) -> None:
+        """Remove the ledger: all parts are finished and the manifest takes over."""
+        self.path.unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Embeddings:
+    """The rows of one or more Parquet files with a column `embedding`, re-readable, never all in memory."""
+
+    def __init__(self, paths: list[Path]) -> None:
+        self.paths = paths
+        schema = pq.read_schema(paths[0])
+        self.dimensions: int = schema.field("embedding").type.list_size
+        self.rows: int = sum(pq.read_metadata(path).num_rows for path in paths)
+
+    @classmethod
+    def of_parts(cls, folder: Path) -> Embeddings:
+        """Open all parts of a folder in row order."""
+        return cls(sorted(folder.glob("part-*.parquet")))
+
+    def batches(self, rows: int = 8192) -> Iterator[npt.NDArray[np.float32]]:
+        """Yield float32 (at most `rows`, dims) in row order."""
+        for path in self.paths:
+            for batch in pq.ParquetFile(path).iter_batches(rows, columns=["embedding"]):
+                column = batch.column(0)
+                yield column.flatten().to_numpy(zero_copy_only=True).reshape(len(column), self.dimensions)
+
+    def all(self) -> npt.NDArray[np.float32]:
+        """Return every row at once, float32 (rows, dims); for what needs them together, such as k-means."""
+        return np.concatenate(list(self.batches()))

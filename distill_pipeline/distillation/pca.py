@@ -1,0 +1,92 @@
+"""Principal components of rows that need not fit in memory. Knows nothing of recipes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from distill_pipeline.recipe import RecipeError
+
+Batches = Callable[[], Iterable[npt.NDArray[np.floating]]]
+"""Starts a new pass over the rows."""
+
+
+@dataclass(frozen=True)
+class PrincipalComponents:
+    """A fitted rotation, strongest direction first; all arrays float64.
+
+    Attributes:
+        mean: (dims,) mean of the rows.
+        axes: (dims, kept) unit columns, each with its sign fixed.
+        variances: (dims,) variance along every direction, the dropped ones included.
+    """
+
+    mean: npt.NDArray[np.float64]
+    axes: npt.NDArray[np.float64]
+    variances: npt.NDArray[np.float64]
+
+    @property
+    def explained(self) -> npt.NDArray[np.float64]:
+        """Cumulative share of variance after each direction, (dims,)."""
+        return np.cumsum(self.variances) / self.variances.sum()
+
+    def transform(self, rows: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """Project (n, dims) rows to float64 (n, kept)."""
+        return (rows.astype(np.float64) - self.mean) @ self.axes
+
+
+def fit_principal_components(batches: Batches, keep: int | float | str) -> PrincipalComponents:
+    """Fit in three passes that hold one batch and one (dims, dims) matrix, all in float64.
+
+    The third pass fixes each axis' sign: the row farthest out along it lies on the positive side, as in
+    model2vec, so that equal rows give equal bytes whatever sign the eigensolver returns.
+
+    Args:
+        batches: Starts a pass over the rows, (n, dims) each.
+        keep: Number of directions, the least share of variance to explain (a float below 1), or "auto" for all.
+
+    Raises:
+        RecipeError: More directions are asked for than there are dimensions, or than there are rows less one.
+    """
+    count, total = 0, np.float64(0)
+    for batch in batches():
+        count += len(batch)
+        total = total + batch.sum(axis=0, dtype=np.float64)
+    mean = np.asarray(total / count)
+    gram = np.zeros((len(mean), len(mean)))
+    for batch in batches():
+        centred = batch.astype(np.float64) - mean
+        gram += centred.T @ centred
+    values, vectors = np.linalg.eigh(gram / max(count - 1, 1))
+    variances, axes = np.clip(values[::-1], 0, None), vectors[:, ::-1]
+    kept = _how_many(keep, variances, count)
+    axes = axes[:, :kept]
+    low, high = np.full(kept, np.inf), np.full(kept, -np.inf)
+    for batch in batches():
+        scores = (batch.astype(np.float64) - mean) @ axes
+        low, high = np.minimum(low, scores.min(axis=0)), np.maximum(high, scores.max(axis=0))
+    return PrincipalComponents(mean, axes * np.where(-low > high, -1.0, 1.0), variances)
+
+
+def _how_many(keep: int | float | str, variances: npt.NDArray[np.float64], rows: int) -> int:
+    dimensions = len(variances)
+    if keep == "auto":
+        return dimensions
+    if isinstance(keep, float):
+        explained = np.cumsum(variances) / variances.sum()
+        return min(int(np.searchsorted(explained, keep)) + 1, dimensions)
+    check_dimensions(int(keep), dimensions)
+    if int(keep) >= rows:
+        raise RecipeError(f"pca_dims={keep} needs more than the {rows} rows of this vocabulary. Choose fewer.")
+    return int(keep)
+
+
+def check_dimensions(keep: int, dimensions: int) -> None:
+    """Raise `RecipeError` when more directions are asked for than the teacher's vectors have."""
+    if keep > dimensions:
+        raise RecipeError(
+            f"pca_dims={keep} exceeds the teacher's {dimensions} dimensions. Choose {dimensions} or fewer."
+        )

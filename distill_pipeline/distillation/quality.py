@@ -1,0 +1,80 @@
+"""What a student lost against its teacher, measured on texts that need no labels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import spearmanr
+
+NEIGHBOURS = 10
+
+Encode = Callable[[Sequence[str]], npt.NDArray[np.floating]]
+
+
+def evaluation_texts() -> list[str]:
+    """Return the sentences on many subjects that this package brings along for comparisons."""
+    text = files("distill_pipeline").joinpath("data/evaluation_texts.txt").read_text(encoding="utf-8")
+    return text.splitlines()
+
+
+def compare(teacher: npt.NDArray[np.floating], student: npt.NDArray[np.floating]) -> dict[str, float]:
+    """Compare two sets of embeddings of the same texts, (texts, dims) each, dims may differ.
+
+    Returns:
+        similarity_correlation: Spearman correlation of the cosine similarities of all pairs of texts.
+        neighbour_overlap: Share of the teacher's 10 nearest texts that are among the student's 10.
+        nearest_retrieved: Mean reciprocal rank, by the student, of the text that is nearest for the teacher.
+    """
+    theirs, ours = _similarities(teacher), _similarities(student)
+    upper = np.triu_indices(len(theirs), k=1)
+    correlation = float(spearmanr(theirs[upper], ours[upper]).statistic)
+    their_order, our_order = np.argsort(-theirs, axis=1), np.argsort(-ours, axis=1)
+    count = min(NEIGHBOURS, len(theirs) - 1)
+    shared = [len(set(a[:count]) & set(b[:count])) for a, b in zip(their_order, our_order, strict=True)]
+    ranks = [int(np.flatnonzero(b == a[0])[0]) + 1 for a, b in zip(their_order, our_order, strict=True)]
+    return {
+        "similarity_correlation": round(correlation, 6),
+        "neighbour_overlap": round(float(np.mean(shared)) / count, 6),
+        "nearest_retrieved": round(float(np.mean(1 / np.array(ranks))), 6),
+    }
+
+
+def _similarities(rows: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    wide = rows.astype(np.float64)
+    unit = wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12)
+    similarities: npt.NDArray[np.float64] = unit @ unit.T
+    np.fill_diagonal(similarities, -np.inf)
+    return similarities
+
+
+def texts_per_second(encode: Encode, texts: Sequence[str], seconds: float = 1.0) -> float:
+    """Return how many texts a second this function encodes here, after one call to warm up."""
+    encode(texts)
+    started, passes = time.monotonic(), 0
+    while time.monotonic() - started < seconds:
+        encode(texts)
+        passes += 1
+    return passes * len(texts) / (time.monotonic() - started)
+
+
+def nearest_examples(
+    texts: Sequence[str],
+    teacher: npt.NDArray[np.floating],
+    student: npt.NDArray[np.floating],
+    examples: int = 8,
+) -> list[dict[str, Any]]:
+    """Return, for a few texts spread over all, the nearest other text by teacher and by student."""
+    theirs, ours = _similarities(teacher).argmax(axis=1), _similarities(student).argmax(axis=1)
+    picks = range(0, len(texts), max(1, len(texts) // examples))
+    return [{"text": texts[i], "teacher": texts[theirs[i]], "student": texts[ours[i]]} for i in list(picks)[:examples]]
+
+
+def folder_bytes(folder: Path, pattern: str = "*.safetensors") -> int:
+    """Return the size of a model's weights, in bytes."""
+    return sum(path.stat().st_size for path in folder.glob(pattern))

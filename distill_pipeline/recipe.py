@@ -1,0 +1,301 @@
+"""What a student is made of: the `Recipe`, its presets, and reading and writing it as YAML.
+
+Knows nothing of stages, stores or Dagster, and never touches a teacher's weights.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from distill_pipeline.errors import DistillError
+
+EMBEDDED = "embedded:"
+"""Begins the location of a teacher that an installed package carries."""
+
+ALIASES: Mapping[str, str] = {
+    "MODERNBERT_BASE": "nomic-ai/modernbert-embed-base",
+    "MODERNBERT_LARGE": "lightonai/modernbert-embed-large",
+    "MINILM_EMBEDDED": f"{EMBEDDED}all-MiniLM-L6-v2",
+}
+"""Short teacher names in capitals, and what they stand for."""
+
+_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    # What `model2vec.distill` 0.10 does when it is called with a model's name alone.
+    "model2vec": {
+        "vocabulary": "teacher",
+        "token_remove_pattern": r"\[unused\d+\]",
+        "words_as": "token",
+        "pooling": "mean",
+        "precision": "float32",
+        "weighting": "zipf",
+        "sif_coefficient": 1e-4,
+        "pca_dims": 256,
+        "vocabulary_quantization": None,
+        "dtype": "float16",
+    },
+}
+
+
+class RecipeError(DistillError):
+    """A recipe that can't be followed; the message says what is wrong and what to do."""
+
+
+def _number_if_it_reads_like_one(value: object) -> object:
+    """Turn the text of a command line ("256", "0.9", "none") into what YAML would have given."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    if text.lower() in {"none", "null"}:
+        return None
+    if re.fullmatch(r"[+-]?\d+", text):
+        return int(text)
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _none_if_empty(value: object) -> object:
+    return None if isinstance(value, str) and value.strip().lower() in {"", "none", "null"} else value
+
+
+Dimensions = Annotated[int, Field(ge=1, le=65536, strict=True)]
+VarianceShare = Annotated[float, Field(gt=0, lt=1, strict=True)]
+OptionalText = Annotated[str | None, BeforeValidator(_none_if_empty)]
+
+
+class Recipe(BaseModel):
+    """Everything that decides a student's bytes and, apart from that, where it is released.
+
+    One recipe is one Dagster partition. Raises pydantic's `ValidationError`; `make_recipe` and
+    `read_recipe` turn that into a `RecipeError` that a person can act upon.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    name: str = Field(description="Lower-case name; also the partition key and the release folder's name.")
+    teacher: str = Field(
+        min_length=1,
+        description="An alias (MODERNBERT_BASE, MODERNBERT_LARGE, MINILM_EMBEDDED), a Hub name or a folder.",
+    )
+    revision: OptionalText = Field(
+        None,
+        description="Commit, tag or branch of a Hub teacher. A 40-digit commit pins it; none means main.",
+    )
+    trust_remote_code: bool = Field(False, description="Let the teacher run Python code of its repository.")
+    device: str = Field("auto", description="Where the teacher runs: auto, cpu, cuda, cuda:1, mps.")
+    prompt: OptionalText = Field(None, description="Text put before each token or word, e.g. 'search_document: '.")
+
+    vocabulary: Literal["teacher"] | tuple[str, ...] | Path = Field(
+        "teacher",
+        description="The teacher's own tokens alone, or extended by words: a list, or a file with one a line.",
+    )
+    token_remove_pattern: OptionalText = Field(
+        r"\[unused\d+\]", description="Tokens whose beginning matches this regular expression are left out."
+    )
+    words_as: Literal["text", "token"] = Field(
+        "text",
+        description="How added words reach the teacher: as natural text with a space before them, or as the "
+        "token's own spelling (what model2vec does, which a byte-level BPE teacher misreads).",
+    )
+
+    pooling: Literal["auto", "mean", "first", "last", "pooler"] = Field(
+        "auto", description="auto = the teacher's own modules, Dense and Normalize included."
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="Arithmetic of the teacher; auto = bfloat16 where the hardware multiplies it natively.",
+    )
+    precision_floor: float = Field(
+        0.999,
+        gt=0,
+        le=1,
+        description="Least cosine to float32 on a sample of rows; below it auto uses float32.",
+    )
+
+    weighting: Literal["none", "zipf"] = Field(
+        "zipf",
+        description="a / (a + p), with a token's probability p from Zipf's law by its rank; or no weight.",
+    )
+    sif_coefficient: float = Field(1e-4, gt=0, lt=1, description="The coefficient a of the weighting.")
+    pca_dims: Annotated[
+        Dimensions | VarianceShare | Literal["auto"] | None, BeforeValidator(_number_if_it_reads_like_one)
+    ] = Field(
+        256,
+        description="Principal components kept: a number, a share of variance (0.95), auto (all, rotated), or none.",
+    )
+    vocabulary_quantization: Annotated[
+        Annotated[int, Field(ge=2, strict=True)] | None, BeforeValidator(_number_if_it_reads_like_one)
+    ] = Field(None, description="Number of k-means clusters that the rows share; none = a row of its own each.")
+    dtype: Literal["float16", "float32", "float64", "int8"] = Field("float16", description="Numbers in the model file.")
+
+    min_similarity_correlation: float = Field(
+        0.0, ge=-1, le=1, description="Floor for a release: correlation of student and teacher similarities."
+    )
+    repository: OptionalText = Field(None, description="Hub repository to release to; none = local folder alone.")
+    private: bool = Field(False, description="Create the Hub repository as private.")
+    commit_message: str = Field("Release a distilled static model", min_length=1, description="Of the Hub commit.")
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_slug(cls, name: str) -> str:
+        if not _SLUG.fullmatch(name) or ".." in name:
+            raise ValueError("use 1 to 63 of a-z, 0-9, '.', '_', '-', beginning and ending with a letter or digit")
+        return name
+
+    @field_validator("teacher")
+    @classmethod
+    def _teacher_is_an_alias_a_folder_or_a_hub_name(cls, teacher: str) -> str:
+        if teacher in ALIASES.values() or teacher in ALIASES or is_folder(teacher) or _REPOSITORY.fullmatch(teacher):
+            return teacher
+        raise ValueError(
+            "neither a known alias, nor a folder, nor a Hub name (owner/name)" + did_you_mean(teacher, ALIASES)
+        )
+
+    @field_validator("token_remove_pattern")
+    @classmethod
+    def _pattern_compiles(cls, pattern: str | None) -> str | None:
+        if pattern is not None:
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"not a regular expression: {error}") from error
+        return pattern
+
+    @field_validator("device")
+    @classmethod
+    def _device_exists(cls, device: str) -> str:
+        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+            raise ValueError("use auto, cpu, cuda, cuda:N or mps")
+        return device
+
+    @field_validator("repository")
+    @classmethod
+    def _repository_is_a_hub_name(cls, repository: str | None) -> str | None:
+        if repository is not None and not _REPOSITORY.fullmatch(repository):
+            raise ValueError("a Hub repository is written owner/name")
+        return repository
+
+    @property
+    def teacher_location(self) -> str:
+        """The teacher with its alias resolved: a Hub name, a folder, or `embedded:NAME`."""
+        return ALIASES.get(self.teacher, self.teacher)
+
+    @property
+    def teacher_label(self) -> str:
+        """The teacher's name for others to read: its Hub name, or its folder's name without the path."""
+        location = self.teacher_location
+        if location.startswith(EMBEDDED):
+            return f"sentence-transformers/{location.removeprefix(EMBEDDED)}"
+        return Path(location).name if is_folder(location) else location
+
+
+def is_folder(teacher: str) -> bool:
+    """Whether this teacher's name is written as, or is, a folder on this machine."""
+    return teacher.startswith(("/", "./", "../", "~")) or Path(teacher).is_dir()
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """Return ". Did you mean X?" with the nearest known name, or an empty text."""
+    names = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(wrong.lower(), names, n=1, cutoff=0.5)
+    return f". Did you mean {names[near[0]]}?" if near else ""
+
+
+def make_recipe(fields: Mapping[str, Any], *, source: str, base: Path | None = None) -> Recipe:
+    """Build a recipe from plain values, a `preset` first.
+
+    Args:
+        fields: Field names and values as YAML or a command line gives them.
+        source: Where they come from, for the error message.
+        base: Folder that a relative teacher folder or word-list path counts from.
+
+    Raises:
+        RecipeError: With one line per problem: the field, the value, what is wrong, what is near.
+    """
+    given = dict(fields)
+    preset = given.pop("preset", None)
+    if preset is not None and preset not in PRESETS:
+        raise RecipeError(f"{source}: preset={preset!r} is unknown{did_you_mean(str(preset), PRESETS)}")
+    values = {**(PRESETS[preset] if preset else {}), **given}
+    _resolve_paths(values, base)
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        raise RecipeError("\n".join(f"{source}: {line}" for line in _problems(error))) from None
+
+
+def _resolve_paths(values: dict[str, Any], base: Path | None) -> None:
+    """Make the paths among the values absolute, so that a recipe means the same from any folder."""
+    base = base or Path.cwd()
+    teacher = values.get("teacher")
+    if isinstance(teacher, str):
+        written_as_path = teacher.startswith(("./", "../", "~", "/"))
+        folder = base / Path(teacher).expanduser()
+        if teacher not in ALIASES and (written_as_path or folder.is_dir()):
+            values["teacher"] = str(folder.resolve())
+    vocabulary = values.get("vocabulary")
+    if isinstance(vocabulary, str | Path) and vocabulary != "teacher":
+        path = (base / Path(vocabulary).expanduser()).resolve()
+        if not path.is_file():
+            raise RecipeError(
+                f"vocabulary={str(vocabulary)!r}: there is no such file; write 'teacher', a list or a file"
+            )
+        values["vocabulary"] = path
+
+
+def _problems(error: ValidationError) -> Iterable[str]:
+    seen = set()
+    for problem in error.errors():
+        field = str(problem["loc"][0]) if problem["loc"] else "recipe"
+        if problem["type"] == "extra_forbidden":
+            line = f"unknown field {field!r}{did_you_mean(field, [*Recipe.model_fields, 'preset'])}"
+        elif problem["type"] == "missing":
+            line = f"{field} is missing: {Recipe.model_fields[field].description}"
+        elif field == "pca_dims":
+            line = (
+                f"pca_dims={problem['input']!r}: use a whole number from 1, a share of variance between 0 and 1, "
+                "'auto', or 'none'"
+            )
+        elif problem["type"] == "literal_error":
+            choices = re.findall(r"'([^']+)'", str(problem["ctx"]["expected"]))
+            line = f"{field}={problem['input']!r}: use one of {', '.join(choices)}"
+            line += did_you_mean(str(problem["input"]), choices)
+        else:
+            line = f"{field}={problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
+        if line not in seen:
+            seen.add(line)
+            yield line
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read one YAML file; the file's stem is the recipe's name.
+
+    Raises:
+        RecipeError: When the file isn't a mapping of fields or a field is wrong.
+    """
+    try:
+        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not readable as YAML: {error}") from error
+    if not isinstance(fields, dict):
+        raise RecipeError(f"{path}: expected a mapping of fields such as 'teacher: MODERNBERT_BASE'")
+    if fields.get("name", path.stem) != path.stem:
+        raise RecipeError(f"{path}: name={fields['name']!r} differs from the file's name; leave it out")
+    return make_recipe({**fields, "name": path.stem}, source=str(path), base=path.parent)
+
+
+def recipe_yaml(recipe: Recipe) -> str:
+    """Return the recipe as YAML: the teacher and all that differs from the defaults."""
+    fields = recipe.model_dump(mode="json", exclude={"name"}, exclude_defaults=True)
+    return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)

@@ -1,0 +1,96 @@
+"""The model card: what the student is, how it was made, and what it lost against its teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from distill_pipeline.recipe import Recipe, recipe_yaml
+
+
+def model_card(
+    recipe: Recipe,
+    quality: Mapping[str, Any],
+    student: Mapping[str, Any],
+    teacher_identity: Mapping[str, str],
+) -> str:
+    """Return the card as Markdown with the Hub's YAML header. Equal inputs give equal text.
+
+    Args:
+        recipe: The recipe.
+        quality: The quality report.
+        student: Facts of `static_model`: rows, dimensions, dtype.
+        teacher_identity: What pins the teacher's files.
+    """
+    name = recipe.repository or recipe.name
+    header: dict[str, Any] = {
+        "library_name": "model2vec",
+        "pipeline_tag": "feature-extraction",
+        "tags": ["embeddings", "static-embeddings", "sentence-transformers", "model2vec", "distill-pipeline"],
+    }
+    if "/" in recipe.teacher_label:
+        header["base_model"] = recipe.teacher_label
+    figures = [
+        ("Correlation of similarities with the teacher's", f"{quality['similarity_correlation']:.3f}"),
+        ("Teacher's 10 nearest texts that are among the student's 10", f"{quality['neighbour_overlap']:.1%}"),
+        ("Mean reciprocal rank of the teacher's nearest text", f"{quality['nearest_retrieved']:.3f}"),
+        ("Weights of the student", megabytes(quality["student_bytes"])),
+        ("Weights of the teacher", megabytes(quality["teacher_bytes"])),
+    ]
+    examples = [(e["text"], e["teacher"], e["student"]) for e in quality["examples"]]
+    pinned = ", ".join(f"{key} `{value}`" for key, value in teacher_identity.items())
+    return f"""---
+{yaml.safe_dump(header, sort_keys=False).strip()}
+---
+
+# {name.rsplit("/", maxsplit=1)[-1]}
+
+A static embedding model, distilled from `{recipe.teacher_label}` ({pinned}): one vector of
+{student["dimensions"]} numbers ({student["dtype"]}) for each of {student["rows"]:,} vocabulary entries; the mean of
+a text's vectors is its embedding. It needs no GPU.
+
+```python
+from model2vec import StaticModel
+
+model = StaticModel.from_pretrained("{name}")
+embeddings = model.encode(["A static model needs no GPU."])
+```
+
+It loads in `sentence_transformers` as well: `SentenceTransformer("{name}")`.
+
+## What it lost against its teacher
+
+Measured on {quality["texts"]} sentences on many subjects, without labels.
+
+{markdown_table(["figure", "value"], figures)}
+
+{markdown_table(["text", "nearest for the teacher", "nearest for the student"], examples)}
+
+## How it was made
+
+```yaml
+{recipe_yaml(_without_paths(recipe)).strip()}
+```
+
+`golden.parquet` holds texts and the vectors that every runtime must give for them.
+"""
+
+
+def _without_paths(recipe: Recipe) -> Recipe:
+    """Replace a path of the machine that distilled by the folder's name."""
+    if recipe.teacher in (recipe.teacher_label, recipe.teacher_location) or recipe.teacher.isupper():
+        return recipe
+    return recipe.model_copy(update={"teacher": recipe.teacher_label})
+
+
+def markdown_table(header: list[str], rows: list[tuple[Any, ...]]) -> str:
+    """Return a Markdown table; pipes in cells are escaped."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def megabytes(size: int) -> str:
+    """Return a size in bytes as text in megabytes (10^6 bytes)."""
+    return f"{size / 1e6:.1f} MB"

@@ -1,0 +1,38 @@
+"""What the assets need from outside: where this installation keeps its things, and the recipe's teacher."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+from pydantic import Field
+
+from distill_pipeline.distillation.teacher import TeacherSource, find_teacher
+from distill_pipeline.home import Home, default_home
+from distill_pipeline.recipe import Recipe
+from distill_pipeline.stages import StageKey, stage_keys
+
+
+class DistillHome(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """The installation's home folder with recipes, stage outputs and releases."""
+
+    path: str = Field(
+        default_factory=lambda: str(default_home()),
+        description="Folder of recipes, stage outputs and releases; by default $DISTILL_HOME.",
+    )
+
+    @property
+    def home(self) -> Home:
+        """The folders below it."""
+        return Home(Path(self.path))
+
+    def recipe(self, name: str) -> Recipe:
+        """Return the recipe as its file says now. Raises `RecipeError`."""
+        return self.home.recipe(name)
+
+    def teacher(self, recipe: Recipe) -> TeacherSource:
+        """Find the recipe's teacher. Raises `TeacherError`."""
+        return find_teacher(self.home, recipe)
+
+    def stage_keys(self, recipe: Recipe) -> Mapping[str, StageKey]:
+        """Return the key of each stage of this recipe."""
+        return stage_keys(recipe, self.teacher(recipe).identity)

@@ -1,0 +1,225 @@
+"""Stage outputs, addressed by fingerprint: whole and verified, or not there.
+
+A folder `STAGE/FINGERPRINT/` appears by one rename, after its `manifest.json` was written last. Until then
+the work lives in `STAGE/.FINGERPRINT.partial/`, where a resumable stage finds its finished parts again.
+Knows nothing of recipes' meaning, numerics or Dagster.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from distill_pipeline.errors import DistillError
+from distill_pipeline.stages import StageKey
+
+MANIFEST = "manifest.json"
+_RECORDED_LIBRARIES = (
+    "dagster", "model2vec", "numpy", "pyarrow", "scipy", "sentence-transformers", "tokenizers", "torch", "transformers",
+)  # fmt: skip
+
+
+class StoreError(DistillError):
+    """A stage output that is needed and can't be used; the message says why and what to do."""
+
+
+class Missing(StoreError):
+    """The output was never made, or was removed."""
+
+
+class Damaged(StoreError):
+    """The output is there, but a file of it is missing, truncated or changed."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One verified stage output."""
+
+    key: StageKey
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the stage found out while it computed (JSON values)."""
+        facts: Mapping[str, Any] = self.manifest["facts"]
+        return facts
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files but the manifest."""
+        return sum(file["size"] for file in self.manifest["files"].values())
+
+
+def sha256_of(path: Path) -> str:
+    """Return the file's sha256 as 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_table(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return `{relative name: {sha256, size}}` of every file below the folder but the manifest."""
+    return {
+        path.relative_to(folder).as_posix(): {"sha256": sha256_of(path), "size": path.stat().st_size}
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != MANIFEST
+    }
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write JSON so that a reader sees the old file or the new one, never half of it."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+class Store:
+    """The stage outputs below one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, key: StageKey) -> Path:
+        """Return where this output is, or would be."""
+        return self.root / key.stage / key.fingerprint
+
+    def get(self, key: StageKey) -> Output:
+        """Return the output after hashing each of its files.
+
+        Raises:
+            Missing: It isn't there.
+            Damaged: A file is missing, extra bytes or other bytes are in it, or the manifest can't be read.
+        """
+        folder = self.folder(key)
+        if not folder.is_dir():
+            raise Missing(f"{key.stage} {key.fingerprint[:12]} is not in the store ({self.root})")
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            expected = manifest["files"]
+        except (OSError, ValueError, KeyError) as error:
+            raise Damaged(f"{folder / MANIFEST} can't be read: {error}") from error
+        if manifest.get("fingerprint") != key.fingerprint:
+            raise Damaged(f"{folder / MANIFEST} belongs to another fingerprint")
+        for name, file in expected.items():
+            path = folder / name
+            if not path.is_file():
+                raise Damaged(f"{path} is missing")
+            if path.stat().st_size != file["size"]:
+                raise Damaged(f"{path} has {path.stat().st_size:,} bytes instead of {file['size']:,}")
+            if sha256_of(path) != file["sha256"]:
+                raise Damaged(f"{path} was changed: its sha256 differs from the manifest's")
+        return Output(key, folder, manifest)
+
+    def contains(self, key: StageKey) -> bool:
+        """Whether the output is there by its manifest, without reading its files."""
+        return (self.folder(key) / MANIFEST).is_file()
+
+    def get_or_make(
+        self,
+        key: StageKey,
+        make: Callable[[Path], Mapping[str, Any]],
+        *,
+        force: bool = False,
+        resumable: bool = False,
+        still_valid: Callable[[Output], bool] = lambda _: True,
+        log: Callable[[str], None] = lambda _: None,
+    ) -> tuple[Output, bool]:
+        """Return the output and whether it was there already; make it otherwise.
+
+        Of two callers with the same key, one makes the output while the other waits and then finds it.
+
+        Args:
+            key: Which output.
+            make: Fills the folder it is given, returns facts to keep in the manifest.
+            force: Make it even when it is there.
+            resumable: `make` recognises the finished parts of an earlier, killed attempt.
+            still_valid: Asked about an output found intact; false makes it anew.
+            log: Receives a line when the caller waits, or when an output was found damaged.
+        """
+        with self._lock(key, log):
+            if not force:
+                try:
+                    output = self.get(key)
+                    if still_valid(output):
+                        return output, True
+                except Missing:
+                    pass
+                except Damaged as damage:
+                    log(f"{damage}; making it again")
+            partial = self.root / key.stage / f".{key.fingerprint}.partial"
+            if partial.exists() and (force or not resumable):
+                shutil.rmtree(partial)
+            partial.mkdir(parents=True, exist_ok=True)
+            started = time.monotonic()
+            facts = make(partial)
+            return self._finish(key, partial, facts, time.monotonic() - started), False
+
+    def _finish(self, key: StageKey, partial: Path, facts: Mapping[str, Any], seconds: float) -> Output:
+        manifest = {
+            "fingerprint": key.fingerprint,
+            "made_of": key.inputs,
+            "files": file_table(partial),
+            "facts": facts,
+            "seconds": round(seconds, 3),
+            "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "versions": {name: importlib.metadata.version(name) for name in _RECORDED_LIBRARIES},
+        }
+        write_json(partial / MANIFEST, manifest)
+        replace_folder(partial, self.folder(key))
+        # Read back what readers will see: tuples have become lists.
+        return Output(key, self.folder(key), json.loads((self.folder(key) / MANIFEST).read_text(encoding="utf-8")))
+
+    @contextmanager
+    def _lock(self, key: StageKey, log: Callable[[str], None]) -> Iterator[None]:
+        path = self.root / key.stage / f".{key.fingerprint}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log(f"another run is making {key.stage} {key.fingerprint[:12]}; waiting for it")
+            lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def remember(self, recipe_name: str, key: StageKey) -> None:
+        """Note that this recipe's stage now stands at this key."""
+        path = self._memory(recipe_name, key.stage)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, {"fingerprint": key.fingerprint, "made_of": key.inputs})
+
+    def remembered(self, recipe_name: str, stage: str) -> Mapping[str, Any] | None:
+        """Return the inputs that this recipe's stage was last made of, or None."""
+        try:
+            inputs: Mapping[str, Any] = json.loads(self._memory(recipe_name, stage).read_text(encoding="utf-8"))[
+                "made_of"
+            ]
+        except (OSError, ValueError, KeyError):
+            return None
+        return inputs
+
+    def _memory(self, recipe_name: str, stage: str) -> Path:
+        return self.root / "recipes" / recipe_name / f"{stage}.json"
+
+
+def replace_folder(source: Path, target: Path) -> None:
+    """Move a folder into another's place; a reader of the target never sees a mixture of the two."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
+    if target.exists():
+        target.rename(old)
+    source.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
