@@ -56,7 +56,8 @@ def _entries_are_unique_and_readable(_: Recipe, output: Output) -> tuple[bool, M
     }
 
 
-def _rows_are_finite_and_not_all_alike(_: Recipe, output: Output) -> tuple[bool, Mapping[str, Any]]:
+def rows_are_finite_and_not_all_alike(_: Recipe, output: Output) -> tuple[bool, Mapping[str, Any]]:
+    """Count rows that are not finite and find the least norm; the check passes when there is nothing wrong."""
     embeddings = Embeddings.of_parts(output.folder)
     low, high, bad = np.inf, -np.inf, 0
     for batch in embeddings.batches():
@@ -107,7 +108,7 @@ CHECKS = [
         "teacher_token_embeddings",
         "rows_are_finite_and_not_all_alike",
         "Every row is there and finite, none is zero, and they differ.",
-        _rows_are_finite_and_not_all_alike,
+        rows_are_finite_and_not_all_alike,
     ),
     _check("reduced_matrix", "matrix_is_finite", "Every row is there and finite.", _matrix_is_finite),
     _check(

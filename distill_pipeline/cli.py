@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import fire
 from fire.decorators import SetParseFn
@@ -16,9 +16,6 @@ from distill_pipeline.flags import UsageError, check_command_line, recipe_fields
 from distill_pipeline.home import Home, default_home
 from distill_pipeline.recipe import Recipe, did_you_mean, make_recipe
 from distill_pipeline.stages import STAGES, stage_keys
-
-if TYPE_CHECKING:
-    import dagster as dg
 
 
 @SetParseFn(str)  # type: ignore[untyped-decorator]
@@ -34,12 +31,12 @@ def run(recipe: str, force: str = "") -> None:
 
 
 @with_recipe_flags
-def distill(force: str = "", name: str | None = None, **flags: str | None) -> None:
+def distill(force: str = "", name: str = "", **flags: str) -> None:
     """Distil any teacher, and save the settings as a recipe, which is a partition in the UI from then on.
 
     Args:
         force: Stages to compute in any case, separated by commas, or all.
-        name: Name of the recipe to save. (default: made of the repository's name, or of the teacher's and pca_dims)
+        name: Name of the recipe to save. Made of the repository's or of the teacher's name when not given.
     """
     home = Home(default_home())
     fields = recipe_fields(flags)
@@ -133,6 +130,7 @@ def _execute(home: Home, recipe: Recipe, forced: Sequence[str]) -> None:
     import dagster as dg
 
     from distill_pipeline.definitions import defs
+    from distill_pipeline.summary import explain_failure, summarise
 
     run_config: dict[str, Any] = {
         "loggers": {"terminal": {}},
@@ -143,54 +141,10 @@ def _execute(home: Home, recipe: Recipe, forced: Sequence[str]) -> None:
             run_config=run_config, instance=instance, partition_key=recipe.name, raise_on_error=False
         )
     if not result.success:
-        _explain_failure(result)
+        print(explain_failure(result), file=sys.stderr)
         sys.exit(1)
-    _print_summary(result)
+    print(summarise(result))
     print(home.releases / recipe.name)
-
-
-def _explain_failure(result: dg.ExecuteInProcessResult) -> None:
-    """Print what each failed step says, without Dagster's own frames where the error is written for people."""
-    names = {error.__name__ for error in _subclasses(DistillError)}
-    for event in result.filter_events(lambda event: event.is_step_failure):
-        error = event.step_failure_data.error
-        cause = error.cause if error and error.cause else error
-        if cause is None:
-            continue
-        message = cause.message.strip() if cause.cls_name in names else cause.to_string()
-        print(f"{event.step_key}: {message}", file=sys.stderr)
-    for evaluation in result.get_asset_check_evaluations():
-        if not evaluation.passed:
-            values = ", ".join(f"{name}={value.value}" for name, value in evaluation.metadata.items())
-            print(
-                f"check {evaluation.check_name} of {evaluation.asset_key.to_user_string()} failed: {values}",
-                file=sys.stderr,
-            )
-
-
-def _subclasses(base: type) -> set[type]:
-    return {base}.union(*(_subclasses(child) for child in base.__subclasses__()))
-
-
-def _print_summary(result: dg.ExecuteInProcessResult) -> None:
-    found = {
-        event.asset_key.path[-1]: {name: value.value for name, value in event.materialization.metadata.items()}
-        for event in result.get_asset_materialization_events()
-        if event.asset_key is not None
-    }
-    print(f"\n{'stage':<26} {'cache':<9} {'seconds':>8} {'size':>10}")
-    for stage in STAGES:
-        metadata = found[stage]
-        print(f"{stage:<26} {metadata['cache']:<9} {metadata['seconds']:>8.2f} {metadata['bytes'] / 1e6:>7.1f} MB")
-    model, quality = found["static_model"], found["quality_report"]
-    print(
-        f"\nstudent   {model['rows']:,} rows x {model['dimensions']} {model['dtype']}, "
-        f"{quality['student_bytes'] / 1e6:.1f} MB (teacher {quality['teacher_bytes'] / 1e6:.1f} MB)\n"
-        f"quality   similarities correlate {quality['similarity_correlation']:.3f} with the teacher's; "
-        f"{quality['neighbour_overlap']:.0%} of its 10 nearest texts shared\n"
-        f"speed     {quality['student_texts_per_second']:,} texts/s "
-        f"(teacher {quality['teacher_texts_per_second']:,} texts/s)\n"
-    )
 
 
 if __name__ == "__main__":

@@ -11,23 +11,33 @@ from distill_pipeline.assets.static_model import static_model
 from distill_pipeline.assets.teacher_token_embeddings import teacher_token_embeddings
 from distill_pipeline.assets.tokenizer_vocabulary import tokenizer_vocabulary
 from distill_pipeline.checks import CHECKS
+from distill_pipeline.home import Home, default_home
 from distill_pipeline.jobs import DISTILL
 from distill_pipeline.resources import DistillHome
 from distill_pipeline.schedules import nightly_distillation
 from distill_pipeline.terminal import terminal_logger
 
-defs = dg.Definitions(
-    assets=[
-        tokenizer_vocabulary,
-        teacher_token_embeddings,
-        reduced_matrix,
-        static_model,
-        quality_report,
-        hub_release,
-    ],
-    asset_checks=CHECKS,
-    jobs=[DISTILL],
-    schedules=[nightly_distillation],
-    resources={"distill_home": DistillHome()},
-    loggers={"console": dg.colored_console_logger, "terminal": terminal_logger},
-)
+
+def build_defs(home: Home) -> dg.Definitions:
+    """Return the code location with its recipes' content, outputs and releases in this home.
+
+    The partitions' names are those of `$DISTILL_HOME` when the process began.
+    """
+    return dg.Definitions(
+        assets=[
+            tokenizer_vocabulary,
+            teacher_token_embeddings,
+            reduced_matrix,
+            static_model,
+            quality_report,
+            hub_release,
+        ],
+        asset_checks=CHECKS,
+        jobs=[DISTILL],
+        schedules=[nightly_distillation],
+        resources={"distill_home": DistillHome(path=str(home.root))},
+        loggers={"console": dg.colored_console_logger, "terminal": terminal_logger},
+    )
+
+
+defs = build_defs(Home(default_home()))

@@ -7,7 +7,6 @@ fields, so that each is described in one place.
 
 from __future__ import annotations
 
-import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,7 +14,9 @@ from typing import Any
 from fire.decorators import SetParseFn
 
 from distill_pipeline.errors import DistillError
-from distill_pipeline.recipe import Recipe, did_you_mean
+from distill_pipeline.recipe import PRESETS, Recipe, did_you_mean
+
+PRESET = "preset"
 
 FLAG_OF_FIELD: Mapping[str, str] = {
     "teacher": "base_model_name",
@@ -67,6 +68,9 @@ def _split(
             _refuse_without_value(waiting)
             flag, equals, _ = argument.lstrip("-").partition("=")
             flag = flag.replace("-", "_")
+            if len(flag) == 1:  # fire takes the first letter of a flag for it where only one begins so
+                beginning = [name for name in parameters if name.startswith(flag)]
+                flag = beginning[0] if len(beginning) == 1 else flag
             if flag not in parameters:
                 near = did_you_mean(flag, parameters).replace("Did you mean ", "Did you mean --")
                 raise UsageError(f"{command} has no flag {argument.split('=')[0]}{near or '; see --help'}")
@@ -95,40 +99,46 @@ def _is_number(text: str) -> bool:
     return True
 
 
+class _Default(str):
+    """A flag's default as its help shows it; the recipe fills it in, so it is never passed on."""
+
+    __slots__ = ()
+
+
 def with_recipe_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command one flag per recipe field besides its own, described in its help as the field is.
 
     The command receives all values as text; the recipe's validation reads them.
     """
-    own = inspect.signature(command).parameters
-    fields = {FLAG_OF_FIELD.get(name, name): field for name, field in Recipe.model_fields.items() if name != "name"}
-    added = [
-        inspect.Parameter(
-            flag,
-            inspect.Parameter.POSITIONAL_OR_KEYWORD,
-            default=inspect.Parameter.empty if field.is_required() else None,
-        )
-        for flag, field in fields.items()
-    ]
-    added.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
-    keep = [parameter for parameter in own.values() if parameter.kind is not inspect.Parameter.VAR_KEYWORD]
+    described = {PRESET: f"Begin with the settings of a preset: {', '.join(PRESETS)}."}
+    parameters = [_parameter(PRESET, "none")]
+    for name, field in Recipe.model_fields.items():
+        if name != "name":
+            flag = FLAG_OF_FIELD.get(name, name)
+            described[flag] = str(field.description)
+            parameters.append(_parameter(flag, inspect.Parameter.empty if field.is_required() else field.default))
+    own = inspect.signature(command).parameters.values()
+    parameters += [p.replace(kind=p.KEYWORD_ONLY) for p in own if p.kind is not p.VAR_KEYWORD]
 
-    @functools.wraps(command)
     def wrapper(**values: Any) -> Any:
-        return command(**values)
+        return command(**{flag: value for flag, value in values.items() if not isinstance(value, _Default)})
 
-    described = "".join(
-        f"\n        {flag}: {field.description}" + ("" if field.is_required() else f" (default: {field.default})")
-        for flag, field in fields.items()
-    )
-    wrapper.__doc__ = (command.__doc__ or "").rstrip() + described
-    wrapper.__signature__ = inspect.Signature([*added, *keep])  # type: ignore[attr-defined]
-    del wrapper.__wrapped__  # type: ignore[attr-defined]
+    wrapper.__name__ = command.__name__
+    help_lines = (f"\n        {flag}: {description}" for flag, description in described.items())
+    wrapper.__doc__ = (command.__doc__ or "").rstrip() + "".join(help_lines)
+    # fire reads a function's signature; this one has a parameter per field.
+    vars(wrapper)["__signature__"] = inspect.Signature(parameters)
     parsed: Callable[..., Any] = SetParseFn(str)(wrapper)
     return parsed
 
 
-def recipe_fields(flags: Mapping[str, str | None]) -> dict[str, str]:
+def _parameter(flag: str, default: Any) -> inspect.Parameter:
+    if default is not inspect.Parameter.empty:
+        default = _Default("none" if default is None else default)
+    return inspect.Parameter(flag, inspect.Parameter.KEYWORD_ONLY, default=default)
+
+
+def recipe_fields(flags: Mapping[str, str]) -> dict[str, str]:
     """Return the recipe fields that the flags give, under the fields' names."""
     field_of_flag = {flag: field for field, flag in FLAG_OF_FIELD.items()}
-    return {field_of_flag.get(flag, flag): value for flag, value in flags.items() if value is not None}
+    return {field_of_flag.get(flag, flag): value for flag, value in flags.items()}

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import dagster as dg
 
-from distill_pipeline.partitions import RECIPES
-
 DISTILL = dg.define_asset_job(
     "distill",
     selection=dg.AssetSelection.all(),
-    partitions_def=RECIPES,
     description="From a recipe's teacher to its release; stages that the store holds are not computed again.",
 )

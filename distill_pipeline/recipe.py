@@ -295,7 +295,11 @@ def read_recipe(path: Path) -> Recipe:
     return make_recipe({**fields, "name": path.stem}, source=str(path), base=path.parent)
 
 
-def recipe_yaml(recipe: Recipe) -> str:
+RELEASE_FIELDS = frozenset({"repository", "private", "commit_message"})
+"""Where and how a student is released; they decide none of its bytes."""
+
+
+def recipe_yaml(recipe: Recipe, *, exclude: frozenset[str] = frozenset()) -> str:
     """Return the recipe as YAML: the teacher and all that differs from the defaults."""
-    fields = recipe.model_dump(mode="json", exclude={"name"}, exclude_defaults=True)
+    fields = recipe.model_dump(mode="json", exclude={"name", *exclude}, exclude_defaults=True)
     return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)

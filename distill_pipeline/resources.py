@@ -7,7 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from distill_pipeline.distillation.teacher import TeacherSource, find_teacher
-from distill_pipeline.home import Home, default_home
+from distill_pipeline.home import Home
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.stages import StageKey, stage_keys
 
@@ -15,10 +15,7 @@ from distill_pipeline.stages import StageKey, stage_keys
 class DistillHome(dg.ConfigurableResource):  # type: ignore[type-arg]
     """The installation's home folder with recipes, stage outputs and releases."""
 
-    path: str = Field(
-        default_factory=lambda: str(default_home()),
-        description="Folder of recipes, stage outputs and releases; by default $DISTILL_HOME.",
-    )
+    path: str = Field(description="Folder of recipes, stage outputs and releases.")
 
     @property
     def home(self) -> Home:

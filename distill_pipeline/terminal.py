@@ -15,13 +15,13 @@ class _StageAndMessage(logging.Formatter):
 
 
 class _WrittenByUs(logging.Filter):
-    """Lets our own messages and warnings pass, not Dagster's account of each event."""
+    """Lets our own messages pass, not Dagster's account of each event: the summary tells of a failed step."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return getattr(record, "dagster_event", None) is None or record.levelno >= logging.ERROR
+        return getattr(record, "dagster_meta", {}).get("dagster_event") is None
 
 
-@dg.logger(description="Short lines for a terminal: the stage and what it says.")
+@dg.logger({}, "Short lines for a terminal: the stage and what it says.")
 def terminal_logger(_: dg.InitLoggerContext) -> logging.Logger:
     """Return a logger that writes `stage  message` to standard error."""
     logger = logging.Logger("distill_pipeline", level=logging.INFO)

@@ -31,11 +31,13 @@ class PrincipalComponents:
     @property
     def explained(self) -> npt.NDArray[np.float64]:
         """Cumulative share of variance after each direction, (dims,)."""
-        return np.cumsum(self.variances) / self.variances.sum()
+        shares: npt.NDArray[np.float64] = np.cumsum(self.variances) / self.variances.sum()
+        return shares
 
     def transform(self, rows: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
         """Project (n, dims) rows to float64 (n, kept)."""
-        return (rows.astype(np.float64) - self.mean) @ self.axes
+        scores: npt.NDArray[np.float64] = (rows.astype(np.float64) - self.mean) @ self.axes
+        return scores
 
 
 def fit_principal_components(batches: Batches, keep: int | float | str) -> PrincipalComponents:

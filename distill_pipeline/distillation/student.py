@@ -110,9 +110,10 @@ def unknown_id(tokenizer_file: Path) -> int | None:
     """Return the id of a tokenizer's unknown token, or None when it has none."""
     model = json.loads(tokenizer_file.read_text(encoding="utf-8"))["model"]
     if model.get("unk_token") is not None:
-        return Tokenizer.from_file(str(tokenizer_file)).token_to_id(model["unk_token"])
-    unk_id: int | None = model.get("unk_id")
-    return unk_id
+        found: int | None = Tokenizer.from_file(str(tokenizer_file)).token_to_id(model["unk_token"])
+    else:
+        found = model.get("unk_id")
+    return found
 
 
 def read_golden(folder: Path) -> tuple[list[str], npt.NDArray[np.float32]]:

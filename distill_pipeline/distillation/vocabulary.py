@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,6 +71,9 @@ def build_vocabulary(
     from model2vec.tokenizer import clean_and_create_vocabulary
     from skeletoken import TokenizerModel
 
+    # They list each token that an added word or a removed one touches; thousands of lines on a large vocabulary.
+    for library in ("skeletoken", "model2vec"):
+        logging.getLogger(library).setLevel(logging.ERROR)
     full = TokenizerModel.from_tokenizer(teacher_tokenizer)
     pruned = full.prune_added_tokens()
     student = pruned.deep_copy()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
 
-from distill_pipeline.recipe import Recipe, recipe_yaml
+from distill_pipeline.recipe import RELEASE_FIELDS, Recipe, is_folder, recipe_yaml
 
 
 def model_card(
@@ -71,7 +72,7 @@ Measured on {quality["texts"]} sentences on many subjects, without labels.
 ## How it was made
 
 ```yaml
-{recipe_yaml(_without_paths(recipe)).strip()}
+{recipe_yaml(_without_paths(recipe), exclude=RELEASE_FIELDS).strip()}
 ```
 
 `golden.parquet` holds texts and the vectors that every runtime must give for them.
@@ -79,10 +80,13 @@ Measured on {quality["texts"]} sentences on many subjects, without labels.
 
 
 def _without_paths(recipe: Recipe) -> Recipe:
-    """Replace a path of the machine that distilled by the folder's name."""
-    if recipe.teacher in (recipe.teacher_label, recipe.teacher_location) or recipe.teacher.isupper():
-        return recipe
-    return recipe.model_copy(update={"teacher": recipe.teacher_label})
+    """Keep the last part alone of each path of the machine that distilled."""
+    changed: dict[str, Any] = {}
+    if is_folder(recipe.teacher):
+        changed["teacher"] = recipe.teacher_label
+    if isinstance(recipe.vocabulary, Path):
+        changed["vocabulary"] = Path(recipe.vocabulary.name)
+    return recipe.model_copy(update=changed)
 
 
 def markdown_table(header: list[str], rows: list[tuple[Any, ...]]) -> str:

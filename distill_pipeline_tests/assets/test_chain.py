@@ -1,0 +1,202 @@
+"""The whole chain on a real instance: what is computed, what is cached, and what a fault does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from distill_pipeline.distillation.parts import Embeddings
+from distill_pipeline.recipe import Recipe
+from distill_pipeline.stages import STAGES
+from distill_pipeline.store import file_table
+from distill_pipeline_tests.chain import HITS, Chain
+
+MakeRecipe = Callable[..., Recipe]
+
+
+def test_a_recipe_becomes_a_release_that_both_libraries_load(chain: Chain, recipe: MakeRecipe) -> None:
+    from model2vec import StaticModel
+    from sentence_transformers import SentenceTransformer
+
+    assert chain.run(recipe()).success
+    release = chain.home.releases / "tiny"
+    texts = ["The owl hunts mice at night.", "Shares fell sharply."]
+    ours = StaticModel.from_pretrained(release).encode(texts)
+    theirs = SentenceTransformer(str(release), device="cpu").encode(texts)
+    assert ours.shape == (2, 8)
+    np.testing.assert_allclose(ours, theirs, atol=2e-3)
+
+
+def test_each_stage_keeps_its_data_contract(chain: Chain, recipe: MakeRecipe) -> None:
+    chain.run(recipe())
+    outputs = chain.outputs(recipe())
+    vocabulary = pq.read_table(outputs["tokenizer_vocabulary"].folder / "vocabulary.parquet")
+    assert vocabulary.schema.names == ["row", "token", "teacher_ids", "frequency"]
+    assert vocabulary.schema.field("teacher_ids").type == pa.list_(pa.int32())
+    assert vocabulary["row"].to_pylist() == list(range(len(vocabulary)))
+    embeddings = pq.read_schema(outputs["teacher_token_embeddings"].folder / "part-000000.parquet")
+    assert embeddings.field("embedding").type == pa.list_(pa.float32(), 32)
+    matrix = pq.read_table(outputs["reduced_matrix"].folder / "matrix.parquet")
+    assert matrix.schema.names == ["row", "embedding", "weight"]
+    assert len(matrix) == len(vocabulary)
+    model = {path.name for path in outputs["static_model"].folder.iterdir()}
+    assert model >= {"model.safetensors", "tokenizer.json", "config.json", "modules.json", "golden.parquet"}
+    for stage, output in outputs.items():
+        assert set(output.manifest) >= {"fingerprint", "made_of", "files", "versions", "seconds"}, stage
+
+
+def test_a_second_run_computes_nothing(chain: Chain, recipe: MakeRecipe) -> None:
+    first = chain.run(recipe())
+    second = chain.run(recipe())
+    assert chain.cache(second) == HITS
+    versions = [
+        {
+            event.asset_key: event.materialization.tags["dagster/data_version"]
+            for event in result.get_asset_materialization_events()
+        }
+        for result in (first, second)
+    ]
+    assert versions[0] == versions[1]
+
+
+def test_a_changed_setting_recomputes_from_the_stage_that_reads_it(chain: Chain, recipe: MakeRecipe) -> None:
+    chain.run(recipe())
+    cache = chain.cache(chain.run(recipe(pca_dims=4)))
+    first_three = ["tokenizer_vocabulary", "teacher_token_embeddings", "reduced_matrix"]
+    assert [cache[stage] for stage in first_three] == ["hit", "hit", "computed"]
+    assert cache["static_model"] == "computed"
+
+
+def test_a_changed_floor_recomputes_the_release_alone(chain: Chain, recipe: MakeRecipe) -> None:
+    chain.run(recipe())
+    cache = chain.cache(chain.run(recipe(min_similarity_correlation=-1)))
+    assert [stage for stage, state in cache.items() if state == "computed"] == ["hub_release"]
+
+
+def test_two_recipes_with_one_teacher_encode_once(chain: Chain, recipe: MakeRecipe) -> None:
+    chain.run(recipe())
+    cache = chain.cache(chain.run(recipe(name="other", pca_dims=4)))
+    assert cache["teacher_token_embeddings"] == "hit"
+    assert cache["reduced_matrix"] == "computed"
+
+
+@pytest.mark.parametrize("damage", ["changed", "truncated", "missing", "manifest"])
+def test_a_damaged_file_is_noticed_and_made_again(chain: Chain, recipe: MakeRecipe, damage: str) -> None:
+    chain.run(recipe())
+    folder = chain.outputs(recipe())["reduced_matrix"].folder
+    before = file_table(folder)
+    path = folder / ("manifest.json" if damage == "manifest" else "matrix.parquet")
+    content = bytearray(path.read_bytes())
+    if damage == "missing":
+        path.unlink()
+    elif damage == "changed":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    else:
+        path.write_bytes(content[: len(content) // 2])
+    cache = chain.cache(chain.run(recipe()))
+    assert cache == {**HITS, "reduced_matrix": "computed"}
+    assert file_table(folder) == before
+
+
+def test_a_release_folder_that_was_touched_is_released_again(chain: Chain, recipe: MakeRecipe) -> None:
+    chain.run(recipe())
+    (chain.home.releases / "tiny" / "config.json").write_text("{}")
+    assert chain.cache(chain.run(recipe())) == {**HITS, "hub_release": "computed"}
+    assert json.loads((chain.home.releases / "tiny" / "config.json").read_text())["normalize"] is True
+
+
+def test_a_stage_alone_names_the_missing_stage_before_it(chain: Chain, recipe: MakeRecipe) -> None:
+    result = chain.run(recipe(), ["reduced_matrix"], raise_on_error=False)
+    assert not result.success
+    [failure] = result.filter_events(lambda event: event.is_step_failure)
+    assert "Materialise teacher_token_embeddings first" in str(failure.step_failure_data.error)
+
+
+def test_forcing_a_stage_computes_that_stage(chain: Chain, recipe: MakeRecipe) -> None:
+    chain.run(recipe())
+    assert chain.cache(chain.run(recipe(), force=["static_model"])) == {**HITS, "static_model": "computed"}
+
+
+def test_the_same_recipe_gives_the_same_bytes_from_an_empty_store(chain: Chain, recipe: MakeRecipe) -> None:
+    chain.run(recipe())
+    first = {stage: file_table(output.folder) for stage, output in chain.outputs(recipe()).items()}
+    released = file_table(chain.home.releases / "tiny")
+    shutil.rmtree(chain.home.root / "store")
+    shutil.rmtree(chain.home.releases)
+    chain.run(recipe())
+    assert {stage: file_table(output.folder) for stage, output in chain.outputs(recipe()).items()} == first
+    assert file_table(chain.home.releases / "tiny") == released
+
+
+def test_impossible_dimensions_fail_before_any_work(chain: Chain, recipe: MakeRecipe) -> None:
+    result = chain.run(recipe(pca_dims=1024), raise_on_error=False)
+    assert not result.success
+    assert not list((chain.home.root / "store").rglob("*.parquet"))
+    [failure] = result.filter_events(lambda event: event.is_step_failure)
+    assert "pca_dims=1024 exceeds the teacher's 32 dimensions" in str(failure.step_failure_data.error)
+
+
+def test_a_student_below_its_floor_is_not_released(chain: Chain, recipe: MakeRecipe) -> None:
+    strict = recipe(min_similarity_correlation=1)
+    result = chain.run(strict, raise_on_error=False)
+    assert not result.success
+    failed = [evaluation.check_name for evaluation in result.get_asset_check_evaluations() if not evaluation.passed]
+    assert failed == ["floors_are_reached"]
+    alone = chain.run(strict, ["hub_release"], raise_on_error=False)
+    assert not alone.success
+    assert not chain.home.releases.exists()
+
+
+def test_every_check_passes_and_belongs_to_the_recipe(chain: Chain, recipe: MakeRecipe) -> None:
+    evaluations = chain.run(recipe()).get_asset_check_evaluations()
+    assert len(evaluations) == len(STAGES) - 1
+    assert all(evaluation.passed and evaluation.partition == "tiny" for evaluation in evaluations)
+
+
+def test_the_check_of_the_rows_fails_on_rows_that_are_not_finite(chain: Chain, recipe: MakeRecipe) -> None:
+    from distill_pipeline.checks import rows_are_finite_and_not_all_alike
+    from distill_pipeline.distillation.parts import embedding_array, write_table
+
+    chain.run(recipe())
+    output = chain.outputs(recipe())["teacher_token_embeddings"]
+    rows = Embeddings.of_parts(output.folder).all().copy()
+    rows[3, 5] = np.nan
+    write_table(output.folder / "part-000000.parquet", {"embedding": embedding_array(rows)})
+    passed, metadata = rows_are_finite_and_not_all_alike(recipe(), output)
+    assert not passed
+    assert metadata["rows_not_finite"] == 1
+
+
+def test_vocabulary_quantisation_shares_rows(chain: Chain, recipe: MakeRecipe) -> None:
+    chain.run(recipe(vocabulary_quantization=40))
+    folder = chain.outputs(recipe(vocabulary_quantization=40))["reduced_matrix"].folder
+    assert pq.read_metadata(folder / "clusters.parquet").num_rows == 40
+    config = json.loads((chain.home.releases / "tiny" / "config.json").read_text())
+    assert config["vocabulary_quantization"] == 40
+
+
+def test_a_hit_imports_no_torch(chain: Chain, recipe: MakeRecipe) -> None:
+    chain.run(recipe())
+    program = (
+        "import sys, os\n"
+        "from distill_pipeline.cli import main\n"
+        "main(['run', 'tiny'])\n"
+        "assert not {'torch', 'transformers', 'sentence_transformers'} & set(sys.modules)\n"
+    )
+    environment = {"DISTILL_HOME": str(chain.home.root), "PATH": "/usr/bin:/bin", "HOME": str(Path.home())}
+    finished = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.splitlines()[-1] == str(chain.home.releases / "tiny")
+    assert "computed" not in finished.stdout

@@ -1,0 +1,74 @@
+"""Running the real assets on a real Dagster instance, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import dagster as dg
+
+from distill_pipeline.definitions import build_defs
+from distill_pipeline.home import Home
+from distill_pipeline.recipe import Recipe
+from distill_pipeline.stages import STAGES
+from distill_pipeline.store import Output
+
+
+class Chain:
+    """The chain's assets in one home, with a Dagster instance that lives as long as this object."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        (home.root / "dagster").mkdir(parents=True)
+        self.instance = dg.DagsterInstance.local_temp(str(home.root / "dagster"))
+
+    def __enter__(self) -> Chain:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.instance.dispose()
+
+    def run(
+        self,
+        recipe: Recipe,
+        stages: Sequence[str] | None = None,
+        *,
+        force: Sequence[str] = (),
+        raise_on_error: bool = True,
+    ) -> dg.ExecuteInProcessResult:
+        """Save the recipe and materialise the given stages (all by default) for it."""
+        self.home.save_recipe(recipe)
+        defs = build_defs(self.home)
+        return defs.resolve_implicit_global_asset_job_def().execute_in_process(
+            run_config={"ops": {stage: {"config": {"force": True}} for stage in force}},
+            instance=self.instance,
+            partition_key=recipe.name,
+            asset_selection=None if stages is None else [dg.AssetKey(stage) for stage in stages],
+            raise_on_error=raise_on_error,
+        )
+
+    def metadata(self, result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
+        """Return the metadata values of each stage that was materialised."""
+        return {
+            event.asset_key.path[-1]: {name: value.value for name, value in event.materialization.metadata.items()}
+            for event in result.get_asset_materialization_events()
+            if event.asset_key is not None
+        }
+
+    def cache(self, result: dg.ExecuteInProcessResult) -> dict[str, str]:
+        """Return `hit` or `computed` of each stage that was materialised."""
+        return {stage: values["cache"] for stage, values in self.metadata(result).items()}
+
+    def outputs(self, recipe: Recipe) -> Mapping[str, Output]:
+        """Return the verified stored output of each stage of a recipe."""
+        from distill_pipeline.distillation.teacher import find_teacher
+        from distill_pipeline.stages import stage_keys
+
+        keys = stage_keys(recipe, find_teacher(self.home, recipe).identity)
+        return {stage: self.home.store.get(keys[stage]) for stage in STAGES}
+
+
+HITS = dict.fromkeys(STAGES, "hit")

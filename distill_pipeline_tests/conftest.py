@@ -1,0 +1,67 @@
+"""What all tests share: two tiny real teachers built once, and a home of its own for each test."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# Set before Dagster or the Hub's client are imported: no test may see this machine's home, token or the network.
+_SCRATCH = tempfile.mkdtemp(prefix="distill-pipeline-tests-")
+os.environ["DISTILL_HOME"] = str(Path(_SCRATCH) / "distill")
+os.environ["HF_HOME"] = str(Path(_SCRATCH) / "huggingface")
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+for name in ("DAGSTER_HOME", "HF_TOKEN", "HF_ENDPOINT"):
+    os.environ.pop(name, None)
+
+# Dagster reads the partitions' names when it loads the definitions; what they hold is each test's own.
+RECIPE_NAMES = ("tiny", "other", "third", "fourth")
+_recipes = Path(os.environ["DISTILL_HOME"]) / "recipes"
+_recipes.mkdir(parents=True)
+for name in RECIPE_NAMES:
+    (_recipes / f"{name}.yaml").write_text("teacher: MINILM_EMBEDDED\n", encoding="utf-8")
+
+from distill_pipeline.home import Home  # noqa: E402
+from distill_pipeline.recipe import Recipe, make_recipe  # noqa: E402
+from distill_pipeline_tests.chain import Chain  # noqa: E402
+from distill_pipeline_tests.teachers import build_bert, build_modernbert  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def modernbert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny ModernBERT teacher with a byte-level BPE tokenizer."""
+    return build_modernbert(tmp_path_factory.mktemp("teachers") / "tiny-modernbert")
+
+
+@pytest.fixture(scope="session")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BERT teacher with a WordPiece tokenizer."""
+    return build_bert(tmp_path_factory.mktemp("teachers") / "tiny-bert")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """An empty home."""
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def recipe(modernbert: Path) -> Callable[..., Recipe]:
+    """Makes recipes for the tiny ModernBERT, 8 dimensions unless said otherwise."""
+
+    def make(**fields: Any) -> Recipe:
+        return make_recipe({"name": "tiny", "teacher": str(modernbert), "pca_dims": 8, **fields}, source="test")
+
+    return make
+
+
+@pytest.fixture
+def chain(home: Home) -> Iterator[Chain]:
+    """Runs assets with a real Dagster instance in the empty home."""
+    with Chain(home) as running:
+        yield running

@@ -1,0 +1,114 @@
+"""Small real teachers with random weights: a ModernBERT with a byte-level BPE tokenizer, a BERT with WordPiece."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+from distill_pipeline.distillation.quality import evaluation_texts
+
+SPECIAL = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
+HIDDEN = 32
+
+
+def build_modernbert(folder: Path, *, entries: int = 700, normalize: bool = True) -> Path:
+    """Write a ModernBERT Sentence Transformer with mean pooling; returns the folder."""
+    import torch
+    from transformers import ModernBertConfig, ModernBertModel
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=entries,
+        special_tokens=SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    ids = _train(tokenizer, trainer)
+    config = ModernBertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=HIDDEN,
+        intermediate_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        max_position_embeddings=128,
+        local_attention=32,
+        pad_token_id=ids["[PAD]"],
+        cls_token_id=ids["[CLS]"],
+        sep_token_id=ids["[SEP]"],
+        bos_token_id=ids["[CLS]"],
+        eos_token_id=ids["[SEP]"],
+        initializer_range=0.3,
+    )
+    torch.manual_seed(0)
+    return _save(folder, ModernBertModel(config), tokenizer, normalize=normalize)
+
+
+def build_bert(folder: Path, *, entries: int = 500) -> Path:
+    """Write a BERT Sentence Transformer with mean pooling, lower-case WordPiece and a pooler."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    trainer = trainers.WordPieceTrainer(
+        vocab_size=entries, special_tokens=[*SPECIAL, "[unused0]", "[unused1]"], show_progress=False
+    )
+    _train(tokenizer, trainer)
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=HIDDEN,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=128,
+        pad_token_id=tokenizer.token_to_id("[PAD]"),
+        initializer_range=0.3,
+    )
+    torch.manual_seed(0)
+    return _save(folder, BertModel(config), tokenizer, normalize=True)
+
+
+def _train(tokenizer: Tokenizer, trainer: Any) -> dict[str, int]:
+    tokenizer.train_from_iterator(evaluation_texts(), trainer)
+    ids = {token: tokenizer.token_to_id(token) for token in SPECIAL}
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", ids["[CLS]"]), ("[SEP]", ids["[SEP]"])]
+    )
+    return ids
+
+
+def _save(folder: Path, model: Any, tokenizer: Tokenizer, *, normalize: bool) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(folder)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    special = {f"{token.strip('[]').lower()}_token": token for token in SPECIAL}
+    _write(
+        folder / "tokenizer_config.json",
+        {"tokenizer_class": "PreTrainedTokenizerFast", "model_max_length": 128, **special},
+    )
+    module = "sentence_transformers.models."
+    modules = [
+        {"idx": 0, "name": "0", "path": "", "type": f"{module}Transformer"},
+        {"idx": 1, "name": "1", "path": "1_Pooling", "type": f"{module}Pooling"},
+    ]
+    (folder / "1_Pooling").mkdir()
+    _write(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": HIDDEN, "pooling_mode_mean_tokens": True})
+    if normalize:
+        modules.append({"idx": 2, "name": "2", "path": "2_Normalize", "type": f"{module}Normalize"})
+        (folder / "2_Normalize").mkdir()
+        _write(folder / "2_Normalize" / "config.json", {})
+    _write(folder / "modules.json", modules)
+    _write(folder / "sentence_bert_config.json", {"max_seq_length": 128, "do_lower_case": False})
+    return folder
+
+
+def _write(path: Path, value: object) -> None:
+    path.write_text(json.dumps(value), encoding="utf-8")
