@@ -129,7 +129,7 @@ def _execute(home: Home, recipe: Recipe, forced: Sequence[str]) -> None:
     home.prepare_dagster()
     import dagster as dg
 
-    from distill_pipeline.definitions import defs
+    from distill_pipeline.definitions import build_defs
     from distill_pipeline.summary import explain_failure, summarise
 
     run_config: dict[str, Any] = {
@@ -137,8 +137,12 @@ def _execute(home: Home, recipe: Recipe, forced: Sequence[str]) -> None:
         "ops": {stage: {"config": {"force": True}} for stage in forced},
     }
     with dg.DagsterInstance.get() as instance:
-        result = defs.resolve_job_def("distill").execute_in_process(
-            run_config=run_config, instance=instance, partition_key=recipe.name, raise_on_error=False
+        result = (
+            build_defs(home)
+            .resolve_job_def("distill")
+            .execute_in_process(
+                run_config=run_config, instance=instance, partition_key=recipe.name, raise_on_error=False
+            )
         )
     if not result.success:
         print(explain_failure(result), file=sys.stderr)

@@ -9,9 +9,10 @@ from typing import Any
 import dagster as dg
 
 from distill_pipeline.definitions import build_defs
+from distill_pipeline.distillation.teacher import find_teacher
 from distill_pipeline.home import Home
 from distill_pipeline.recipe import Recipe
-from distill_pipeline.stages import STAGES
+from distill_pipeline.stages import STAGES, stage_keys
 from distill_pipeline.store import Output
 
 
@@ -43,7 +44,10 @@ class Chain:
         self.home.save_recipe(recipe)
         defs = build_defs(self.home)
         return defs.resolve_implicit_global_asset_job_def().execute_in_process(
-            run_config={"ops": {stage: {"config": {"force": True}} for stage in force}},
+            run_config={
+                "ops": {stage: {"config": {"force": True}} for stage in force},
+                "loggers": {"console": {"config": {"log_level": "ERROR"}}},
+            },
             instance=self.instance,
             partition_key=recipe.name,
             asset_selection=None if stages is None else [dg.AssetKey(stage) for stage in stages],
@@ -64,11 +68,11 @@ class Chain:
 
     def outputs(self, recipe: Recipe) -> Mapping[str, Output]:
         """Return the verified stored output of each stage of a recipe."""
-        from distill_pipeline.distillation.teacher import find_teacher
-        from distill_pipeline.stages import stage_keys
+        return {stage: self.output(recipe, stage) for stage in STAGES}
 
-        keys = stage_keys(recipe, find_teacher(self.home, recipe).identity)
-        return {stage: self.home.store.get(keys[stage]) for stage in STAGES}
+    def output(self, recipe: Recipe, stage: str) -> Output:
+        """Return the verified stored output of one stage of a recipe."""
+        return self.home.store.get(stage_keys(recipe, find_teacher(self.home, recipe).identity)[stage])
 
 
 HITS = dict.fromkeys(STAGES, "hit")

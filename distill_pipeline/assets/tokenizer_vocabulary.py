@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-from tokenizers import Tokenizer
 
 from distill_pipeline.assets.stage import (
     OWNERS,
@@ -42,7 +41,7 @@ def tokenizer_vocabulary(
 
 def _work(run: StageRun) -> Mapping[str, Any]:
     vocabulary = build_vocabulary(
-        Tokenizer.from_file(str(run.teacher_source.folder / "tokenizer.json")),
+        run.teacher_source.folder,
         words=read_words(run.recipe.vocabulary),
         remove_pattern=run.recipe.token_remove_pattern,
         words_as_text=run.recipe.words_as == "text",

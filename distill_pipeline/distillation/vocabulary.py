@@ -44,7 +44,7 @@ class Vocabulary:
 
 
 def build_vocabulary(
-    teacher_tokenizer: Tokenizer,
+    teacher_folder: Path,
     *,
     words: Sequence[str] = (),
     remove_pattern: str | None = None,
@@ -57,7 +57,8 @@ def build_vocabulary(
     rows that `model2vec.distill` gives it.
 
     Args:
-        teacher_tokenizer: The teacher's tokenizer.
+        teacher_folder: The teacher's files; its tokenizer is loaded from them as transformers does, since
+            `tokenizer.json` alone names no padding token.
         words: Words or phrases to add to the teacher's tokens.
         remove_pattern: Regular expression; tokens whose beginning matches are left out.
         words_as_text: Give an added word to the teacher as text after a space, as it stands within a
@@ -70,11 +71,14 @@ def build_vocabulary(
     """
     from model2vec.tokenizer import clean_and_create_vocabulary
     from skeletoken import TokenizerModel
+    from transformers import AutoTokenizer
 
     # They list each token that an added word or a removed one touches; thousands of lines on a large vocabulary.
     for library in ("skeletoken", "model2vec"):
         logging.getLogger(library).setLevel(logging.ERROR)
-    full = TokenizerModel.from_tokenizer(teacher_tokenizer)
+    transformers_tokenizer = AutoTokenizer.from_pretrained(teacher_folder, use_fast=True, local_files_only=True)
+    teacher_tokenizer = transformers_tokenizer.backend_tokenizer
+    full = TokenizerModel.from_transformers_tokenizer(transformers_tokenizer)
     pruned = full.prune_added_tokens()
     student = pruned.deep_copy()
     if student.adds_prefix_space is not None:
@@ -82,7 +86,7 @@ def build_vocabulary(
     regex = re.compile(remove_pattern) if remove_pattern is not None else None
     student = clean_and_create_vocabulary(student, list(words), token_remove_regex=regex)
     tokens: list[str] = student.sorted_vocabulary
-    if not tokens:
+    if set(tokens) <= {token.content for token in student.added_tokens.root}:  # unknown and padding always stay
         raise RecipeError(f"token_remove_pattern={remove_pattern!r} removes every token; choose a narrower one")
 
     before, after = _frame(full, teacher_tokenizer, prompt)

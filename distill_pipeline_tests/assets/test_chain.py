@@ -60,7 +60,7 @@ def test_a_second_run_computes_nothing(chain: Chain, recipe: MakeRecipe) -> None
     assert chain.cache(second) == HITS
     versions = [
         {
-            event.asset_key: event.materialization.tags["dagster/data_version"]
+            event.asset_key: (event.materialization.tags or {})["dagster/data_version"]
             for event in result.get_asset_materialization_events()
         }
         for result in (first, second)

