@@ -16,6 +16,8 @@ _DAGSTER_YAML = """\
 # Made once by distill-pipeline; yours to change. deploy/ holds one for a team.
 telemetry:
   enabled: false
+nux:
+  enabled: false
 """
 
 

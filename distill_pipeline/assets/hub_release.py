@@ -28,7 +28,7 @@ RECEIPT = "receipt.json"
 @dg.asset(
     partitions_def=RECIPES,
     deps=upstream_of("hub_release"),
-    group_name="release",
+    group_name="distillation",
     kinds={"huggingface"},
     owners=OWNERS,
     code_version=code_version("hub_release"),

@@ -138,13 +138,13 @@ def materialize_stage(
     seconds = time.monotonic() - started
     context.log.info(f"cache: {'hit' if hit else 'computed'} in {seconds:.2f} s, {output.size:,} bytes")
     metadata = {
+        **describe(output),
         "cache": "hit" if hit else "computed",
         "seconds": round(seconds, 3),
         "seconds_when_computed": output.manifest["seconds"],
         "bytes": output.size,
         "folder": dg.MetadataValue.path(str(output.folder)),
         "versions": dg.MetadataValue.json(dict(output.manifest["versions"])),
-        **describe(output),
     }
     return dg.MaterializeResult(data_version=dg.DataVersion(output.key.fingerprint), metadata=metadata)
 
