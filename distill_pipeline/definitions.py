@@ -8,6 +8,7 @@ from distill_pipeline.assets.hub_release import hub_release
 from distill_pipeline.assets.quality_report import quality_report
 from distill_pipeline.assets.reduced_matrix import reduced_matrix
 from distill_pipeline.assets.static_model import static_model
+from distill_pipeline.assets.teacher_sentence_embeddings import teacher_sentence_embeddings
 from distill_pipeline.assets.teacher_token_embeddings import teacher_token_embeddings
 from distill_pipeline.assets.tokenizer_vocabulary import tokenizer_vocabulary
 from distill_pipeline.checks import CHECKS
@@ -27,6 +28,7 @@ def build_defs(home: Home) -> dg.Definitions:
         assets=[
             tokenizer_vocabulary,
             teacher_token_embeddings,
+            teacher_sentence_embeddings,
             reduced_matrix,
             static_model,
             quality_report,

@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from distill_pipeline.errors import DistillError
 
 EMBEDDED = "embedded:"
 """Begins the location of a teacher that an installed package carries."""
+
+DATASET = "dataset:"
+"""Begins the name of a Hugging Face data set among a recipe's corpus."""
 
 ALIASES: Mapping[str, str] = {
     "MODERNBERT_BASE": "nomic-ai/modernbert-embed-base",
@@ -33,6 +36,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     # What `model2vec.distill` 0.10 does when it is called with a model's name alone.
     "model2vec": {
         "vocabulary": "teacher",
+        "refinement": "none",
         "token_remove_pattern": r"\[unused\d+\]",
         "words_as": "token",
         "pooling": "mean",
@@ -96,9 +100,20 @@ class Recipe(BaseModel):
     device: str = Field("auto", description="Where the teacher runs: auto, cpu, cuda, cuda:1, mps.")
     prompt: OptionalText = Field(None, description="Text put before each token or word, e.g. 'search_document: '.")
 
-    vocabulary: Literal["teacher"] | tuple[str, ...] | Path = Field(
-        "teacher",
-        description="The teacher's own tokens alone, or extended by words: a list, or a file with one a line.",
+    vocabulary: Literal["words", "teacher"] = Field(
+        "words",
+        description="words = the language's frequent words and the teacher's pieces, with a tokenizer of the "
+        "student's own; teacher = the teacher's tokens and tokenizer.",
+    )
+    vocabulary_words: int = Field(
+        60_000, ge=0, le=1_000_000, description="How many of the language's most frequent words vocabulary=words has."
+    )
+    words: tuple[str, ...] | Path = Field(
+        (), description="Words and phrases of your own to add: a list, or a file with one a line."
+    )
+    lowercase: bool = Field(True, description="Whether the tokenizer of vocabulary=words folds case and accents.")
+    language: str = Field(
+        "en", pattern=r"[a-z]{2,3}(-[A-Za-z]+)?", description="Language of the word frequencies (wordfreq's code)."
     )
     token_remove_pattern: OptionalText = Field(
         r"\[unused\d+\]", description="Tokens whose beginning matches this regular expression are left out."
@@ -123,11 +138,33 @@ class Recipe(BaseModel):
         description="Least cosine to float32 on a sample of rows; below it auto uses float32.",
     )
 
-    weighting: Literal["none", "zipf"] = Field(
-        "zipf",
-        description="a / (a + p), with a token's probability p from Zipf's law by its rank; or no weight.",
+    weighting: Literal["auto", "fitted", "frequency", "zipf", "none"] = Field(
+        "auto",
+        description="fitted = a curve over frequency fitted to the refinement's texts; frequency = a / (a + p), p from "
+        "real word frequencies; zipf = the same, p from the row's rank; auto = fitted with refinement, else frequency.",
     )
-    sif_coefficient: float = Field(1e-4, gt=0, lt=1, description="The coefficient a of the weighting.")
+    sif_coefficient: float = Field(1e-3, gt=0, lt=1, description="The coefficient a of frequency and zipf.")
+    refinement: Literal["generated", "corpus", "none"] = Field(
+        "generated",
+        description="Fit the rows to the teacher's embeddings of texts: generated from word frequencies, or a corpus.",
+    )
+    corpus: tuple[str, ...] = Field(
+        (),
+        description="Texts for refinement=corpus: files or patterns (.txt, .jsonl, .parquet, also .gz), dataset:NAME; a "
+        "column after # (default text).",
+    )
+    refinement_texts: int = Field(45_000, ge=100, description="How many texts the teacher encodes for the refinement.")
+    refinement_penalty: Annotated[
+        Annotated[float, Field(gt=0)] | Literal["auto"], BeforeValidator(_number_if_it_reads_like_one)
+    ] = Field("auto", description="Ridge penalty lambda; auto = the one that agrees best on held-out texts.")
+    seed: int = Field(0, ge=0, description="Seed of the texts that are generated or sampled.")
+    directions: Literal["sentences", "entries"] = Field(
+        "sentences", description="Principal directions of the refinement's texts, or of the vocabulary's rows."
+    )
+    remove_directions: int = Field(0, ge=0, description="Leading directions to leave out, with refinement.")
+    whitening: float = Field(
+        0.3, ge=0, le=1, description="0 leaves the variances of the directions as they are, 1 makes them equal."
+    )
     pca_dims: Annotated[
         Dimensions | VarianceShare | Literal["auto"] | None, BeforeValidator(_number_if_it_reads_like_one)
     ] = Field(
@@ -185,6 +222,26 @@ class Recipe(BaseModel):
         if repository is not None and not _REPOSITORY.fullmatch(repository):
             raise ValueError("a Hub repository is written owner/name")
         return repository
+
+    @model_validator(mode="after")
+    def _fields_fit_together(self) -> Recipe:
+        refined = self.refinement != "none"
+        if self.refinement == "corpus" and not self.corpus:
+            raise ValueError("refinement=corpus needs texts: name files or a data set in corpus")
+        if refined and self.pca_dims is None:
+            raise ValueError("refinement works on principal directions: use pca_dims=auto, or refinement=none")
+        if self.weighting == "fitted" and not refined:
+            raise ValueError("weighting=fitted is fitted to the refinement's texts: use weighting=frequency")
+        if self.vocabulary == "words" and self.words_as == "token":
+            raise ValueError("words_as=token exists for vocabulary=teacher alone")
+        return self
+
+    @property
+    def resolved_weighting(self) -> str:
+        """The weighting with auto resolved."""
+        if self.weighting != "auto":
+            return self.weighting
+        return "frequency" if self.refinement == "none" else "fitted"
 
     @property
     def teacher_location(self) -> str:
@@ -244,14 +301,18 @@ def _resolve_paths(values: dict[str, Any], base: Path | None) -> None:
         folder = base / Path(teacher).expanduser()
         if teacher not in ALIASES and (written_as_path or folder.is_dir()):
             values["teacher"] = str(folder.resolve())
-    vocabulary = values.get("vocabulary")
-    if isinstance(vocabulary, str | Path) and vocabulary != "teacher":
-        path = (base / Path(vocabulary).expanduser()).resolve()
+    words = values.get("words")
+    if isinstance(words, str | Path):
+        path = (base / Path(words).expanduser()).resolve()
         if not path.is_file():
-            raise RecipeError(
-                f"vocabulary={str(vocabulary)!r}: there is no such file; write 'teacher', a list or a file"
-            )
-        values["vocabulary"] = path
+            raise RecipeError(f"words={str(words)!r}: there is no such file; write a list, or a file with one a line")
+        values["words"] = path
+    corpus = values.get("corpus")
+    corpus = [corpus] if isinstance(corpus, str) else corpus
+    if isinstance(corpus, list | tuple):
+        values["corpus"] = [
+            name if str(name).startswith(DATASET) else str(base / Path(str(name)).expanduser()) for name in corpus
+        ]
 
 
 def _problems(error: ValidationError) -> Iterable[str]:
@@ -262,6 +323,8 @@ def _problems(error: ValidationError) -> Iterable[str]:
             line = f"unknown field {field!r}{did_you_mean(field, [*Recipe.model_fields, 'preset'])}"
         elif problem["type"] == "missing":
             line = f"{field} is missing: {Recipe.model_fields[field].description}"
+        elif not problem["loc"]:
+            line = problem["msg"].removeprefix("Value error, ")
         elif field == "pca_dims":
             line = (
                 f"pca_dims={problem['input']!r}: use a whole number from 1, a share of variance between 0 and 1, "

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from distill_pipeline.distillation.corpus import source_files
 from distill_pipeline.recipe import Recipe
+
+Reads = Callable[[Recipe], tuple[str, ...]]
+"""Which fields a stage reads of a recipe."""
 
 
 @dataclass(frozen=True)
@@ -25,51 +29,79 @@ class Stage:
 
     name: str
     version: str
+    reads: Reads
     upstream: tuple[str, ...] = ()
-    reads: tuple[str, ...] = ()
-    reads_teacher: bool = False
+    reads_teacher: Callable[[Recipe], bool] = lambda _: False
 
+
+def _always(*fields: str) -> Reads:
+    return lambda _: fields
+
+
+def _vocabulary_reads(recipe: Recipe) -> tuple[str, ...]:
+    fields: tuple[str, ...] = ("vocabulary", "words", "token_remove_pattern", "words_as", "language", "prompt")
+    return (*fields, "vocabulary_words", "lowercase") if recipe.vocabulary == "words" else fields
+
+
+def _sentences_read(recipe: Recipe) -> tuple[str, ...]:
+    if recipe.refinement == "none":
+        return ("refinement",)
+    source = ("corpus",) if recipe.refinement == "corpus" else ("language", "vocabulary_words")
+    return ("refinement", "refinement_texts", "seed", *source, *_TEACHER_RUN, "prompt")
+
+
+def _matrix_reads(recipe: Recipe) -> tuple[str, ...]:
+    fields: tuple[str, ...] = ("refinement", "resolved_weighting", "pca_dims", "vocabulary_quantization")
+    if recipe.resolved_weighting in {"zipf", "frequency"}:
+        fields += ("sif_coefficient",)
+    if recipe.refinement != "none":
+        fields += ("refinement_penalty", "directions", "remove_directions", "whitening")
+    return fields
+
+
+_TEACHER_RUN = ("pooling", "precision", "precision_floor", "trust_remote_code")
 
 STAGES: Mapping[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage(
-            "tokenizer_vocabulary",
-            version="1",
-            reads=("vocabulary", "token_remove_pattern", "words_as", "prompt"),
-            reads_teacher=True,
-        ),
+        Stage("tokenizer_vocabulary", version="2", reads=_vocabulary_reads, reads_teacher=lambda _: True),
         Stage(
             "teacher_token_embeddings",
             version="1",
             upstream=("tokenizer_vocabulary",),
-            reads=("pooling", "precision", "precision_floor", "trust_remote_code"),
-            reads_teacher=True,
+            reads=_always(*_TEACHER_RUN),
+            reads_teacher=lambda _: True,
+        ),
+        Stage(
+            "teacher_sentence_embeddings",
+            version="1",
+            reads=_sentences_read,
+            reads_teacher=lambda recipe: recipe.refinement != "none",
         ),
         Stage(
             "reduced_matrix",
-            version="1",
-            upstream=("tokenizer_vocabulary", "teacher_token_embeddings"),
-            reads=("weighting", "sif_coefficient", "pca_dims", "vocabulary_quantization"),
+            version="2",
+            upstream=("tokenizer_vocabulary", "teacher_token_embeddings", "teacher_sentence_embeddings"),
+            reads=_matrix_reads,
         ),
         Stage(
             "static_model",
             version="1",
             upstream=("tokenizer_vocabulary", "reduced_matrix"),
-            reads=("teacher_label", "pooling", "weighting", "sif_coefficient", "pca_dims", "dtype"),
+            reads=_always("teacher_label", "pooling", "resolved_weighting", "sif_coefficient", "pca_dims", "dtype"),
         ),
         Stage(
             "quality_report",
             version="1",
             upstream=("static_model",),
-            reads=("prompt", "trust_remote_code"),
-            reads_teacher=True,
+            reads=_always("prompt", "trust_remote_code"),
+            reads_teacher=lambda _: True,
         ),
         Stage(
             "hub_release",
             version="1",
             upstream=("static_model", "quality_report"),
-            reads=("name", "repository", "private", "commit_message", "min_similarity_correlation"),
+            reads=_always("name", "repository", "private", "commit_message", "min_similarity_correlation"),
         ),
     )
 }
@@ -97,9 +129,9 @@ def stage_keys(recipe: Recipe, teacher_identity: Mapping[str, str]) -> dict[str,
             "stage": stage.name,
             "code_version": stage.version,
             "upstream": {name: keys[name].fingerprint for name in stage.upstream},
-            "recipe": {field: _canonical(getattr(recipe, field)) for field in stage.reads},
+            "recipe": {field: _canonical(field, getattr(recipe, field)) for field in stage.reads(recipe)},
         }
-        if stage.reads_teacher:
+        if stage.reads_teacher(recipe):
             inputs["teacher"] = dict(teacher_identity)
         keys[stage.name] = StageKey(stage.name, fingerprint(inputs), inputs)
     return keys
@@ -111,10 +143,24 @@ def fingerprint(inputs: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _canonical(value: Any) -> Any:
+def _canonical(field: str, value: Any) -> Any:
+    """Return a field's value as JSON; a file counts by its content, wherever it lies."""
+    if field == "corpus":
+        return [_source_identity(source) for source in value]
     if isinstance(value, Path):
         return {"words_sha256": hashlib.sha256(value.read_bytes()).hexdigest()}
     return list(value) if isinstance(value, tuple) else value
+
+
+def _source_identity(source: str) -> dict[str, Any]:
+    files = source_files(source)
+    if not files:
+        return {"data_set": source}
+    digests = []
+    for path in files:
+        with path.open("rb") as file:
+            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+    return {"column": source.partition("#")[2], "sha256": sorted(digests)}
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

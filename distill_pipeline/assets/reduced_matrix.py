@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
+import numpy as np
 
 from distill_pipeline.assets.stage import (
     OWNERS,
@@ -16,6 +17,9 @@ from distill_pipeline.assets.stage import (
 )
 from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.distillation.reduction import reduce_rows
+from distill_pipeline.distillation.refined_reduction import Settings, refine_rows
+from distill_pipeline.distillation.vocabulary import read_vocabulary
+from distill_pipeline.distillation.words import entry_groups
 from distill_pipeline.partitions import RECIPES
 from distill_pipeline.resources import DistillHome
 from distill_pipeline.store import Output
@@ -28,24 +32,44 @@ from distill_pipeline.store import Output
     kinds={"numpy", "parquet"},
     owners=OWNERS,
     code_version=code_version("reduced_matrix"),
-    description="The teacher's rows on their principal directions, each times its frequency weight.",
+    description="The student's rows: fewer dimensions, weighted, and fitted to the teacher's embeddings of texts.",
 )
 def reduced_matrix(
     context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
 ) -> dg.MaterializeResult[Any]:
-    """Reduce and weight the rows."""
+    """Reduce, weight and refine the rows."""
     return materialize_stage(context, config, distill_home, _work, describe=_describe)
 
 
 def _work(run: StageRun) -> Mapping[str, Any]:
-    return reduce_rows(
-        Embeddings.of_parts(run.upstream("teacher_token_embeddings").folder),
-        run.folder,
-        pca_dims=run.recipe.pca_dims,
-        weighting=run.recipe.weighting,
-        sif_coefficient=run.recipe.sif_coefficient,
-        clusters=run.recipe.vocabulary_quantization,
+    recipe = run.recipe
+    vocabulary = read_vocabulary(run.upstream("tokenizer_vocabulary").folder)
+    entries = Embeddings.of_parts(run.upstream("teacher_token_embeddings").folder)
+    if recipe.refinement == "none":
+        # The preset keeps the rows that model2vec keeps; with real frequencies, what is no text weighs nothing.
+        silent = np.flatnonzero(entry_groups(vocabulary.tokenizer) < 0) if recipe.weighting != "zipf" else None
+        return reduce_rows(
+            entries,
+            run.folder,
+            frequencies=vocabulary.frequencies,
+            pca_dims=recipe.pca_dims,
+            weighting=recipe.resolved_weighting,
+            sif_coefficient=recipe.sif_coefficient,
+            clusters=recipe.vocabulary_quantization,
+            silent=silent,
+        )
+    settings = Settings(
+        pca_dims=recipe.pca_dims or "auto",
+        weighting=recipe.resolved_weighting,
+        sif_coefficient=recipe.sif_coefficient,
+        penalty=recipe.refinement_penalty,
+        directions=recipe.directions,
+        remove_directions=recipe.remove_directions,
+        whitening=recipe.whitening,
+        clusters=recipe.vocabulary_quantization,
     )
+    sentences = Embeddings.of_parts(run.upstream("teacher_sentence_embeddings").folder)
+    return refine_rows(vocabulary, entries, sentences, run.folder, settings)
 
 
 def _describe(output: Output) -> Mapping[str, Any]:
@@ -55,4 +79,5 @@ def _describe(output: Output) -> Mapping[str, Any]:
         "dimensions": facts["dimensions"],
         "teacher_dimensions": facts["teacher_dimensions"],
         "explained_variance": facts.get("explained_variance", 1.0),
+        **({"refinement": dg.MetadataValue.json(facts["refinement"])} if "refinement" in facts else {}),
     }

@@ -4,7 +4,7 @@ Holds no numerics and no names of single stages: those are in `distillation/` an
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import dagster as dg
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from distill_pipeline.distillation.encoding import Progress
+from distill_pipeline.distillation.encoding import Progress, encode_to_parts, probe_sample, settle_precision
+from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.distillation.pca import check_dimensions
 from distill_pipeline.distillation.teacher import Teacher, TeacherSource, load_teacher
 from distill_pipeline.recipe import Recipe
@@ -178,3 +179,35 @@ def code_version(stage: str) -> str:
 def upstream_of(stage: str) -> list[str]:
     """Return the assets that this stage reads."""
     return list(STAGES[stage].upstream)
+
+
+def encode_with_teacher(
+    run: StageRun, sequences: Sequence[Sequence[int]], *, texts: Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Load the teacher, settle its precision, encode the sequences into the stage's folder, and return facts."""
+    teacher = run.load_teacher()
+    precision = settle_precision(teacher, run.recipe.precision, run.recipe.precision_floor, probe_sample(sequences))
+    run.log(f"encoding {len(sequences):,} rows in {precision.used}: {precision.reason}")
+    if precision.used != teacher.precision:
+        teacher = run.load_teacher()
+    kept = encode_to_parts(sequences, teacher, run.folder, report=run.reporter(), texts=texts)
+    embeddings = Embeddings.of_parts(run.folder)
+    return {
+        "rows": embeddings.rows,
+        "dimensions": embeddings.dimensions,
+        "rows_resumed": kept,
+        "precision": precision.used,
+        "precision_reason": precision.reason,
+        "least_cosine_to_float32": precision.least_cosine,
+        "device": str(teacher.backbone.device),
+    }
+
+
+def encoding_metadata(output: Output) -> dict[str, Any]:
+    """Return what `encode_with_teacher` found out as metadata."""
+    facts = output.facts
+    return {
+        **{name: facts[name] for name in ("dimensions", "precision", "precision_reason", "device", "rows_resumed")},
+        "least_cosine_to_float32": facts["least_cosine_to_float32"] or "not measured in float32",
+        "dagster/row_count": facts["rows"],
+    }

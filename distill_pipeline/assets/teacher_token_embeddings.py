@@ -10,12 +10,12 @@ from distill_pipeline.assets.stage import (
     StageConfig,
     StageRun,
     code_version,
+    encode_with_teacher,
+    encoding_metadata,
     materialize_stage,
     table_metadata,
     upstream_of,
 )
-from distill_pipeline.distillation.encoding import encode_to_parts, probe_sample, settle_precision
-from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.distillation.vocabulary import read_vocabulary
 from distill_pipeline.partitions import RECIPES
 from distill_pipeline.resources import DistillHome
@@ -40,30 +40,8 @@ def teacher_token_embeddings(
 
 
 def _work(run: StageRun) -> Mapping[str, Any]:
-    sequences = read_vocabulary(run.upstream("tokenizer_vocabulary").folder).teacher_ids
-    teacher = run.load_teacher()
-    precision = settle_precision(teacher, run.recipe.precision, run.recipe.precision_floor, probe_sample(sequences))
-    run.log(f"encoding {len(sequences):,} rows in {precision.used}: {precision.reason}")
-    if precision.used != teacher.precision:
-        teacher = run.load_teacher()
-    kept = encode_to_parts(sequences, teacher, run.folder, report=run.reporter())
-    embeddings = Embeddings.of_parts(run.folder)
-    return {
-        "rows": embeddings.rows,
-        "dimensions": embeddings.dimensions,
-        "rows_resumed": kept,
-        "precision": precision.used,
-        "precision_reason": precision.reason,
-        "least_cosine_to_float32": precision.least_cosine,
-        "device": str(teacher.backbone.device),
-    }
+    return encode_with_teacher(run, read_vocabulary(run.upstream("tokenizer_vocabulary").folder).teacher_ids)
 
 
 def _describe(output: Output) -> Mapping[str, Any]:
-    facts = output.facts
-    return {
-        **table_metadata(output.folder / "part-000000.parquet"),
-        **{name: facts[name] for name in ("dimensions", "precision", "precision_reason", "device", "rows_resumed")},
-        "least_cosine_to_float32": facts["least_cosine_to_float32"] or "not measured in float32",
-        "dagster/row_count": facts["rows"],
-    }
+    return {**table_metadata(output.folder / "part-000000.parquet"), **encoding_metadata(output)}

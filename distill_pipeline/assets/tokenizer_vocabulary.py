@@ -13,9 +13,15 @@ from distill_pipeline.assets.stage import (
     materialize_stage,
     table_metadata,
 )
-from distill_pipeline.distillation.vocabulary import build_vocabulary, read_words, write_vocabulary
+from distill_pipeline.distillation.vocabulary import (
+    build_vocabulary,
+    build_word_vocabulary,
+    read_words,
+    write_vocabulary,
+)
 from distill_pipeline.partitions import RECIPES
 from distill_pipeline.resources import DistillHome
+from distill_pipeline.store import Output
 
 
 @dg.asset(
@@ -29,23 +35,34 @@ from distill_pipeline.resources import DistillHome
 def tokenizer_vocabulary(
     context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
 ) -> dg.MaterializeResult[Any]:
-    """Take the teacher's tokens and the recipe's words."""
+    """Take the words that the recipe asks for and the teacher's tokens."""
     return materialize_stage(
         context,
         config,
         distill_home,
         _work,
-        describe=lambda output: table_metadata(output.folder / "vocabulary.parquet"),
+        describe=_describe,
     )
 
 
 def _work(run: StageRun) -> Mapping[str, Any]:
-    vocabulary = build_vocabulary(
-        run.teacher_source.folder,
-        words=read_words(run.recipe.vocabulary),
-        remove_pattern=run.recipe.token_remove_pattern,
-        words_as_text=run.recipe.words_as == "text",
-        prompt=run.recipe.prompt,
-    )
+    recipe = run.recipe
+    common: dict[str, Any] = {
+        "words": read_words(recipe.words),
+        "remove_pattern": recipe.token_remove_pattern,
+        "prompt": recipe.prompt,
+        "language": recipe.language,
+    }
+    folder = run.teacher_source.folder
+    if recipe.vocabulary == "words":
+        vocabulary = build_word_vocabulary(folder, count=recipe.vocabulary_words, lowercase=recipe.lowercase, **common)
+    else:
+        vocabulary = build_vocabulary(folder, words_as_text=recipe.words_as == "text", **common)
+    run.log(f"{len(vocabulary.tokens):,} entries, frequencies from {vocabulary.frequency_source}")
     write_vocabulary(run.folder, vocabulary)
-    return {"rows": len(vocabulary.tokens)}
+    return {"rows": len(vocabulary.tokens), "frequencies": vocabulary.frequency_source}
+
+
+def _describe(output: Output) -> Mapping[str, Any]:
+    table = table_metadata(output.folder / "vocabulary.parquet")
+    return {**table, "frequencies": output.facts["frequencies"]}

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from distill_pipeline.distillation.teacher import Teacher, TeacherError, multipl
 TOKENS_PER_BATCH = 6144
 ROWS_PER_PART = 8192
 PROBE_ROWS = 64
+MOST_TOKENS = 256
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,12 @@ def encode_to_parts(
     *,
     report: Report = lambda _: None,
     rows_per_part: int = ROWS_PER_PART,
+    texts: Sequence[str] | None = None,
 ) -> int:
     """Encode every sequence and write the rows in order as `part-*.parquet` (row, embedding float32).
 
     Finished parts of an earlier attempt in the folder are kept, and a part's bytes don't depend on which
-    attempt wrote it.
+    attempt wrote it. With `texts`, one per sequence, a column `text` takes the place of `row`.
 
     Returns:
         The number of rows that were found finished.
@@ -124,10 +126,12 @@ def encode_to_parts(
                 f"the teacher gives values that are not finite for {len(bad)} of {len(chunk)} rows, the first "
                 f"being row {first + int(bad[0])}; try precision: float32, or leave these tokens out"
             )
-        write_table(
-            part,
-            {"row": np.arange(first, first + len(chunk), dtype=np.int32), "embedding": embedding_array(rows)},
-        )
+        label: dict[str, Any]
+        if texts is None:
+            label = {"row": np.arange(first, first + len(chunk), dtype=np.int32)}
+        else:
+            label = {"text": texts[first : first + len(chunk)]}
+        write_table(part, {**label, "embedding": embedding_array(rows)})
         ledger.add(part)
     ledger.close()
     return kept
@@ -144,6 +148,17 @@ def batches_by_length(sequences: Sequence[Sequence[int]], token_budget: int) -> 
         batch.append(position)
     if batch:
         yield batch
+
+
+def sentence_ids(teacher_folder: Path, texts: Sequence[str], *, prompt: str | None) -> list[list[int]]:
+    """Return the ids that the teacher reads for whole texts: special tokens and prompt included, cut at 256."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(teacher_folder, use_fast=True, local_files_only=True).backend_tokenizer
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(MOST_TOKENS)
+    prompted = [f"{prompt}{text}" for text in texts] if prompt else list(texts)
+    return [encoding.ids for encoding in tokenizer.encode_batch(prompted)]
 
 
 def _unit(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from distill_pipeline.distillation.parts import Embeddings, embedding_array, write_table
 from distill_pipeline.distillation.pca import Batches, PrincipalComponents, fit_principal_components
-from distill_pipeline.distillation.weighting import sif_weights, zipf_probabilities
+from distill_pipeline.distillation.weighting import row_weights
 from distill_pipeline.recipe import RecipeError
 
 MATRIX = "matrix.parquet"
@@ -39,25 +39,38 @@ def reduce_rows(
     source: Embeddings,
     folder: Path,
     *,
+    frequencies: npt.NDArray[np.float64],
     pca_dims: int | float | str | None,
     weighting: str,
     sif_coefficient: float,
     clusters: int | None,
+    silent: npt.NDArray[np.integer] | None = None,
 ) -> dict[str, Any]:
     """Reduce and weight the rows and write `matrix.parquet` (row, embedding, weight).
 
     With `clusters`, k-means replaces the teacher's rows by their centroids first, as
     `model2vec.distill(vocabulary_quantization=...)` does, and `clusters.parquet` holds them reduced.
 
+    Args:
+        source: The teacher's embeddings of the entries.
+        folder: Where to write.
+        frequencies: The entries', float64 (rows,).
+        pca_dims: Directions to keep, see `fit_principal_components`; None keeps the teacher's axes.
+        weighting: none, zipf or frequency.
+        sif_coefficient: The coefficient of the last two.
+        clusters: Number of centroids that the rows share, or None.
+        silent: Rows that weigh nothing: padding and unknown.
+
     Returns:
-        Facts: rows, dimensions, explained variance by direction, norms before and after.
+        Facts: rows, dimensions, explained variance by direction.
     """
-    probabilities = zipf_probabilities(source.rows)
-    weights = sif_weights(probabilities, sif_coefficient) if weighting == "zipf" else np.ones(source.rows)
+    weights = row_weights(weighting, frequencies, sif_coefficient)
+    if silent is not None:
+        weights[silent] = 0
     assignment: npt.NDArray[np.int32] | None = None
     batches: Batches = source.batches
     if clusters is not None:
-        centroids, assignment = _k_means(source, clusters)
+        centroids, assignment = _k_means(source.all(), clusters)
         batches = lambda: iter([centroids])  # noqa: E731
     components = None if pca_dims is None else fit_principal_components(batches, pca_dims)
     if assignment is None:
@@ -126,15 +139,27 @@ def _write_clustered(
     )
 
 
-def _k_means(source: Embeddings, clusters: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
-    if clusters >= source.rows:
-        raise RecipeError(
-            f"vocabulary_quantization={clusters} needs more than the {source.rows} rows of this vocabulary"
-        )
+def _k_means(rows: npt.NDArray[np.float32], clusters: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int32]]:
+    if clusters >= len(rows):
+        raise RecipeError(f"vocabulary_quantization={clusters} needs more than the {len(rows)} rows of this vocabulary")
     from model2vec.vocabulary_quantization import quantize_vocabulary
 
-    centroids, assignment, _ = quantize_vocabulary(clusters, np.ones(source.rows), source.all())
+    centroids, assignment, _ = quantize_vocabulary(clusters, np.ones(len(rows)), rows)
     return centroids.astype(np.float32), assignment.astype(np.int32)
+
+
+def write_matrix(
+    folder: Path, rows: npt.NDArray[np.float32], weights: npt.NDArray[np.float32], clusters: int | None
+) -> None:
+    """Write finished rows and their weights; with `clusters`, unit rows share centroids and keep their lengths."""
+    if clusters is None:
+        numbers = np.arange(len(rows), dtype=np.int32)
+        write_table(folder / MATRIX, {"row": numbers, "embedding": embedding_array(rows), "weight": weights})
+        return
+    lengths = np.linalg.norm(rows, axis=1)
+    unit = rows / np.maximum(lengths, 1e-12)[:, None]
+    centroids, assignment = _k_means(unit, clusters)
+    _write_clustered(folder, centroids, None, assignment, lengths.astype(np.float64))
 
 
 def read_reduced(folder: Path) -> Reduced:

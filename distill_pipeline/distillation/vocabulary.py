@@ -7,13 +7,16 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
-from distill_pipeline.distillation.weighting import zipf_probabilities
+from distill_pipeline.distillation.frequencies import UnknownLanguage, entry_probabilities, word_list
+from distill_pipeline.distillation.words import PADDING, UNKNOWN, word_entries, word_tokenizer
 from distill_pipeline.recipe import RecipeError
 
 SCHEMA = pa.schema(
@@ -34,12 +37,14 @@ class Vocabulary:
         tokens: One entry per row, as the student's tokenizer spells it.
         teacher_ids: What the teacher reads for each entry, its special tokens and the prompt included.
         frequencies: Estimated share of each entry among all tokens of text, float64 (rows,); sums to 1.
+        frequency_source: Where they come from: wordfreq, or Zipf's law and why.
         tokenizer: The student's tokenizer; entry `i` has id `i`.
     """
 
     tokens: list[str]
     teacher_ids: list[list[int]]
-    frequencies: np.ndarray
+    frequencies: npt.NDArray[np.float64]
+    frequency_source: str
     tokenizer: Tokenizer
 
 
@@ -50,6 +55,7 @@ def build_vocabulary(
     remove_pattern: str | None = None,
     words_as_text: bool = True,
     prompt: str | None = None,
+    language: str = "en",
 ) -> Vocabulary:
     """Take the teacher's tokens, without those that match the pattern, and add the words.
 
@@ -57,29 +63,22 @@ def build_vocabulary(
     rows that `model2vec.distill` gives it.
 
     Args:
-        teacher_folder: The teacher's files; its tokenizer is loaded from them as transformers does, since
-            `tokenizer.json` alone names no padding token.
+        teacher_folder: The teacher's files.
         words: Words or phrases to add to the teacher's tokens.
         remove_pattern: Regular expression; tokens whose beginning matches are left out.
         words_as_text: Give an added word to the teacher as text after a space, as it stands within a
             sentence. Otherwise as its spelling in the vocabulary: a byte-level BPE teacher then sees, for
             pineapple, the text "Ġpineapple".
         prompt: Text that the teacher reads before each entry.
+        language: Whose word frequencies the entries' frequencies come from.
 
     Raises:
         RecipeError: The pattern removes every token.
     """
     from model2vec.tokenizer import clean_and_create_vocabulary
-    from skeletoken import TokenizerModel
-    from transformers import AutoTokenizer
 
-    # They list each token that an added word or a removed one touches; thousands of lines on a large vocabulary.
-    for library in ("skeletoken", "model2vec"):
-        logging.getLogger(library).setLevel(logging.ERROR)
-    transformers_tokenizer = AutoTokenizer.from_pretrained(teacher_folder, use_fast=True, local_files_only=True)
-    teacher_tokenizer = transformers_tokenizer.backend_tokenizer
-    full = TokenizerModel.from_transformers_tokenizer(transformers_tokenizer)
-    pruned = full.prune_added_tokens()
+    teacher = _TeacherTokenizer.load(teacher_folder, prompt)
+    pruned = teacher.model.prune_added_tokens()
     student = pruned.deep_copy()
     if student.adds_prefix_space is not None:
         student.adds_prefix_space = True
@@ -89,7 +88,6 @@ def build_vocabulary(
     if set(tokens) <= {token.content for token in student.added_tokens.root}:  # unknown and padding always stay
         raise RecipeError(f"token_remove_pattern={remove_pattern!r} removes every token; choose a narrower one")
 
-    before, after = _frame(full, teacher_tokenizer, prompt)
     original_ids = pruned.vocabulary
     to_full = pruned.model_delta.token_mapping  # new id -> the teacher's id
     known = {token: to_full.get(new, new) for token, new in original_ids.items()}
@@ -97,12 +95,95 @@ def build_vocabulary(
     teacher_ids = []
     for row, token in enumerate(tokens):
         if token in known:
-            inner = [known[token]]
+            teacher_ids.append(teacher.framed([known[token]]))
         else:
-            text = f" {added.get(row, token)}" if words_as_text else token
-            inner = teacher_tokenizer.encode(text, add_special_tokens=False).ids
-        teacher_ids.append([*before, *inner, *after])
-    return Vocabulary(tokens, teacher_ids, zipf_probabilities(len(tokens)), student.to_tokenizer())
+            teacher_ids.append(teacher.read(f" {added.get(row, token)}" if words_as_text else token))
+    tokenizer = student.to_tokenizer()
+    frequencies, source = entry_probabilities(tokenizer, language)
+    return Vocabulary(tokens, teacher_ids, frequencies, source, tokenizer)
+
+
+def build_word_vocabulary(
+    teacher_folder: Path,
+    *,
+    count: int,
+    words: Sequence[str] = (),
+    remove_pattern: str | None = None,
+    lowercase: bool = True,
+    prompt: str | None = None,
+    language: str = "en",
+) -> Vocabulary:
+    """Take a language's most frequent words, your own words and the teacher's pieces, with a tokenizer of their own.
+
+    Args:
+        teacher_folder: The teacher's files.
+        count: How many of the language's words.
+        words: Words and phrases besides.
+        remove_pattern: Regular expression; entries whose beginning matches are left out.
+        lowercase: Whether case and accents are folded.
+        prompt: Text that the teacher reads before each entry.
+        language: Whose words and frequencies; a language that wordfreq lacks gives none.
+    """
+    teacher = _TeacherTokenizer.load(teacher_folder, prompt)
+    try:
+        frequent = word_list(language).words[:count]
+    except UnknownLanguage:
+        frequent = ()
+    entries = word_entries(
+        teacher.tokenizer, [*words, *frequent], lowercase=lowercase, special=teacher.special, phrases=words
+    )
+    if remove_pattern is not None:
+        pattern = re.compile(remove_pattern)
+        entries = [e for e in entries if e.token in (PADDING, UNKNOWN) or not pattern.match(e.token)]
+    tokenizer = word_tokenizer(entries, lowercase=lowercase)
+    teacher_ids = [
+        teacher.framed([] if entry.piece is None else [entry.piece])
+        if entry.text is None
+        else teacher.read(f" {entry.text}" if entry.text[0].isalnum() else entry.text)
+        for entry in entries
+    ]
+    frequencies, source = entry_probabilities(tokenizer, language)
+    return Vocabulary([entry.token for entry in entries], teacher_ids, frequencies, source, tokenizer)
+
+
+@dataclass(frozen=True)
+class _TeacherTokenizer:
+    """A teacher's tokenizer, loaded as transformers does, since `tokenizer.json` alone names no padding token."""
+
+    model: Any  # skeletoken.TokenizerModel
+    tokenizer: Tokenizer
+    before: list[int]
+    after: list[int]
+
+    @classmethod
+    def load(cls, folder: Path, prompt: str | None) -> _TeacherTokenizer:
+        from skeletoken import TokenizerModel
+        from transformers import AutoTokenizer
+
+        # They list each token that an added word or a removed one touches; thousands of lines.
+        for library in ("skeletoken", "model2vec"):
+            logging.getLogger(library).setLevel(logging.ERROR)
+        loaded = AutoTokenizer.from_pretrained(folder, use_fast=True, local_files_only=True)
+        model = TokenizerModel.from_transformers_tokenizer(loaded)
+        tokenizer = loaded.backend_tokenizer
+        tokenizer.no_padding()
+        read_first = tokenizer.encode(prompt.rstrip(), add_special_tokens=False).ids if prompt else []
+        return cls(model, tokenizer, [*(model.bos_ids or []), *read_first], list(model.eos_ids or []))
+
+    @property
+    def special(self) -> frozenset[str]:
+        """Tokens that are no text: special ones, and those that only fill the vocabulary up."""
+        added = {token.content for token in self.model.added_tokens.root if token.special}
+        unused = {token for token in self.tokenizer.get_vocab() if re.fullmatch(r"\[unused\d+\]", token)}
+        return frozenset(added | unused)
+
+    def framed(self, ids: Sequence[int]) -> list[int]:
+        """Return the ids with what the teacher reads before and after each entry."""
+        return [*self.before, *ids, *self.after]
+
+    def read(self, text: str) -> list[int]:
+        """Return the ids that the teacher reads for a text."""
+        return self.framed(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 def _entry_of(student: object, word: str) -> str | None:
@@ -115,20 +196,9 @@ def _entry_of(student: object, word: str) -> str | None:
     return next((entry for entry in candidates if entry in vocabulary), None)
 
 
-def _frame(full: object, tokenizer: Tokenizer, prompt: str | None) -> tuple[list[int], list[int]]:
-    """Return the ids that the teacher reads before and after each entry."""
-    before: list[int] = list(full.bos_ids or [])  # type: ignore[attr-defined]
-    after: list[int] = list(full.eos_ids or [])  # type: ignore[attr-defined]
-    if prompt:
-        before += tokenizer.encode(prompt.rstrip(), add_special_tokens=False).ids
-    return before, after
-
-
-def read_words(vocabulary: str | Path | Sequence[str]) -> list[str]:
-    """Return the words of a recipe's `vocabulary`: none for "teacher", a file's lines, or the list itself."""
-    if vocabulary == "teacher":
-        return []
-    lines = vocabulary.read_text(encoding="utf-8").splitlines() if isinstance(vocabulary, Path) else vocabulary
+def read_words(words: Path | Sequence[str]) -> list[str]:
+    """Return the words of a recipe's `words`: a file's lines, or the list itself."""
+    lines = words.read_text(encoding="utf-8").splitlines() if isinstance(words, Path) else words
     return [line.strip() for line in lines if line.strip()]
 
 
@@ -141,7 +211,7 @@ def write_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
             "teacher_ids": vocabulary.teacher_ids,
             "frequency": vocabulary.frequencies,
         },
-        schema=SCHEMA,
+        schema=SCHEMA.with_metadata({"frequency_source": vocabulary.frequency_source}),
     )
     pq.write_table(table, folder / "vocabulary.parquet")
     vocabulary.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
@@ -149,10 +219,11 @@ def write_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
 
 def read_vocabulary(folder: Path) -> Vocabulary:
     """Read what `write_vocabulary` wrote."""
-    table = pq.read_table(folder / "vocabulary.parquet", schema=SCHEMA)
+    table = pq.read_table(folder / "vocabulary.parquet")
     return Vocabulary(
         table["token"].to_pylist(),
         table["teacher_ids"].to_pylist(),
         table["frequency"].to_numpy(),
+        (table.schema.metadata or {}).get(b"frequency_source", b"").decode(),
         Tokenizer.from_file(str(folder / "tokenizer.json")),
     )

@@ -16,6 +16,19 @@ def zipf_probabilities(rows: int) -> npt.NDArray[np.float64]:
     return probabilities
 
 
+def row_weights(weighting: str, frequencies: npt.NDArray[np.float64], coefficient: float) -> npt.NDArray[np.float64]:
+    """Return the weight of each row, float64 (rows,).
+
+    Args:
+        weighting: "none"; "zipf", by the row's rank; or "frequency", by the entries' own frequencies.
+        frequencies: The vocabulary's, (rows,).
+        coefficient: a of `sif_weights`.
+    """
+    if weighting == "none":
+        return np.ones(len(frequencies))
+    return sif_weights(frequencies if weighting == "frequency" else zipf_probabilities(len(frequencies)), coefficient)
+
+
 def sif_weights(probabilities: npt.NDArray[np.float64], coefficient: float) -> npt.NDArray[np.float64]:
     """Return the smooth inverse frequency weight a / (a + p) of each probability, float64 (rows,).
 

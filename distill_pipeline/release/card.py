@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from distill_pipeline.recipe import RELEASE_FIELDS, Recipe, is_folder, recipe_yaml
+from distill_pipeline.recipe import DATASET, RELEASE_FIELDS, Recipe, is_folder, recipe_yaml
 
 
 def model_card(
@@ -84,8 +84,9 @@ def _without_paths(recipe: Recipe) -> Recipe:
     changed: dict[str, Any] = {}
     if is_folder(recipe.teacher):
         changed["teacher"] = recipe.teacher_label
-    if isinstance(recipe.vocabulary, Path):
-        changed["vocabulary"] = Path(recipe.vocabulary.name)
+    if isinstance(recipe.words, Path):
+        changed["words"] = Path(recipe.words.name)
+    changed["corpus"] = tuple(name if name.startswith(DATASET) else Path(name).name for name in recipe.corpus)
     return recipe.model_copy(update=changed)
 
 

@@ -1,0 +1,142 @@
+"""Texts of a corpus: read as a stream, cut into passages, sampled reproducibly, each once."""
+
+from __future__ import annotations
+
+import glob
+import gzip
+import hashlib
+import heapq
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from distill_pipeline.errors import DistillError
+from distill_pipeline.recipe import DATASET
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+LEAST_WORDS, MOST_WORDS = 3, 64
+"""Shorter passages say little; longer ones are cut at the ends of sentences, or after so many words."""
+
+
+class CorpusError(DistillError):
+    """A corpus that can't be read; the message says which part and what to do."""
+
+
+def sample_passages(sources: Sequence[str], count: int, *, seed: int) -> list[str]:
+    """Return `count` different passages, or all there are, in an order that depends on seed and content alone.
+
+    A passage is taken when the hash of seed and text is among the smallest: no order of files matters, nothing is
+    taken twice, and no more than the sample is held in memory.
+
+    Args:
+        sources: Files, patterns and data sets as a recipe's `corpus` names them.
+        count: Size of the sample.
+        seed: Another seed samples other passages.
+
+    Raises:
+        CorpusError: A source doesn't exist, or has no such column.
+    """
+    largest_first: list[tuple[int, str]] = []
+    held: set[int] = set()
+    for source in sources:
+        for passage in passages_of(read_texts(source)):
+            digest = hashlib.blake2b(f"{seed}\0{passage}".encode(), digest_size=8).digest()
+            rank = int.from_bytes(digest, "big")
+            if rank in held or (len(largest_first) == count and -largest_first[0][0] <= rank):
+                continue
+            held.add(rank)
+            if len(largest_first) < count:
+                heapq.heappush(largest_first, (-rank, passage))
+            else:
+                dropped, _ = heapq.heapreplace(largest_first, (-rank, passage))
+                held.remove(-dropped)
+    if not largest_first:
+        raise CorpusError(f"corpus={', '.join(sources)}: no passage of {LEAST_WORDS} words or more is in it")
+    return [passage for _, passage in sorted(largest_first, reverse=True)]
+
+
+def passages_of(texts: Iterator[str]) -> Iterator[str]:
+    """Cut texts into passages of 3 to 64 words, white space folded."""
+    for text in texts:
+        current: list[str] = []
+        for sentence in _SENTENCE_END.split(text):
+            words = sentence.split()
+            if current and len(current) + len(words) > MOST_WORDS:
+                yield from _pieces(current)
+                current = []
+            current += words
+        yield from _pieces(current)
+
+
+def _pieces(words: list[str]) -> Iterator[str]:
+    for first in range(0, len(words), MOST_WORDS):
+        piece = words[first : first + MOST_WORDS]
+        if len(piece) >= LEAST_WORDS:
+            yield " ".join(piece)
+
+
+def read_texts(source: str) -> Iterator[str]:
+    """Yield the texts of one source: lines, values of a column, or a data set's column.
+
+    Raises:
+        CorpusError: It doesn't exist, or has no such column.
+    """
+    name, _, column = source.partition("#")
+    column = column or "text"
+    if name.startswith(DATASET):
+        yield from _read_data_set(name.removeprefix(DATASET), column)
+        return
+    for path in source_files(source):
+        yield from _read_file(path, column)
+
+
+def source_files(source: str) -> list[Path]:
+    """Return the files that a source names, sorted; none for a data set.
+
+    Raises:
+        CorpusError: No file has this name or matches this pattern.
+    """
+    name = source.partition("#")[0]
+    if name.startswith(DATASET):
+        return []
+    paths = sorted(Path(found) for found in glob.glob(name, recursive=True) if Path(found).is_file())  # noqa: PTH207
+    if not paths:
+        raise CorpusError(f"corpus={name}: there is no such file, and the pattern matches none")
+    return paths
+
+
+def _read_file(path: Path, column: str) -> Iterator[str]:
+    kind = path.name.removesuffix(".gz").rsplit(".", 1)[-1]
+    if kind == "parquet":
+        file = pq.ParquetFile(path)
+        if column not in file.schema_arrow.names:
+            raise CorpusError(f"corpus={path}: no column {column!r}; it has {', '.join(file.schema_arrow.names)}")
+        for batch in file.iter_batches(columns=[column]):
+            yield from (str(value) for value in batch.column(0).to_pylist() if value)
+        return
+    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            yield line.strip() if kind != "jsonl" else _column_of(line, column, f"{path}:{number}")
+
+
+def _column_of(line: str, column: str, where: str) -> str:
+    try:
+        record = json.loads(line)
+        return str(record[column])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CorpusError(f"corpus={where}: no JSON object with a column {column!r}") from error
+
+
+def _read_data_set(name: str, column: str) -> Iterator[str]:
+    try:
+        from datasets import load_dataset
+    except ImportError as error:
+        raise CorpusError(f"corpus={DATASET}{name} needs the extra 'datasets': install it first") from error
+    name, _, revision = name.partition("@")
+    for record in load_dataset(name, split="train", streaming=True, revision=revision or None):
+        if column not in record:
+            raise CorpusError(f"corpus={DATASET}{name}: no column {column!r}; it has {', '.join(record)}")
+        yield str(record[column])

@@ -1,0 +1,111 @@
+"""Texts made of nothing but word frequencies, to show a teacher when no corpus is at hand."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from distill_pipeline.distillation.frequencies import WordList
+
+_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+
+# Chance of each mark after a word that is not the last, in the proportions of running text.
+_MARKS = ((",", 0.060), (":", 0.003), (";", 0.003), (" -", 0.010), (".", 0.009))
+_BRACKETED, _QUOTED = 0.005, 0.005
+_ENDS = ((".", 0.425), ("?", 0.04), ("!", 0.035))
+
+
+@dataclass(frozen=True)
+class Generator:
+    """How generated texts look.
+
+    Attributes:
+        least_words, most_words: A text's length, evenly drawn.
+        natural: Share of the words that are drawn by their frequency; the others by its power `flattening`, so that
+            function words and rare words both occur.
+        flattening: That power.
+        numbers: Share of the words that are numbers.
+        covered: How many of the most frequent words are each put in `coverings` extra times.
+    """
+
+    least_words: int = 5
+    most_words: int = 25
+    natural: float = 0.5
+    flattening: float = 0.5
+    numbers: float = 0.02
+    covered: int = 100_000
+    coverings: int = 2
+
+
+def generate_texts(words: WordList, count: int, *, seed: int, style: Generator | None = None) -> list[str]:
+    """Return `count` texts, the same for the same arguments."""
+    style = style or Generator()
+    random = np.random.default_rng(seed)
+    known = [index for index, word in enumerate(words.words) if _WORD.fullmatch(word)]
+    shares = words.shares[known]
+    lengths = random.integers(style.least_words, style.most_words + 1, count)
+    drawn = _draw(random, shares, int(lengths.sum()), style)
+    ends = np.cumsum(lengths)
+    texts = []
+    for end, length in zip(ends, lengths, strict=True):
+        chosen = [words.words[known[index]] for index in drawn[end - length : end]]
+        texts.append(_as_sentence(random, chosen, style))
+    return texts
+
+
+def _draw(
+    random: np.random.Generator, shares: npt.NDArray[np.float64], slots: int, style: Generator
+) -> npt.NDArray[np.int64]:
+    flat = shares**style.flattening
+    natural = random.choice(len(shares), slots, p=shares / shares.sum())
+    flattened = random.choice(len(shares), slots, p=flat / flat.sum())
+    drawn = np.where(random.random(slots) < style.natural, natural, flattened)
+    if style.coverings:
+        covered = np.concatenate([random.permutation(min(style.covered, len(shares))) for _ in range(style.coverings)])[
+            :slots
+        ]
+        drawn[random.choice(slots, len(covered), replace=False)] = covered
+    return drawn
+
+
+def _as_sentence(random: np.random.Generator, words: list[str], style: Generator) -> str:
+    chances = random.random((len(words), 2))
+    parts = []
+    for word, (number, mark) in zip(words, chances, strict=True):
+        part = _number(random) if number < style.numbers else word
+        parts.append(_marked(part, mark))
+    parts[-1] = words[-1]
+    text = " ".join(parts)
+    if random.random() < 0.5:
+        text = text[0].upper() + text[1:]
+    return text + _pick(random.random(), _ENDS)
+
+
+def _marked(word: str, chance: float) -> str:
+    if chance < _BRACKETED:
+        return f"({word})"
+    if chance < _BRACKETED + _QUOTED:
+        return f'"{word}"'
+    return word + _pick(chance - _BRACKETED - _QUOTED, _MARKS)
+
+
+def _pick(chance: float, choices: tuple[tuple[str, float], ...]) -> str:
+    for choice, probability in choices:
+        if chance < probability:
+            return choice
+        chance -= probability
+    return ""
+
+
+def _number(random: np.random.Generator) -> str:
+    kind = random.random()
+    if kind < 0.35:
+        return str(random.integers(0, 21))
+    if kind < 0.6:
+        return str(random.integers(1900, 2031))
+    if kind < 0.85:
+        return str(int(10 ** random.uniform(1, 4)))
+    return f"{10 ** random.uniform(0, 3):.1f}"

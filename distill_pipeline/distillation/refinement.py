@@ -1,0 +1,198 @@
+"""Rows fitted so that the mean of a text's rows is the teacher's embedding of the text.
+
+Sparse ridge regression around a good start. Let A (texts x entries) hold each text's token shares and Y the
+teacher's sentence embeddings on their leading directions. The rows E minimise
+
+    |A E - Y|^2 + lambda |E - E0|^2
+
+for a start E0 made of the teacher's embeddings of the single entries, so a row that no text touches stays there. The
+normal equations (A'A + lambda I)(E - E0) = A'(Y - A E0) are solved for all columns at once by conjugate gradients
+with a Jacobi preconditioner (Saad 2003, "Iterative Methods for Sparse Linear Systems", algorithm 9.1).
+Deterministic: no learning rate, no epochs, no draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from tokenizers import Tokenizer
+
+Matrix = npt.NDArray[np.float32]
+
+_TOLERANCE = 3e-3
+_MOST_ITERATIONS = 60
+_COLUMN_BLOCKS = 2
+_TEXTS_AT_ONCE = 20_000
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Refined rows and how the solver got there.
+
+    Attributes:
+        rows: float32 (entries, dims).
+        iterations: Conjugate gradient steps of the slowest block of columns.
+        residual: Norm of the normal equations' residual relative to that of the start.
+    """
+
+    rows: Matrix
+    iterations: int
+    residual: float
+
+
+def token_shares(
+    tokenizer: Tokenizer, texts: Sequence[str], *, skip: npt.NDArray[np.integer], most_tokens: int = 512
+) -> sparse.csr_matrix:
+    """Return float32 (texts, entries): which share of a text's tokens each entry is. Rows sum to 1, or to 0.
+
+    Entries to skip are left out and don't count, as model2vec leaves unknown ones out.
+    """
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(most_tokens)
+    blocks = [
+        _share_block(tokenizer, texts[first : first + _TEXTS_AT_ONCE], frozenset(skip.tolist()))
+        for first in range(0, len(texts), _TEXTS_AT_ONCE)
+    ]
+    return sparse.vstack(blocks, format="csr")
+
+
+def _share_block(tokenizer: Tokenizer, texts: Sequence[str], skip: frozenset[int]) -> sparse.csr_matrix:
+    encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    ids = [[token for token in encoding.ids if token not in skip] for encoding in encodings]
+    lengths = np.array([len(sequence) for sequence in ids])
+    columns = np.fromiter((token for sequence in ids for token in sequence), dtype=np.int32, count=lengths.sum())
+    values = np.repeat((1 / np.maximum(lengths, 1)).astype(np.float32), lengths)
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    shares = sparse.csr_matrix((values, columns, starts), shape=(len(texts), tokenizer.get_vocab_size()))
+    shares.sum_duplicates()
+    return shares
+
+
+def fit_start(
+    embeddings: Matrix, probabilities: npt.NDArray[np.float64], groups: npt.NDArray[np.int8], shares: sparse.csr_matrix,
+    targets: Matrix,
+) -> Matrix:  # fmt: skip
+    """Weight the single entries' embeddings so that their means come closest to the targets.
+
+    The weight is a curve over the logarithm of an entry's probability, one curve per group of entries, linear
+    between knots. Its values at the knots are fitted by least squares, so the texts themselves say what smooth
+    inverse frequency's a / (a + p) assumes. Neighbouring knots are drawn towards each other; no weight is negative.
+
+    Args:
+        embeddings: (entries, dims) the teacher's, centred and on the targets' directions.
+        probabilities: (entries,).
+        groups: (entries,) 0 words, 1 pieces within words, 2 numbers and marks, -1 entries whose row is zero.
+        shares: (texts, entries).
+        targets: (texts, dims).
+
+    Returns:
+        float32 (entries, dims).
+    """
+    curves = _curves(probabilities, groups)
+    means = [shares @ (embeddings * curve[:, None]) for curve in curves]
+    gram = np.array([[np.vdot(a, b) for b in means] for a in means], dtype=np.float64)
+    right = np.array([np.vdot(mean, targets) for mean in means], dtype=np.float64)
+    scale = np.trace(gram) / len(gram)
+    smooth = _smoothness([knots for _, knots in _GROUPS])
+    values = np.linalg.solve(gram + scale * (1e-3 * smooth + 1e-9 * np.eye(len(gram))), right)
+    weights = np.maximum(values, 0) @ curves
+    rows: Matrix = (embeddings * weights[:, None]).astype(np.float32)
+    return rows
+
+
+_GROUPS: tuple[tuple[int, npt.NDArray[np.float64]], ...] = (
+    (0, np.linspace(-7.5, -1.5, 10)),
+    (1, np.linspace(-7.0, -3.0, 4)),
+    (2, np.linspace(-7.0, -2.0, 4)),
+)
+"""Knots of each group's curve, in log10 of the probability."""
+
+
+def _curves(probabilities: npt.NDArray[np.float64], groups: npt.NDArray[np.int8]) -> Matrix:
+    """Return float32 (knots of all groups, entries): the hat function of each knot."""
+    logarithms = np.log10(np.maximum(probabilities, 1e-12))
+    curves = []
+    for group, knots in _GROUPS:
+        inside = np.clip(logarithms, knots[0], knots[-1])
+        curves += [np.interp(inside, knots, hat) * (groups == group) for hat in np.eye(len(knots))]
+    return np.array(curves, dtype=np.float32)
+
+
+def _smoothness(knots: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
+    """Return the quadratic form of the differences between neighbouring knots of each group."""
+    blocks = [np.diff(np.eye(len(group)), axis=0) for group in knots]
+    joined: npt.NDArray[np.float64] = sparse.block_diag([block.T @ block for block in blocks]).toarray()
+    return joined
+
+
+def solve_ridge(shares: sparse.csr_matrix, targets: Matrix, start: Matrix, penalty: float) -> Solution:
+    """Solve the ridge regression of this module's heading.
+
+    Args:
+        shares: float32 (texts, entries).
+        targets: (texts, dims).
+        start: E0, (entries, dims).
+        penalty: lambda.
+    """
+    diagonal = np.asarray(shares.multiply(shares).sum(axis=0)).ravel()
+    touched = np.flatnonzero(diagonal)
+    within = shares[:, touched].tocsr()
+    across = within.T.tocsr()
+    preconditioner = (1 / (diagonal[touched] + penalty)).astype(np.float32)[:, None]
+
+    def solve(columns: npt.NDArray[np.int64]) -> tuple[Matrix, int, float]:
+        begin = np.ascontiguousarray(start[np.ix_(touched, columns)])
+        right = across @ (np.ascontiguousarray(targets[:, columns]) - within @ begin)
+        return _conjugate_gradients(within, across, right, preconditioner, penalty)
+
+    blocks = np.array_split(np.arange(targets.shape[1]), _COLUMN_BLOCKS)
+    with ThreadPoolExecutor(_COLUMN_BLOCKS) as pool:  # scipy's sparse products use one thread each
+        solved = list(pool.map(solve, blocks))
+    rows = start.copy()
+    rows[touched] += np.concatenate([change for change, _, _ in solved], axis=1)
+    return Solution(rows, max(steps for _, steps, _ in solved), max(residual for _, _, residual in solved))
+
+
+def _conjugate_gradients(
+    within: sparse.csr_matrix, across: sparse.csr_matrix, right: Matrix, preconditioner: Matrix, penalty: float
+) -> tuple[Matrix, int, float]:
+    """Solve (A'A + penalty I) X = right, each column with its own step lengths; returns X, steps, residual."""
+    solution = np.zeros_like(right)
+    residual = right.copy()
+    direction = preconditioner * residual
+    product = (residual * direction).sum(axis=0)
+    begin = float(np.linalg.norm(residual))
+    steps, relative = 0, 1.0
+    while steps < _MOST_ITERATIONS and relative > _TOLERANCE and begin > 0:
+        applied = across @ (within @ direction) + np.float32(penalty) * direction
+        length = product / np.maximum((direction * applied).sum(axis=0), 1e-30)
+        solution += length * direction
+        residual -= length * applied
+        conditioned = preconditioner * residual
+        following = (residual * conditioned).sum(axis=0)
+        direction = conditioned + (following / np.maximum(product, 1e-30)) * direction
+        product = following
+        steps += 1
+        relative = float(np.linalg.norm(residual)) / begin
+    return solution, steps, relative
+
+
+def whiten(rows: Matrix, shares: sparse.csr_matrix, strength: float) -> Matrix:
+    """Even out the variances of the texts' vectors: each principal direction is divided by its deviation^strength.
+
+    Strength 0 changes nothing but the rotation, 1 makes all variances equal.
+    """
+    means = (shares @ rows).astype(np.float64)
+    values, vectors = np.linalg.eigh(np.cov(means.T))
+    order = np.argsort(-values)
+    axes = vectors[:, order]
+    axes *= np.where(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])] < 0, -1.0, 1.0)
+    scales = np.maximum(values[order], values.max() * 1e-12) ** (-strength / 2)
+    # The scale of all rows is free; keep the strongest direction's.
+    result: Matrix = ((rows @ axes) * (scales / scales[0])).astype(np.float32)
+    return result
