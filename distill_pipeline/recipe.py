@@ -150,8 +150,8 @@ class Recipe(BaseModel):
     )
     corpus: tuple[str, ...] = Field(
         (),
-        description="Texts for refinement=corpus: files or patterns (.txt, .jsonl, .parquet, also .gz), dataset:NAME; a "
-        "column after # (default text).",
+        description="Texts for refinement=corpus: files or patterns (.txt, .jsonl, .parquet, also .gz), dataset:NAME; "
+        "a column after # (default text).",
     )
     refinement_texts: int = Field(45_000, ge=100, description="How many texts the teacher encodes for the refinement.")
     refinement_penalty: Annotated[

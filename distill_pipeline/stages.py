@@ -74,13 +74,13 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "teacher_sentence_embeddings",
-            version="1",
+            version="2",
             reads=_sentences_read,
             reads_teacher=lambda recipe: recipe.refinement != "none",
         ),
         Stage(
             "reduced_matrix",
-            version="2",
+            version="3",
             upstream=("tokenizer_vocabulary", "teacher_token_embeddings", "teacher_sentence_embeddings"),
             reads=_matrix_reads,
         ),

@@ -29,7 +29,7 @@ for name in RECIPE_NAMES:
 from distill_pipeline.home import Home  # noqa: E402
 from distill_pipeline.recipe import Recipe, make_recipe  # noqa: E402
 from distill_pipeline_tests.chain import Chain  # noqa: E402
-from distill_pipeline_tests.teachers import build_bert, build_modernbert  # noqa: E402
+from distill_pipeline_tests.teachers import build_bert, build_modernbert, build_unigram  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +44,12 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_bert(tmp_path_factory.mktemp("teachers") / "tiny-bert")
 
 
+@pytest.fixture(scope="session")
+def unigram(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny BERT teacher with a Unigram tokenizer."""
+    return build_unigram(tmp_path_factory.mktemp("teachers") / "tiny-unigram")
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     """An empty home."""
@@ -52,10 +58,11 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def recipe(modernbert: Path) -> Callable[..., Recipe]:
-    """Makes recipes for the tiny ModernBERT, 8 dimensions unless said otherwise."""
+    """Makes recipes for the tiny ModernBERT: the defaults, but few words, texts and dimensions."""
 
     def make(**fields: Any) -> Recipe:
-        return make_recipe({"name": "tiny", "teacher": str(modernbert), "pca_dims": 8, **fields}, source="test")
+        small = {"pca_dims": 8, "vocabulary_words": 300, "refinement_texts": 300}
+        return make_recipe({"name": "tiny", "teacher": str(modernbert), **small, **fields}, source="test")
 
     return make
 

@@ -51,9 +51,6 @@ def build_modernbert(folder: Path, *, entries: int = 700, normalize: bool = True
 
 def build_bert(folder: Path, *, entries: int = 500) -> Path:
     """Write a BERT Sentence Transformer with mean pooling, lower-case WordPiece and a pooler."""
-    import torch
-    from transformers import BertConfig, BertModel
-
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -62,18 +59,7 @@ def build_bert(folder: Path, *, entries: int = 500) -> Path:
         vocab_size=entries, special_tokens=[*SPECIAL, "[unused0]", "[unused1]"], show_progress=False
     )
     _train(tokenizer, trainer)
-    config = BertConfig(
-        vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=HIDDEN,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=128,
-        pad_token_id=tokenizer.token_to_id("[PAD]"),
-        initializer_range=0.3,
-    )
-    torch.manual_seed(0)
-    return _save(folder, BertModel(config), tokenizer, normalize=True)
+    return _save_bert(folder, tokenizer)
 
 
 def _train(tokenizer: Tokenizer, trainer: Any) -> dict[str, int]:
@@ -112,3 +98,32 @@ def _save(folder: Path, model: Any, tokenizer: Tokenizer, *, normalize: bool) ->
 
 def _write(path: Path, value: object) -> None:
     path.write_text(json.dumps(value), encoding="utf-8")
+
+
+def build_unigram(folder: Path) -> Path:
+    """Write a BERT Sentence Transformer whose tokenizer is a Unigram one that marks spaces, as XLM-RoBERTa's does."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.NFKC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer.decoder = decoders.Metaspace()
+    trainer = trainers.UnigramTrainer(vocab_size=400, special_tokens=SPECIAL, unk_token="[UNK]", show_progress=False)
+    _train(tokenizer, trainer)
+    return _save_bert(folder, tokenizer)
+
+
+def _save_bert(folder: Path, tokenizer: Tokenizer) -> Path:
+    import torch
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=HIDDEN,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=128,
+        pad_token_id=tokenizer.token_to_id("[PAD]"),
+        initializer_range=0.3,
+    )
+    torch.manual_seed(0)
+    return _save(folder, BertModel(config), tokenizer, normalize=True)

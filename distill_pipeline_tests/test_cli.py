@@ -11,6 +11,8 @@ from distill_pipeline.flags import UsageError, check_command_line
 from distill_pipeline.home import Home
 from distill_pipeline.recipe import read_recipe
 
+SMALL = ["--vocabulary_words", "300", "--refinement_texts=300"]
+
 
 @pytest.fixture
 def own_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
@@ -64,20 +66,22 @@ def test_an_impossible_request_ends_with_status_2_and_leaves_nothing(
 def test_a_folder_is_distilled_and_saved_as_a_recipe(
     own_home: Home, modernbert: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    main(["distill", "--base_model_name", str(modernbert), "--pca_dims", "8", "--name", "tiny", "--dtype=float32"])
+    main(["distill", "--base_model_name", str(modernbert), "--pca_dims", "8", "--name", "tiny", *SMALL])
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == str(own_home.releases / "tiny")
     assert any(line.startswith("static_model") and "computed" in line for line in lines)
     recipe = read_recipe(own_home.recipes / "tiny.yaml")
-    assert (recipe.pca_dims, recipe.dtype) == (8, "float32")
+    assert (recipe.pca_dims, recipe.refinement_texts) == (8, 300)
 
     main(["plan", "tiny"])
-    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["fresh"] * 6
-    (own_home.recipes / "tiny.yaml").write_text(f"teacher: {modernbert}\npca_dims: 4\ndtype: float32\n")
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["fresh"] * 7
+    (own_home.recipes / "tiny.yaml").write_text(
+        f"teacher: {modernbert}\npca_dims: 4\nvocabulary_words: 300\nrefinement_texts: 300\n"
+    )
     main(["plan", "tiny"])
     states = capsys.readouterr().out.splitlines()
-    assert [line.split()[1] for line in states] == ["fresh", "fresh", "stale", "stale", "stale", "stale"]
-    assert "pca_dims: 8 -> 4" in states[2]
+    assert [line.split()[1] for line in states] == ["fresh"] * 3 + ["stale"] * 4
+    assert "pca_dims: 8 -> 4" in states[3]
 
     main(["recipes"])
     assert "released" in next(line for line in capsys.readouterr().out.splitlines() if line.startswith("tiny "))
@@ -86,7 +90,7 @@ def test_a_folder_is_distilled_and_saved_as_a_recipe(
 def test_a_failed_run_ends_with_status_1_and_one_message(
     own_home: Home, bert: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["distill", "--base_model_name", str(bert), "--pca_dims", "8", "--name", "tiny"]
+    arguments = ["distill", "--base_model_name", str(bert), "--pca_dims", "8", "--name", "tiny", *SMALL]
     with pytest.raises(SystemExit) as ended:
         main([*arguments, "--min_similarity_correlation", "1"])
     assert ended.value.code == 1

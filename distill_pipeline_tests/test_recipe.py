@@ -29,7 +29,12 @@ BASE: dict[str, Any] = {"name": "tiny", "teacher": "MODERNBERT_BASE"}
         ({"name": "Not a slug"}, "name='Not a slug'"),
         ({"name": "a/../b"}, "name='a/../b'"),
         ({"repository": "no-owner"}, "written owner/name"),
-        ({"vocabulary": "no-such-file.txt"}, "there is no such file"),
+        ({"words": "no-such-file.txt"}, "there is no such file"),
+        ({"vocabulary": "word"}, "vocabulary='word': use one of words, teacher"),
+        ({"refinement": "corpus"}, "refinement=corpus needs texts"),
+        ({"refinement": "none", "weighting": "fitted"}, "use weighting=frequency"),
+        ({"pca_dims": None}, "use pca_dims=auto, or refinement=none"),
+        ({"words_as": "token"}, "vocabulary=teacher alone"),
         ({"preset": "model2vek"}, "Did you mean model2vec?"),
         ({"device": "gpu"}, "use auto, cpu, cuda"),
         ({"trust_remote_code": "perhaps"}, "trust_remote_code='perhaps'"),
@@ -51,14 +56,15 @@ def test_all_problems_are_told_at_once() -> None:
     ("text", "value"), [("256", 256), ("0.95", 0.95), ("auto", "auto"), ("none", None), (None, None)]
 )
 def test_dimensions_read_the_same_from_a_command_line_and_from_yaml(text: str | None, value: object) -> None:
-    assert make_recipe({**BASE, "pca_dims": text}, source="here").pca_dims == value
+    recipe = make_recipe({**BASE, "refinement": "none", "pca_dims": text}, source="here")
+    assert recipe.pca_dims == value
 
 
 def test_a_saved_recipe_reads_back_equal(home: Home, tmp_path: Path) -> None:
     words = tmp_path / "words.txt"
     words.write_text("pineapple\ncafé\n")
     recipe = make_recipe(
-        {**BASE, "vocabulary": words, "pca_dims": 0.9, "prompt": "query: ", "commit_message": "feat: übung"},
+        {**BASE, "words": words, "pca_dims": 0.9, "prompt": "query: ", "commit_message": "feat: übung"},
         source="here",
     )
     assert read_recipe(home.save_recipe(recipe)) == recipe

@@ -18,7 +18,7 @@ from distill_pipeline.assets.stage import (
 from distill_pipeline.distillation.corpus import sample_passages
 from distill_pipeline.distillation.encoding import sentence_ids
 from distill_pipeline.distillation.frequencies import word_list
-from distill_pipeline.distillation.generator import Generator, generate_texts
+from distill_pipeline.distillation.generator import Generator, generate_sentences, generate_texts
 from distill_pipeline.partitions import RECIPES
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.resources import DistillHome
@@ -53,8 +53,13 @@ def _work(run: StageRun) -> Mapping[str, Any]:
 def _texts(recipe: Recipe) -> list[str]:
     if recipe.refinement == "corpus":
         return sample_passages(recipe.corpus, recipe.refinement_texts, seed=recipe.seed)
+    words, count = word_list(recipe.language), recipe.refinement_texts
+    sentences = count // 3 if recipe.language == "en" else 0  # the phrases between content words are English
     style = Generator(covered=recipe.vocabulary_words)
-    return generate_texts(word_list(recipe.language), recipe.refinement_texts, seed=recipe.seed, style=style)
+    return [
+        *generate_texts(words, count - sentences, seed=recipe.seed, style=style),
+        *generate_sentences(words, sentences, seed=recipe.seed, covered=recipe.vocabulary_words),
+    ]
 
 
 def _describe(output: Output) -> Mapping[str, Any]:

@@ -122,4 +122,5 @@ def _fit(tokenizer: Tokenizer, words: WordList) -> float:
     """Return the share of the thousand most frequent words that are at most two entries each."""
     frequent = [f" {word}" for word in words.words[:1000]]
     encodings = tokenizer.encode_batch_fast(frequent, add_special_tokens=False)
-    return float(np.mean([0 < len(encoding.ids) <= 2 for encoding in encodings]))
+    special = {token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special}
+    return float(np.mean([0 < len(e.ids) <= 2 and not special & set(e.tokens) for e in encodings]))

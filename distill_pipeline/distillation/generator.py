@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from distill_pipeline.distillation.frames import LINKS, OPENINGS, QUESTIONS
 from distill_pipeline.distillation.frequencies import WordList
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
@@ -54,6 +55,46 @@ def generate_texts(words: WordList, count: int, *, seed: int, style: Generator |
         chosen = [words.words[known[index]] for index in drawn[end - length : end]]
         texts.append(_as_sentence(random, chosen, style))
     return texts
+
+
+def generate_sentences(words: WordList, count: int, *, seed: int, covered: int = 100_000) -> list[str]:
+    """Return `count` English texts in which short closed-class phrases stand between content words.
+
+    They read a little like sentences and questions, which word bags don't, so that the teacher's view of questions,
+    negations and prepositions reaches the student. The same for the same arguments.
+    """
+    random = np.random.default_rng(seed)
+    known = [index for index, word in enumerate(words.words) if _WORD.fullmatch(word)]
+    shares = words.shares[known] ** _CONTENT_FLATTENING
+    shares[:_FUNCTION_WORDS] *= 0.3
+    lengths = random.integers(2, 10, count)
+    drawn = random.choice(len(known), int(lengths.sum()), p=shares / shares.sum())
+    places = random.choice(len(drawn), min(len(drawn), covered, len(known)), replace=False)
+    drawn[places] = random.permutation(min(covered, len(known)))[: len(places)]
+    texts = []
+    for end, length in zip(np.cumsum(lengths), lengths, strict=True):
+        texts.append(_framed(random, [words.words[known[index]] for index in drawn[end - length : end]]))
+    return texts
+
+
+_CONTENT_FLATTENING = 0.6
+_FUNCTION_WORDS = 150
+
+
+def _framed(random: np.random.Generator, words: list[str]) -> str:
+    asks = random.random() < 0.2
+    begins = asks or random.random() < 0.8
+    parts = [str(random.choice(QUESTIONS if asks else OPENINGS))] if begins else []
+    for place, word in enumerate(words):
+        last = place == len(words) - 1
+        part = _number(random) if random.random() < 0.02 else word
+        parts.append(part if last else part + _pick(random.random(), ((",", 0.06), (" -", 0.01))))
+        if not last and random.random() < 0.62:
+            parts.append(str(random.choice(LINKS)))
+    text = " ".join(parts)
+    if random.random() < 0.7:
+        text = text[0].upper() + text[1:]
+    return text + ("?" if asks else _pick(random.random(), ((".", 0.65), ("!", 0.03))))
 
 
 def _draw(

@@ -64,7 +64,7 @@ def fit_principal_components(batches: Batches, keep: int | float | str) -> Princ
         gram += centred.T @ centred
     values, vectors = np.linalg.eigh(gram / max(count - 1, 1))
     variances, axes = np.clip(values[::-1], 0, None), vectors[:, ::-1]
-    kept = _how_many(keep, variances, count)
+    kept = directions_to_keep(keep, variances, count)
     axes = axes[:, :kept]
     low, high = np.full(kept, np.inf), np.full(kept, -np.inf)
     for batch in batches():
@@ -73,7 +73,8 @@ def fit_principal_components(batches: Batches, keep: int | float | str) -> Princ
     return PrincipalComponents(mean, axes * np.where(-low > high, -1.0, 1.0), variances)
 
 
-def _how_many(keep: int | float | str, variances: npt.NDArray[np.float64], rows: int) -> int:
+def directions_to_keep(keep: int | float | str, variances: npt.NDArray[np.float64], rows: int) -> int:
+    """Return how many directions `keep` asks for. Raises `RecipeError` as `fit_principal_components` does."""
     dimensions = len(variances)
     if keep == "auto":
         return dimensions

@@ -12,16 +12,29 @@ import pyarrow.parquet as pq
 from scipy import sparse
 
 from distill_pipeline.distillation.parts import Embeddings
-from distill_pipeline.distillation.pca import PrincipalComponents, fit_principal_components
+from distill_pipeline.distillation.pca import (
+    Batches,
+    PrincipalComponents,
+    directions_to_keep,
+    fit_principal_components,
+)
 from distill_pipeline.distillation.quality import compare
 from distill_pipeline.distillation.reduction import write_matrix
-from distill_pipeline.distillation.refinement import Matrix, Solution, fit_start, solve_ridge, token_shares, whiten
+from distill_pipeline.distillation.refinement import (
+    Matrix,
+    Solution,
+    fit_start,
+    solve_ridge,
+    token_shares,
+    weight_curves,
+    whiten,
+)
 from distill_pipeline.distillation.vocabulary import Vocabulary
 from distill_pipeline.distillation.weighting import row_weights
 from distill_pipeline.distillation.words import entry_groups
 from distill_pipeline.recipe import RecipeError
 
-PENALTIES = (0.4, 0.2, 0.1, 0.05, 0.025)
+PENALTIES = (0.4, 0.2, 0.1, 0.05)
 HELD_OUT_EVERY = 20
 MOST_HELD_OUT = 2000
 
@@ -44,13 +57,14 @@ class Settings:
 class _Problem:
     """What the rows are fitted to.
 
-    shares: (texts, entries). targets: (texts, dims), centred. start: (entries, dims). held_out: (texts,) bool.
-    teacher: (held-out texts, teacher dims), for measuring agreement.
+    shares: (texts, entries). targets: (texts, dims), centred. start: (entries, dims). weights: (entries,), of the
+    start. held_out: (texts,) bool. teacher: (held-out texts, teacher dims), for measuring agreement.
     """
 
     shares: sparse.csr_matrix
     targets: Matrix
     start: Matrix
+    weights: Matrix
     held_out: npt.NDArray[np.bool_]
     teacher: Matrix
 
@@ -60,7 +74,7 @@ def refine_rows(
 ) -> dict[str, Any]:
     """Fit the rows to the sentences and write `matrix.parquet` (row, embedding, weight).
 
-    The weight of a row is its length relative to that of the teacher's vector on the same directions.
+    The weight of a row is the one that the refinement starts with.
 
     Args:
         vocabulary: The student's.
@@ -77,96 +91,111 @@ def refine_rows(
         RecipeError: More directions than the teacher has.
     """
     groups = entry_groups(vocabulary.tokenizer)
-    components = _directions(entries, sentences, settings)
-    projected = _project_entries(entries, components, groups)
-    problem = _pose(vocabulary, projected, sentences, components, settings)
-    penalty, agreements = _choose_penalty(problem, settings)
-    solution = solve_ridge(problem.shares, problem.targets, problem.start, penalty)
-    rows = whiten(solution.rows, problem.shares, settings.whitening) if settings.whitening else solution.rows
+    components, keep = _directions(entries, sentences, settings)
+    problem = _pose(vocabulary, groups, entries, sentences, (components, settings))
+    penalty, agreements, guess = _choose_penalty(problem, settings, keep)
+    solution = solve_ridge(problem.shares, problem.targets, problem.start, penalty, guess=guess)
+    rows = whiten(solution.rows, problem.shares, settings.whitening, keep)
     rows[groups < 0] = 0
     rows /= np.median(np.linalg.norm(rows[groups >= 0], axis=1))  # a scale that every dtype holds well
-    lengths = np.linalg.norm(projected, axis=1)
-    weights = np.linalg.norm(rows, axis=1) / np.maximum(lengths / np.median(lengths), 1e-12)
-    write_matrix(folder, rows, weights.astype(np.float32), settings.clusters)
+    write_matrix(folder, rows, problem.weights, settings.clusters)
     return {
         "rows": len(rows),
         "dimensions": int(rows.shape[1]),
         "teacher_dimensions": entries.dimensions,
-        "explained_variance": _explained(components, settings),
+        "explained_variance": _explained(components, settings, keep),
         "cumulative_variance": [round(float(share), 6) for share in components.explained],
         "refinement": _solver_facts(problem, solution, penalty, agreements),
     }
 
 
-def _directions(entries: Embeddings, sentences: Embeddings, settings: Settings) -> PrincipalComponents:
+def _directions(entries: Embeddings, sentences: Embeddings, settings: Settings) -> tuple[PrincipalComponents, int]:
+    """Return the directions to fit on, and how many of the student's own to keep in the end.
+
+    The fit is done on up to twice as many directions as are kept: which of them matter to the student is seen from
+    its own vectors afterwards.
+    """
     source = sentences if settings.directions == "sentences" else entries
-    keep = settings.pca_dims
-    if isinstance(keep, int):
-        keep += settings.remove_directions
-    components = fit_principal_components(source.batches, keep)
-    axes = components.axes[:, settings.remove_directions :]
-    if not axes.shape[1]:
-        raise RecipeError(f"remove_directions={settings.remove_directions} leaves no direction; choose fewer")
-    return PrincipalComponents(components.mean, axes, components.variances)
-
-
-def _explained(components: PrincipalComponents, settings: Settings) -> float:
+    components = fit_principal_components(source.batches, "auto")
+    keep = directions_to_keep(settings.pca_dims, components.variances, source.rows)
     first = settings.remove_directions
-    kept = components.variances[first : first + components.axes.shape[1]]
-    return float(kept.sum() / components.variances.sum())
+    axes = components.axes[:, first : first + 2 * keep]
+    if axes.shape[1] < keep:
+        if settings.pca_dims != "auto":
+            raise RecipeError(
+                f"pca_dims={settings.pca_dims} and remove_directions={first} need more than the teacher's "
+                f"{source.dimensions} directions; choose fewer of either"
+            )
+        keep = axes.shape[1]
+    return PrincipalComponents(components.mean, axes, components.variances), keep
 
 
-def _project_entries(entries: Embeddings, components: PrincipalComponents, groups: npt.NDArray[np.int8]) -> Matrix:
-    """Return the entries at unit length, centred on their own mean, on the directions: float32 (entries, dims)."""
-    projected = np.concatenate([(_unit(batch) @ components.axes).astype(np.float32) for batch in entries.batches()])
-    projected -= projected[groups == 0].mean(axis=0)
-    projected[groups < 0] = 0
-    return projected
+def _explained(components: PrincipalComponents, settings: Settings, keep: int) -> float:
+    first = settings.remove_directions
+    return float(components.variances[first : first + keep].sum() / components.variances.sum())
 
 
 def _pose(
     vocabulary: Vocabulary,
-    projected: Matrix,
+    groups: npt.NDArray[np.int8],
+    entries: Embeddings,
     sentences: Embeddings,
-    components: PrincipalComponents,
-    settings: Settings,
+    how: tuple[PrincipalComponents, Settings],
 ) -> _Problem:
-    groups = entry_groups(vocabulary.tokenizer)
+    components, settings = how
     texts = [text for path in sentences.paths for text in pq.read_table(path, columns=["text"])["text"].to_pylist()]
     shares = token_shares(vocabulary.tokenizer, texts, skip=np.flatnonzero(groups < 0))
     targets = np.concatenate([(_unit(batch) @ components.axes).astype(np.float32) for batch in sentences.batches()])
     targets -= targets.mean(axis=0)
+    rows = _centred_entries(entries, groups)
     if settings.weighting == "fitted":
-        start = fit_start(projected, vocabulary.frequencies, groups, shares, targets)
+        curves = weight_curves(vocabulary.frequencies, groups)
+        start, weights = fit_start(rows, components.axes, curves, shares, targets)
     else:
-        weights = row_weights(settings.weighting, vocabulary.frequencies, settings.sif_coefficient)
-        start = projected * weights.astype(np.float32)[:, None]
+        weights = row_weights(settings.weighting, vocabulary.frequencies, settings.sif_coefficient).astype(np.float32)
+        weights[groups < 0] = 0
+        start = np.concatenate([(batch @ components.axes).astype(np.float32) for batch in rows()]) * weights[:, None]
         means = shares @ start
         start *= np.float32(np.vdot(means, targets) / max(float(np.vdot(means, means)), 1e-12))
     held_out = np.zeros(len(texts), dtype=bool)
     held_out[::HELD_OUT_EVERY] = True
     held_out[np.flatnonzero(held_out)[MOST_HELD_OUT:]] = False
-    return _Problem(shares, targets, start, held_out, _rows_of(sentences, held_out))
+    return _Problem(shares, targets, start, weights, held_out, _rows_of(sentences, held_out))
 
 
-def _choose_penalty(problem: _Problem, settings: Settings) -> tuple[float, dict[str, dict[str, float]]]:
-    """Return the penalty whose student agrees best with the teacher on held-out texts, and all agreements.
+def _centred_entries(entries: Embeddings, groups: npt.NDArray[np.int8]) -> Batches:
+    """Return what starts a pass over the entries at unit length, centred on the mean of the words."""
+    words, total, first = groups == 0, np.zeros(entries.dimensions), 0
+    for batch in entries.batches():
+        total += _unit(batch)[words[first : first + len(batch)]].sum(axis=0)
+        first += len(batch)
+    mean = total / max(int(words.sum()), 1)
+    return lambda: (_unit(batch) - mean for batch in entries.batches())
 
-    The best is that of the highest sum of similarity correlation and neighbour overlap. No labels are looked at.
+
+def _choose_penalty(
+    problem: _Problem, settings: Settings, keep: int
+) -> tuple[float, dict[str, dict[str, float]], Matrix]:
+    """Find the penalty whose student agrees best with the teacher on held-out texts; no labels are looked at.
+
+    Returns:
+        The penalty of the highest sum of similarity correlation and neighbour overlap; these for each penalty; and
+        the rows that it gave, to begin the final solution at.
     """
     penalties = PENALTIES if settings.penalty == "auto" else (settings.penalty,)
     train = ~problem.held_out
-    shares, targets = problem.shares[train], problem.targets[train]
-    agreements = {}
+    shares, targets, held_out = problem.shares[train], problem.targets[train], problem.shares[problem.held_out]
+    agreements, best, best_score, rows = {}, penalties[0], -np.inf, problem.start
+    best_rows = rows
     for penalty in penalties:
-        rows = solve_ridge(shares, targets, problem.start, penalty).rows
-        rows = whiten(rows, shares, settings.whitening) if settings.whitening else rows
-        agreements[str(penalty)] = compare(problem.teacher, problem.shares[problem.held_out] @ rows)
-    best = max(
-        penalties,
-        key=lambda p: agreements[str(p)]["similarity_correlation"] + agreements[str(p)]["neighbour_overlap"],
-    )
-    return best, agreements
+        rows = solve_ridge(shares, targets, problem.start, penalty, guess=rows).rows
+        finished = whiten(rows, shares, settings.whitening, keep)
+        agreement = compare(problem.teacher, held_out @ finished)
+        agreements[str(penalty)] = agreement
+        score = agreement["similarity_correlation"] + agreement["neighbour_overlap"]
+        if score > best_score:
+            best, best_score, best_rows = penalty, score, rows
+    return best, agreements, best_rows
 
 
 def _solver_facts(

@@ -13,7 +13,7 @@ Deterministic: no learning rate, no epochs, no draws.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -22,12 +22,16 @@ import numpy.typing as npt
 from scipy import sparse
 from tokenizers import Tokenizer
 
+from distill_pipeline.distillation.pca import Batches
+
 Matrix = npt.NDArray[np.float32]
 
 _TOLERANCE = 3e-3
 _MOST_ITERATIONS = 60
 _COLUMN_BLOCKS = 2
 _TEXTS_AT_ONCE = 20_000
+_ALTERNATIONS = 2
+_PROJECTION_SHRINKAGE = 0.02
 
 
 @dataclass(frozen=True)
@@ -74,35 +78,74 @@ def _share_block(tokenizer: Tokenizer, texts: Sequence[str], skip: frozenset[int
 
 
 def fit_start(
-    embeddings: Matrix, probabilities: npt.NDArray[np.float64], groups: npt.NDArray[np.int8], shares: sparse.csr_matrix,
+    rows: Batches,
+    axes: npt.NDArray[np.float64],
+    curves: Matrix,
+    shares: sparse.csr_matrix,
     targets: Matrix,
-) -> Matrix:  # fmt: skip
-    """Weight the single entries' embeddings so that their means come closest to the targets.
+) -> tuple[Matrix, Matrix]:
+    """Weight and project the single entries' embeddings so that their means come closest to the targets.
 
-    The weight is a curve over the logarithm of an entry's probability, one curve per group of entries, linear
-    between knots. Its values at the knots are fitted by least squares, so the texts themselves say what smooth
-    inverse frequency's a / (a + p) assumes. Neighbouring knots are drawn towards each other; no weight is negative.
+    The start is E0 = diag(w) X M. The weights w are a curve over the logarithm of an entry's probability, one curve
+    per group of entries, linear between knots: its values at the knots are fitted by least squares, so the texts
+    themselves say what smooth inverse frequency's a / (a + p) assumes. The projection M begins at the directions
+    of the texts and is fitted by ridge regression towards them: a word alone and a sentence use the teacher's space
+    differently. The two are fitted in turn.
 
     Args:
-        embeddings: (entries, dims) the teacher's, centred and on the targets' directions.
-        probabilities: (entries,).
-        groups: (entries,) 0 words, 1 pieces within words, 2 numbers and marks, -1 entries whose row is zero.
+        rows: Starts a pass over the teacher's embeddings of the entries, centred, (n, teacher dims) each.
+        axes: (teacher dims, dims) the directions of the texts.
+        curves: Of `weight_curves`.
         shares: (texts, entries).
         targets: (texts, dims).
 
     Returns:
-        float32 (entries, dims).
+        float32 (entries, dims) the start, and float32 (entries,) its weights.
     """
-    curves = _curves(probabilities, groups)
-    means = [shares @ (embeddings * curve[:, None]) for curve in curves]
+    projection = axes.astype(np.float32)
+    projected = _project(rows, projection)
+    weights = _fit_weights(projected, curves, shares, targets)
+    for _ in range(_ALTERNATIONS):
+        projection = _fit_projection(rows, weights, projection, shares, targets)
+        projected = _project(rows, projection)
+        weights = _fit_weights(projected, curves, shares, targets)
+    return projected * weights[:, None], weights
+
+
+def _project(rows: Batches, projection: Matrix) -> Matrix:
+    return np.concatenate([batch.astype(np.float32) @ projection for batch in rows()])
+
+
+def _fit_weights(projected: Matrix, curves: Matrix, shares: sparse.csr_matrix, targets: Matrix) -> Matrix:
+    means = [shares @ (projected * curve[:, None]) for curve in curves]
     gram = np.array([[np.vdot(a, b) for b in means] for a in means], dtype=np.float64)
     right = np.array([np.vdot(mean, targets) for mean in means], dtype=np.float64)
     scale = np.trace(gram) / len(gram)
+    # Neighbouring knots are drawn towards each other; no weight is negative.
     smooth = _smoothness([knots for _, knots in _GROUPS])
     values = np.linalg.solve(gram + scale * (1e-3 * smooth + 1e-9 * np.eye(len(gram))), right)
-    weights = np.maximum(values, 0) @ curves
-    rows: Matrix = (embeddings * weights[:, None]).astype(np.float32)
-    return rows
+    weights: Matrix = (np.maximum(values, 0) @ curves).astype(np.float32)
+    return weights
+
+
+def _fit_projection(
+    rows: Batches, weights: Matrix, before: Matrix, shares: sparse.csr_matrix, targets: Matrix
+) -> Matrix:
+    """Return M that minimises |A diag(w) X M - Y|^2 + penalty |M - s M_before|^2, s the scale that suits M_before."""
+    means = np.zeros((shares.shape[0], len(before)), dtype=np.float32)
+    first = 0
+    columns = shares.tocsc()
+    for batch in rows():
+        last = first + len(batch)
+        means += columns[:, first:last] @ (batch.astype(np.float32) * weights[first:last, None])
+        first = last
+    gram = (means.T @ means).astype(np.float64)
+    penalty = _PROJECTION_SHRINKAGE * np.trace(gram) / len(gram)
+    given = means @ before
+    scale = float(np.vdot(given, targets)) / max(float(np.vdot(given, given)), 1e-12)
+    right = (means.T @ targets).astype(np.float64) + penalty * scale * before
+    fitted: Matrix = np.linalg.solve(gram + penalty * np.eye(len(gram)), right).astype(np.float32)
+    return fitted
 
 
 _GROUPS: tuple[tuple[int, npt.NDArray[np.float64]], ...] = (
@@ -113,8 +156,13 @@ _GROUPS: tuple[tuple[int, npt.NDArray[np.float64]], ...] = (
 """Knots of each group's curve, in log10 of the probability."""
 
 
-def _curves(probabilities: npt.NDArray[np.float64], groups: npt.NDArray[np.int8]) -> Matrix:
-    """Return float32 (knots of all groups, entries): the hat function of each knot."""
+def weight_curves(probabilities: npt.NDArray[np.float64], groups: npt.NDArray[np.int8]) -> Matrix:
+    """Return float32 (knots of all groups, entries): the hat function of each knot.
+
+    Args:
+        probabilities: (entries,).
+        groups: Of `entry_groups`; entries of group -1 have weight 0 on every curve.
+    """
     logarithms = np.log10(np.maximum(probabilities, 1e-12))
     curves = []
     for group, knots in _GROUPS:
@@ -130,7 +178,9 @@ def _smoothness(knots: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.floa
     return joined
 
 
-def solve_ridge(shares: sparse.csr_matrix, targets: Matrix, start: Matrix, penalty: float) -> Solution:
+def solve_ridge(
+    shares: sparse.csr_matrix, targets: Matrix, start: Matrix, penalty: float, *, guess: Matrix | None = None
+) -> Solution:
     """Solve the ridge regression of this module's heading.
 
     Args:
@@ -138,6 +188,7 @@ def solve_ridge(shares: sparse.csr_matrix, targets: Matrix, start: Matrix, penal
         targets: (texts, dims).
         start: E0, (entries, dims).
         penalty: lambda.
+        guess: Rows to begin the iteration at, such as those of a neighbouring penalty; by default the start.
     """
     diagonal = np.asarray(shares.multiply(shares).sum(axis=0)).ravel()
     touched = np.flatnonzero(diagonal)
@@ -145,10 +196,15 @@ def solve_ridge(shares: sparse.csr_matrix, targets: Matrix, start: Matrix, penal
     across = within.T.tocsr()
     preconditioner = (1 / (diagonal[touched] + penalty)).astype(np.float32)[:, None]
 
+    def normal_equations(rows: Matrix) -> Matrix:
+        applied: Matrix = across @ (within @ rows) + np.float32(penalty) * rows
+        return applied
+
     def solve(columns: npt.NDArray[np.int64]) -> tuple[Matrix, int, float]:
         begin = np.ascontiguousarray(start[np.ix_(touched, columns)])
         right = across @ (np.ascontiguousarray(targets[:, columns]) - within @ begin)
-        return _conjugate_gradients(within, across, right, preconditioner, penalty)
+        first = np.zeros_like(begin) if guess is None else guess[np.ix_(touched, columns)] - begin
+        return _conjugate_gradients(normal_equations, right, preconditioner, first)
 
     blocks = np.array_split(np.arange(targets.shape[1]), _COLUMN_BLOCKS)
     with ThreadPoolExecutor(_COLUMN_BLOCKS) as pool:  # scipy's sparse products use one thread each
@@ -159,17 +215,16 @@ def solve_ridge(shares: sparse.csr_matrix, targets: Matrix, start: Matrix, penal
 
 
 def _conjugate_gradients(
-    within: sparse.csr_matrix, across: sparse.csr_matrix, right: Matrix, preconditioner: Matrix, penalty: float
+    apply: Callable[[Matrix], Matrix], right: Matrix, preconditioner: Matrix, solution: Matrix
 ) -> tuple[Matrix, int, float]:
-    """Solve (A'A + penalty I) X = right, each column with its own step lengths; returns X, steps, residual."""
-    solution = np.zeros_like(right)
-    residual = right.copy()
+    """Solve apply(X) = right from a first X, each column with steps of its own. Returns X, steps, residual."""
+    begin = float(np.linalg.norm(right))
+    residual = right - apply(solution)
     direction = preconditioner * residual
     product = (residual * direction).sum(axis=0)
-    begin = float(np.linalg.norm(residual))
-    steps, relative = 0, 1.0
+    steps, relative = 0, float(np.linalg.norm(residual)) / max(begin, 1e-30)
     while steps < _MOST_ITERATIONS and relative > _TOLERANCE and begin > 0:
-        applied = across @ (within @ direction) + np.float32(penalty) * direction
+        applied = apply(direction)
         length = product / np.maximum((direction * applied).sum(axis=0), 1e-30)
         solution += length * direction
         residual -= length * applied
@@ -182,14 +237,24 @@ def _conjugate_gradients(
     return solution, steps, relative
 
 
-def whiten(rows: Matrix, shares: sparse.csr_matrix, strength: float) -> Matrix:
-    """Even out the variances of the texts' vectors: each principal direction is divided by its deviation^strength.
+def whiten(rows: Matrix, shares: sparse.csr_matrix, strength: float, keep: int) -> Matrix:
+    """Keep the leading directions of the student's own vectors of the texts, and even out their variances.
 
-    Strength 0 changes nothing but the rotation, 1 makes all variances equal.
+    Each direction is divided by its standard deviation to the power of `strength`: 0 leaves the variances as they
+    are, 1 makes them equal.
+
+    Args:
+        rows: (entries, dims).
+        shares: (texts, entries).
+        strength: From 0 to 1.
+        keep: Directions to keep.
+
+    Returns:
+        float32 (entries, keep).
     """
     means = (shares @ rows).astype(np.float64)
     values, vectors = np.linalg.eigh(np.cov(means.T))
-    order = np.argsort(-values)
+    order = np.argsort(-values)[:keep]
     axes = vectors[:, order]
     axes *= np.where(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])] < 0, -1.0, 1.0)
     scales = np.maximum(values[order], values.max() * 1e-12) ** (-strength / 2)

@@ -45,6 +45,11 @@ def test_each_stage_keeps_its_data_contract(chain: Chain, recipe: MakeRecipe) ->
     assert vocabulary["row"].to_pylist() == list(range(len(vocabulary)))
     embeddings = pq.read_schema(outputs["teacher_token_embeddings"].folder / "part-000000.parquet")
     assert embeddings.field("embedding").type == pa.list_(pa.float32(), 32)
+    sentences = pq.read_table(outputs["teacher_sentence_embeddings"].folder / "part-000000.parquet")
+    assert sentences.schema.names == ["text", "embedding"]
+    assert len(sentences) == 300
+    norms = np.linalg.norm(np.stack(sentences["embedding"].to_numpy(zero_copy_only=False)), axis=1)
+    np.testing.assert_allclose(norms, 1, atol=1e-2)  # float32 of what may have been bfloat16
     matrix = pq.read_table(outputs["reduced_matrix"].folder / "matrix.parquet")
     assert matrix.schema.names == ["row", "embedding", "weight"]
     assert len(matrix) == len(vocabulary)
@@ -71,9 +76,9 @@ def test_a_second_run_computes_nothing(chain: Chain, recipe: MakeRecipe) -> None
 def test_a_changed_setting_recomputes_from_the_stage_that_reads_it(chain: Chain, recipe: MakeRecipe) -> None:
     chain.run(recipe())
     cache = chain.cache(chain.run(recipe(pca_dims=4)))
-    first_three = ["tokenizer_vocabulary", "teacher_token_embeddings", "reduced_matrix"]
-    assert [cache[stage] for stage in first_three] == ["hit", "hit", "computed"]
-    assert cache["static_model"] == "computed"
+    before = ["tokenizer_vocabulary", "teacher_token_embeddings", "teacher_sentence_embeddings"]
+    assert [cache[stage] for stage in before] == ["hit"] * 3
+    assert cache["reduced_matrix"] == cache["static_model"] == "computed"
 
 
 def test_a_changed_floor_recomputes_the_release_alone(chain: Chain, recipe: MakeRecipe) -> None:
@@ -119,7 +124,7 @@ def test_a_stage_alone_names_the_missing_stage_before_it(chain: Chain, recipe: M
     result = chain.run(recipe(), ["reduced_matrix"], raise_on_error=False)
     assert not result.success
     [failure] = result.filter_events(lambda event: event.is_step_failure)
-    assert "Materialise teacher_token_embeddings first" in str(failure.step_failure_data.error)
+    assert "Materialise tokenizer_vocabulary first" in str(failure.step_failure_data.error)
 
 
 def test_forcing_a_stage_computes_that_stage(chain: Chain, recipe: MakeRecipe) -> None:

@@ -1,0 +1,151 @@
+"""The refinement's mathematics against dense solutions, and what it wins in the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+import pytest
+from scipy import sparse
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from distill_pipeline.distillation.parts import Embeddings
+from distill_pipeline.distillation.refinement import fit_start, solve_ridge, token_shares, weight_curves, whiten
+from distill_pipeline.distillation.words import entry_groups
+from distill_pipeline.recipe import Recipe
+from distill_pipeline_tests.chain import Chain
+
+Rows = npt.NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def shares() -> sparse.csr_matrix:
+    random = np.random.default_rng(0)
+    dense = random.random((300, 40)) * (random.random((300, 40)) < 0.2)
+    dense[:, 39] = 0  # an entry that no text touches
+    return sparse.csr_matrix((dense / np.maximum(dense.sum(axis=1, keepdims=True), 1e-9)).astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def targets() -> Rows:
+    return np.random.default_rng(1).normal(size=(300, 6)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def start() -> Rows:
+    return np.random.default_rng(2).normal(size=(40, 6)).astype(np.float32)
+
+
+def _dense(shares: sparse.csr_matrix, targets: Rows, start: Rows, penalty: float) -> npt.NDArray[np.float64]:
+    a, y, e = shares.toarray().astype(np.float64), targets.astype(np.float64), start.astype(np.float64)
+    solved: npt.NDArray[np.float64] = e + np.linalg.solve(a.T @ a + penalty * np.eye(40), a.T @ (y - a @ e))
+    return solved
+
+
+@pytest.mark.parametrize("penalty", [0.02, 0.2, 2.0])
+def test_the_solver_finds_the_ridge_solution(
+    shares: sparse.csr_matrix, targets: Rows, start: Rows, penalty: float
+) -> None:
+    solution = solve_ridge(shares, targets, start, penalty)
+    expected = _dense(shares, targets, start, penalty)
+    assert np.abs(solution.rows - expected).max() < 0.02 * np.abs(expected).max()
+    assert solution.residual < 3e-3
+    np.testing.assert_array_equal(solution.rows[39], start[39])
+
+
+def test_a_good_guess_saves_iterations_and_changes_nothing(
+    shares: sparse.csr_matrix, targets: Rows, start: Rows
+) -> None:
+    far = solve_ridge(shares, targets, start, 0.1)
+    near = solve_ridge(shares, targets, start, 0.1, guess=_dense(shares, targets, start, 0.1).astype(np.float32))
+    assert near.iterations < far.iterations
+    assert np.abs(near.rows - far.rows).max() < 0.02 * np.abs(far.rows).max()
+
+
+def test_token_shares_sum_to_one_without_what_is_skipped() -> None:
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "owl": 1, "moon": 2}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    shares = token_shares(tokenizer, ["owl moon owl", "owl comet", "comet"], skip=np.array([0]))
+    expected = np.array([[0, 2 / 3, 1 / 3], [0, 1, 0], [0, 0, 0]])
+    np.testing.assert_allclose(shares.toarray(), expected, rtol=1e-6)
+
+
+def test_the_start_recovers_weights_and_projection_that_made_the_targets(shares: sparse.csr_matrix) -> None:
+    random = np.random.default_rng(3)
+    rows = random.normal(size=(40, 12)).astype(np.float32)
+    probabilities = np.logspace(-7, -2, 40)
+    groups = np.zeros(40, dtype=np.int8)
+    axes = np.linalg.qr(random.normal(size=(12, 6)))[0]
+    weights = 1e-4 / (1e-4 + probabilities)
+    targets = (shares @ (rows * weights[:, None]) @ axes).astype(np.float32)
+    curves = weight_curves(probabilities, groups)
+    start, fitted = fit_start(lambda: iter([rows[:25], rows[25:]]), axes, curves, shares, targets)
+    residual = targets - shares @ start
+    assert (residual**2).sum() < 0.02 * (targets**2).sum()
+    assert fitted[0] > 10 * fitted[-1] >= 0
+
+
+def test_whitening_evens_out_variances_by_its_strength(shares: sparse.csr_matrix) -> None:
+    rows = (np.random.default_rng(4).normal(size=(40, 6)) * [9, 5, 3, 2, 1, 0.5]).astype(np.float32)
+
+    def spread(strength: float) -> float:
+        variances = (shares @ whiten(rows, shares, strength, 6)).astype(np.float64).var(axis=0)
+        return float(variances.max() / variances.min())
+
+    assert spread(1.0) < 1.01
+    assert spread(0.0) > spread(0.5) > spread(1.0)
+
+
+def test_a_refined_student_agrees_better_with_its_teacher(chain: Chain, recipe: Callable[..., Recipe]) -> None:
+    plain, refined = recipe(name="other", refinement="none"), recipe(refinement_texts=2000)
+    agreement = {
+        made.name: chain.metadata(chain.run(made))["quality_report"]["similarity_correlation"]
+        for made in (plain, refined)
+    }
+    assert agreement["tiny"] > agreement["other"]
+
+
+def test_the_refinements_facts_are_in_the_metadata(chain: Chain, recipe: Callable[..., Recipe]) -> None:
+    facts = chain.metadata(chain.run(recipe()))["reduced_matrix"]["refinement"]
+    assert facts["texts"] == 300
+    assert facts["entries_touched"] > 0
+    assert facts["r_squared_of_the_start"] < facts["r_squared"] <= 1
+    assert str(facts["penalty"]) in facts["agreement_on_held_out_texts"]
+
+
+def test_rows_of_padding_and_unknown_are_zero(chain: Chain, recipe: Callable[..., Recipe]) -> None:
+    for made in (recipe(), recipe(name="other", refinement="none")):
+        chain.run(made)
+        vocabulary = chain.output(made, "tokenizer_vocabulary").folder
+        tokens = pq.read_table(vocabulary / "vocabulary.parquet")["token"].to_pylist()
+        matrix = Embeddings([chain.output(made, "reduced_matrix").folder / "matrix.parquet"]).all()
+        groups = entry_groups(Tokenizer.from_file(str(vocabulary / "tokenizer.json")))
+        assert {tokens[row] for row in np.flatnonzero(groups < 0)} >= {"[UNK]", "[PAD]"}
+        assert not matrix[groups < 0].any()
+        assert matrix[groups == 0].any(axis=1).all()
+
+
+def test_a_corpus_refines_and_its_content_is_part_of_the_fingerprint(
+    chain: Chain, recipe: Callable[..., Recipe]
+) -> None:
+    path = chain.home.root / "texts.txt"
+    path.write_text("\n".join(f"the owl number {n} hunts mice near house {n + 1}" for n in range(400)))
+    made = recipe(refinement="corpus", corpus=[str(path)])
+    assert chain.run(made).success
+    path.write_text(path.read_text() + "\none more line about the moon and the sea")
+    cache = chain.cache(chain.run(made))
+    assert cache["teacher_sentence_embeddings"] == cache["reduced_matrix"] == "computed"
+    assert cache["teacher_token_embeddings"] == "hit"
+
+
+def test_removed_directions_and_row_directions_are_told_apart(chain: Chain, recipe: Callable[..., Recipe]) -> None:
+    matrices = []
+    for fields in ({}, {"remove_directions": 1}, {"directions": "entries"}, {"weighting": "frequency"}):
+        made = recipe(**fields)
+        chain.run(made, ["tokenizer_vocabulary", "teacher_token_embeddings", "teacher_sentence_embeddings"])
+        chain.run(made, ["reduced_matrix"])
+        matrices.append(Embeddings([chain.output(made, "reduced_matrix").folder / "matrix.parquet"]).all())
+    assert all(matrix.shape == matrices[0].shape for matrix in matrices)
+    assert all(not np.allclose(matrix, matrices[0]) for matrix in matrices[1:])

@@ -1,0 +1,88 @@
+"""Texts for a refinement: generated ones, and passages of a corpus."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections import Counter
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from distill_pipeline.distillation.corpus import CorpusError, passages_of, sample_passages
+from distill_pipeline.distillation.frequencies import word_list
+from distill_pipeline.distillation.generator import Generator, generate_sentences, generate_texts
+
+LINES = [f"sentence number {number} is about the owl and the moon" for number in range(200)]
+
+
+def test_the_same_seed_generates_the_same_texts_and_another_seed_others() -> None:
+    words = word_list("en")
+    for make in (generate_texts, generate_sentences):
+        first = make(words, 50, seed=1)
+        assert first == make(words, 50, seed=1)
+        assert first != make(words, 50, seed=2)
+        assert len(first) == 50
+
+
+def test_each_covered_word_occurs_in_the_generated_texts() -> None:
+    words = word_list("en")
+    texts = generate_texts(words, 400, seed=0, style=Generator(covered=500, coverings=2))
+    counts = Counter(word.strip('(),.:;?!"-') for text in texts for word in text.lower().split())
+    missing = [word for word in words.words[:500] if word.isalpha() and not counts[word]]
+    assert len(missing) < 10  # a number or a last word may have taken a place
+
+
+def _write(folder: Path, kind: str) -> str:
+    path = folder / f"texts.{kind}"
+    if kind == "txt":
+        path.write_text("\n".join(LINES))
+    elif kind == "txt.gz":
+        path.write_bytes(gzip.compress("\n".join(LINES).encode()))
+    elif kind == "jsonl":
+        path.write_text("\n".join(json.dumps({"text": line, "id": 1}) for line in LINES))
+    else:
+        pq.write_table(pa.table({"text": LINES}), path)
+    return str(path)
+
+
+@pytest.mark.parametrize("kind", ["txt", "txt.gz", "jsonl", "parquet"])
+def test_every_kind_of_file_gives_the_same_sample(tmp_path: Path, kind: str) -> None:
+    sample = sample_passages([_write(tmp_path, kind)], 20, seed=0)
+    assert sample == sample_passages([_write(tmp_path, "txt")], 20, seed=0)
+    assert len(set(sample)) == 20
+    assert set(sample) <= set(LINES)
+
+
+def test_a_sample_depends_on_neither_the_order_of_files_nor_on_repetitions(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("\n".join(LINES[:120]))
+    (tmp_path / "b.txt").write_text("\n".join(LINES[100:]))
+    a, b = str(tmp_path / "a.txt"), str(tmp_path / "b.txt")
+    assert sample_passages([a, b], 30, seed=0) == sample_passages([b, a, b], 30, seed=0)
+    assert sample_passages([a, b], 30, seed=0) != sample_passages([a, b], 30, seed=1)
+    assert sample_passages([str(tmp_path / "*.txt")], 1000, seed=0).__len__() == len(LINES)
+
+
+def test_long_texts_are_cut_at_the_ends_of_sentences() -> None:
+    sentence = "The owl hunts mice at night and sleeps through the whole day."
+    passages = list(passages_of(iter([" ".join([sentence] * 20), "too short"])))
+    assert all(3 <= len(passage.split()) <= 64 and passage.endswith("day.") for passage in passages)
+    assert sum(passage.count("owl") for passage in passages) == 20
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("none.txt", "there is no such file"), ("texts.jsonl#title", "no JSON object with a column 'title'")],
+)
+def test_an_unreadable_corpus_is_named(tmp_path: Path, name: str, said: str) -> None:
+    _write(tmp_path, "jsonl")
+    with pytest.raises(CorpusError) as refused:
+        sample_passages([str(tmp_path / name)], 5, seed=0)
+    assert said in str(refused.value)
+
+
+def test_a_missing_parquet_column_is_named_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="no column 'body'; it has text"):
+        sample_passages([_write(tmp_path, "parquet") + "#body"], 5, seed=0)
