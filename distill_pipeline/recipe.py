@@ -176,6 +176,14 @@ class Recipe(BaseModel):
     ] = Field(None, description="Number of k-means clusters that the rows share; none = a row of its own each.")
     dtype: Literal["float16", "float32", "float64", "int8"] = Field("float16", description="Numbers in the model file.")
 
+    evaluation_texts: Path | None = Field(
+        None, description="File of texts, one a line, on which teacher and student are compared; none = our own."
+    )
+    labelled_sets: tuple[str, ...] = Field(
+        (),
+        description="Labelled sets to score both on: pairs:FILE, classification:FILE, clustering:FILE, "
+        "retrieval:FOLDER, mteb:TASK.",
+    )
     min_similarity_correlation: float = Field(
         0.0, ge=-1, le=1, description="Floor for a release: correlation of student and teacher similarities."
     )
@@ -301,18 +309,29 @@ def _resolve_paths(values: dict[str, Any], base: Path | None) -> None:
         folder = base / Path(teacher).expanduser()
         if teacher not in ALIASES and (written_as_path or folder.is_dir()):
             values["teacher"] = str(folder.resolve())
-    words = values.get("words")
-    if isinstance(words, str | Path):
-        path = (base / Path(words).expanduser()).resolve()
-        if not path.is_file():
-            raise RecipeError(f"words={str(words)!r}: there is no such file; write a list, or a file with one a line")
-        values["words"] = path
+    for field in ("words", "evaluation_texts"):
+        named = values.get(field)
+        if isinstance(named, str | Path):
+            path = (base / Path(named).expanduser()).resolve()
+            if not path.is_file():
+                raise RecipeError(f"{field}={str(named)!r}: there is no such file; it has one entry a line")
+            values[field] = path
+    sets = values.get("labelled_sets")
+    if isinstance(sets, str | list | tuple):
+        values["labelled_sets"] = [
+            _absolute_set(str(name), base) for name in ([sets] if isinstance(sets, str) else sets)
+        ]
     corpus = values.get("corpus")
     corpus = [corpus] if isinstance(corpus, str) else corpus
     if isinstance(corpus, list | tuple):
         values["corpus"] = [
             name if str(name).startswith(DATASET) else str(base / Path(str(name)).expanduser()) for name in corpus
         ]
+
+
+def _absolute_set(name: str, base: Path) -> str:
+    kind, _, path = name.partition(":")
+    return name if kind == "mteb" else f"{kind}:{(base / Path(path).expanduser()).resolve()}"
 
 
 def _problems(error: ValidationError) -> Iterable[str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from distill_pipeline.distillation.corpus import source_files
+from distill_pipeline.distillation.labelled import set_files
 from distill_pipeline.recipe import Recipe
 
 Reads = Callable[[Recipe], tuple[str, ...]]
@@ -92,9 +93,9 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "quality_report",
-            version="1",
+            version="2",
             upstream=("static_model",),
-            reads=_always("prompt", "trust_remote_code"),
+            reads=_always("prompt", "trust_remote_code", "evaluation_texts", "labelled_sets"),
             reads_teacher=lambda _: True,
         ),
         Stage(
@@ -147,8 +148,10 @@ def _canonical(field: str, value: Any) -> Any:
     """Return a field's value as JSON; a file counts by its content, wherever it lies."""
     if field == "corpus":
         return [_source_identity(source) for source in value]
+    if field == "labelled_sets":
+        return [{"set": name.rsplit("/", 1)[-1], "sha256": _digests(set_files(name))} for name in value]
     if isinstance(value, Path):
-        return {"words_sha256": hashlib.sha256(value.read_bytes()).hexdigest()}
+        return {"sha256": hashlib.sha256(value.read_bytes()).hexdigest()}
     return list(value) if isinstance(value, tuple) else value
 
 
@@ -156,11 +159,15 @@ def _source_identity(source: str) -> dict[str, Any]:
     files = source_files(source)
     if not files:
         return {"data_set": source}
+    return {"column": source.partition("#")[2], "sha256": _digests(files)}
+
+
+def _digests(paths: list[Path]) -> list[str]:
     digests = []
-    for path in files:
+    for path in paths:
         with path.open("rb") as file:
             digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return {"column": source.partition("#")[2], "sha256": sorted(digests)}
+    return sorted(digests)
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -1,11 +1,12 @@
 """Asset: what the student lost against its teacher."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 import numpy as np
+import numpy.typing as npt
 
 from distill_pipeline.assets.stage import (
     OWNERS,
@@ -15,6 +16,7 @@ from distill_pipeline.assets.stage import (
     materialize_stage,
     upstream_of,
 )
+from distill_pipeline.distillation.labelled import score
 from distill_pipeline.distillation.quality import (
     compare,
     evaluation_texts,
@@ -54,14 +56,26 @@ def _work(run: StageRun) -> Mapping[str, Any]:
     model = run.upstream("static_model")
     student = StaticModel.from_pretrained(model.folder)
     teacher = run.load_teacher().model
-    texts = evaluation_texts()
+    texts = evaluation_texts(run.recipe.evaluation_texts)
     prompt = run.recipe.prompt or ""
-    theirs = np.asarray(teacher.encode([prompt + text for text in texts], show_progress_bar=False))
-    ours = np.asarray(student.encode(texts))
+
+    def by_teacher(some: Sequence[str]) -> npt.NDArray[np.floating]:
+        return np.asarray(teacher.encode([prompt + text for text in some], show_progress_bar=False))
+
+    theirs, ours = by_teacher(texts), np.asarray(student.encode(texts))
     report = {
         **compare(theirs, ours),
         "texts": len(texts),
         "examples": nearest_examples(texts, theirs, ours),
+        "labelled_sets": [
+            {
+                "set": name.rsplit("/", 1)[-1],
+                "kind": name.partition(":")[0],
+                "teacher": score(name, by_teacher),
+                "student": score(name, student.encode),
+            }
+            for name in run.recipe.labelled_sets
+        ],
         "model_digest": model_digest(model.folder),
         "student_bytes": folder_bytes(model.folder),
         "teacher_bytes": folder_bytes(run.teacher_source.folder),
@@ -70,9 +84,7 @@ def _work(run: StageRun) -> Mapping[str, Any]:
     # Speed differs from run to run, so it is kept out of the report, whose bytes are reproducible.
     return {
         "student_texts_per_second": round(texts_per_second(student.encode, texts)),
-        "teacher_texts_per_second": round(
-            texts_per_second(lambda some: teacher.encode(some, show_progress_bar=False), texts[:16])
-        ),
+        "teacher_texts_per_second": round(texts_per_second(by_teacher, texts[:16])),
     }
 
 
@@ -84,7 +96,15 @@ def _describe(output: Output) -> Mapping[str, Any]:
         "student_bytes": report["student_bytes"],
         "teacher_bytes": report["teacher_bytes"],
         **output.facts,
+        **_scores(report["labelled_sets"]),
         "nearest_texts": dg.MetadataValue.md(
             markdown_table(["text", "teacher's nearest", "student's nearest"], examples)
         ),
     }
+
+
+def _scores(sets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    if not sets:
+        return {}
+    rows = [(e["set"], e["kind"], f"{e['teacher']:.3f}", f"{e['student']:.3f}") for e in sets]
+    return {"labelled_sets": dg.MetadataValue.md(markdown_table(["set", "kind", "teacher", "student"], rows))}

@@ -122,5 +122,5 @@ def _fit(tokenizer: Tokenizer, words: WordList) -> float:
     """Return the share of the thousand most frequent words that are at most two entries each."""
     frequent = [f" {word}" for word in words.words[:1000]]
     encodings = tokenizer.encode_batch_fast(frequent, add_special_tokens=False)
-    special = {token.content for token in tokenizer.get_added_tokens_decoder().values() if token.special}
-    return float(np.mean([0 < len(e.ids) <= 2 and not special & set(e.tokens) for e in encodings]))
+    special = {token_id for token_id, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    return float(np.mean([0 < len(e.ids) <= 2 and special.isdisjoint(e.ids) for e in encodings]))

@@ -16,8 +16,10 @@ NEIGHBOURS = 10
 Encode = Callable[[Sequence[str]], npt.NDArray[np.floating]]
 
 
-def evaluation_texts() -> list[str]:
-    """Return the sentences on many subjects that this package brings along for comparisons."""
+def evaluation_texts(path: Path | None = None) -> list[str]:
+    """Return the texts of a file, one a line, or the sentences on many subjects that this package brings along."""
+    if path is not None:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     text = files("distill_pipeline").joinpath("data/evaluation_texts.txt").read_text(encoding="utf-8")
     return text.splitlines()
 

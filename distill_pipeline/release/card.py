@@ -40,6 +40,10 @@ def model_card(
         ("Weights of the student", megabytes(quality["student_bytes"])),
         ("Weights of the teacher", megabytes(quality["teacher_bytes"])),
     ]
+    figures += [
+        (f"{e['set']} ({e['kind']}), teacher {e['teacher']:.3f}", f"{e['student']:.3f}")
+        for e in quality["labelled_sets"]
+    ]
     examples = [(e["text"], e["teacher"], e["student"]) for e in quality["examples"]]
     pinned = ", ".join(f"{key} `{value}`" for key, value in teacher_identity.items())
     return f"""---
@@ -86,6 +90,11 @@ def _without_paths(recipe: Recipe) -> Recipe:
         changed["teacher"] = recipe.teacher_label
     if isinstance(recipe.words, Path):
         changed["words"] = Path(recipe.words.name)
+    if recipe.evaluation_texts is not None:
+        changed["evaluation_texts"] = Path(recipe.evaluation_texts.name)
+    changed["labelled_sets"] = tuple(
+        f"{kind}:{Path(path).name}" for kind, _, path in (name.partition(":") for name in recipe.labelled_sets)
+    )
     changed["corpus"] = tuple(name if name.startswith(DATASET) else Path(name).name for name in recipe.corpus)
     return recipe.model_copy(update=changed)
 

@@ -1,0 +1,180 @@
+"""Scores on labelled sets: pairs with a similarity, classes, clusters, and queries with relevant documents.
+
+A set is named KIND:PATH. Files are TSV without quoting (also gzipped) or Parquet, with a header.
+
+| kind | path | columns | score |
+|---|---|---|---|
+| pairs | a file | two of text, and `score` | Spearman correlation of cosine and score |
+| classification | a file | `text`, `label`, perhaps `split` (train, test) | accuracy of a logistic regression |
+| clustering | a file | `text`, `label` | V-measure of k-means |
+| retrieval | a folder | corpus `id`, `text`; queries `id`, `text`; qrels `qid`, `did`, `score` | nDCG@10 |
+| mteb | a task's name | | the task's main score (extra `mteb`) |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from distill_pipeline.errors import DistillError
+
+Encode = Callable[[Sequence[str]], npt.NDArray[np.floating]]
+
+_CUT = 10
+_SEED = 0
+
+
+class LabelledSetError(DistillError):
+    """A labelled set that can't be used; the message says which and what is missing."""
+
+
+def score(name: str, encode: Encode) -> float:
+    """Return a model's score on one labelled set, from 0 to 1 (correlations from -1).
+
+    Args:
+        name: KIND:PATH.
+        encode: From texts to rows, (texts, dims).
+
+    Raises:
+        LabelledSetError: Unknown kind, missing file or column.
+    """
+    kind, _, where = name.partition(":")
+    if kind == "mteb":
+        return _mteb(where, encode)
+    if kind not in _KINDS:
+        raise LabelledSetError(f"labelled set {name!r}: its kind must be one of {', '.join([*_KINDS, 'mteb'])}")
+    if not Path(where).exists():
+        raise LabelledSetError(f"labelled set {name!r}: there is no {where}")
+    return round(_KINDS[kind](Path(where), lambda texts: _unit(np.asarray(encode(texts)))), 6)
+
+
+def set_files(name: str) -> list[Path]:
+    """Return the files of a set, sorted; none for an MTEB task."""
+    kind, _, where = name.partition(":")
+    path = Path(where)
+    if kind == "mteb":
+        return []
+    return sorted(path.iterdir()) if path.is_dir() else [path]
+
+
+def _pairs(path: Path, encode: Encode) -> float:
+    from scipy.stats import spearmanr
+
+    table = _read(path, "score")
+    first, second = [name for name in table.column_names if pa.types.is_string(table[name].type)][:2]
+    cosines = (encode(table[first].to_pylist()) * encode(table[second].to_pylist())).sum(axis=1)
+    return float(spearmanr(cosines, pc.cast(table["score"], pa.float64()).to_numpy()).statistic)
+
+
+def _classification(path: Path, encode: Encode) -> float:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import train_test_split
+
+    table = _read(path, "text", "label")
+    rows, labels = encode(table["text"].to_pylist()), np.array(table["label"].to_pylist(), dtype=str)
+    splits = np.array(table["split"].to_pylist() if "split" in table.column_names else [""] * len(labels))
+    if {"train", "test"} <= set(splits):
+        train, test = np.flatnonzero(splits == "train"), np.flatnonzero(splits == "test")
+    else:
+        train, test = train_test_split(np.arange(len(labels)), test_size=0.3, random_state=_SEED, stratify=labels)
+    model = LogisticRegression(max_iter=300, C=10.0).fit(rows[train], labels[train])
+    return float(model.score(rows[test], labels[test]))
+
+
+def _clustering(path: Path, encode: Encode) -> float:
+    from sklearn.cluster import MiniBatchKMeans
+    from sklearn.metrics import v_measure_score
+
+    table = _read(path, "text", "label")
+    rows, labels = encode(table["text"].to_pylist()), table["label"].to_pylist()
+    scores = [
+        v_measure_score(
+            labels, MiniBatchKMeans(len(set(labels)), random_state=seed, n_init=3, batch_size=2048).fit_predict(rows)
+        )
+        for seed in range(3)
+    ]
+    return float(np.mean(scores))
+
+
+def _retrieval(folder: Path, encode: Encode) -> float:
+    corpus, queries = _read(_part(folder, "corpus"), "id", "text"), _read(_part(folder, "queries"), "id", "text")
+    gains: dict[str, dict[str, float]] = {}
+    for record in _read(_part(folder, "qrels"), "qid", "did", "score").to_pylist():
+        gains.setdefault(str(record["qid"]), {})[str(record["did"])] = max(0.0, float(record["score"]))
+    documents = encode(corpus["text"].to_pylist())
+    names = np.array([str(name) for name in corpus["id"].to_pylist()])
+    found = []
+    for query, row in zip(queries["id"].to_pylist(), encode(queries["text"].to_pylist()), strict=True):
+        relevant = gains.get(str(query), {})
+        if any(relevant.values()):
+            best = names[np.argsort(-(documents @ row), kind="stable")[:_CUT]]
+            ideal = sorted(relevant.values(), reverse=True)
+            found.append(_discounted([relevant.get(name, 0.0) for name in best]) / _discounted(ideal))
+    if not found:
+        raise LabelledSetError(f"labelled set retrieval:{folder}: no query has a relevant document")
+    return float(np.mean(found))
+
+
+def _discounted(gains: Sequence[float]) -> float:
+    """Discounted cumulative gain of the first ten, Järvelin and Kekäläinen 2002."""
+    return float(sum(gain / np.log2(place + 2) for place, gain in enumerate(gains[:_CUT])))
+
+
+def _mteb(task: str, encode: Encode) -> float:
+    try:
+        import mteb
+    except ImportError as error:
+        raise LabelledSetError(f"labelled set mteb:{task} needs the extra 'mteb': install it first") from error
+
+    class _Model(mteb.AbsEncoder):  # type: ignore[misc]
+        mteb_model_meta = None
+
+        def encode(self, inputs: Any, **_: Any) -> npt.NDArray[np.floating]:
+            return np.concatenate([np.asarray(encode(batch["text"])) for batch in inputs])
+
+    [result] = mteb.evaluate(_Model(), mteb.get_tasks(tasks=[task])).task_results
+    return float(result.get_score())
+
+
+_KINDS: Mapping[str, Callable[[Path, Encode], float]] = {
+    "pairs": _pairs,
+    "classification": _classification,
+    "clustering": _clustering,
+    "retrieval": _retrieval,
+}
+
+
+def _part(folder: Path, stem: str) -> Path:
+    found = sorted(folder.glob(f"{stem}.*"))
+    if not found:
+        raise LabelledSetError(f"labelled set retrieval:{folder}: there is no {stem}.tsv or {stem}.parquet in it")
+    return found[0]
+
+
+def _read(path: Path, *columns: str) -> pa.Table:
+    if path.suffix == ".parquet":
+        table = pq.read_table(path)
+    else:
+        table = pyarrow.csv.read_csv(
+            path,
+            parse_options=pyarrow.csv.ParseOptions(delimiter="\t", quote_char=False),
+            convert_options=pyarrow.csv.ConvertOptions(strings_can_be_null=False),
+        )
+    missing = [name for name in columns if name not in table.column_names]
+    if missing:
+        raise LabelledSetError(f"labelled set {path}: no column {missing[0]!r}; it has {', '.join(table.column_names)}")
+    return table
+
+
+def _unit(rows: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    wide = rows.astype(np.float64)
+    unit: npt.NDArray[np.float64] = wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12)
+    return unit

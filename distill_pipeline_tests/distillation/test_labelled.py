@@ -1,0 +1,110 @@
+"""Scores on labelled sets: perfect models score 1, blind ones don't, and bad files are named."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from distill_pipeline.distillation.labelled import LabelledSetError, score
+from distill_pipeline.recipe import Recipe
+from distill_pipeline_tests.chain import Chain
+
+TOPICS = ["owl mouse night", "bank money interest", "goal match team", "bread dough oven"]
+
+
+def _by_topic(texts: Sequence[str]) -> npt.NDArray[np.float64]:
+    """A model that knows the topics."""
+    words = sorted({word for topic in TOPICS for word in topic.split()})
+    topic_of = {word: number for number, topic in enumerate(TOPICS) for word in topic.split()}
+    rows = np.full((len(texts), 4 + len(words)), 1e-3)
+    for row, text in enumerate(texts):
+        for word in text.split():
+            if word in topic_of:
+                rows[row, topic_of[word]] += 1
+    return rows
+
+
+def _blind(texts: Sequence[str]) -> npt.NDArray[np.float64]:
+    return np.random.default_rng(0).normal(size=(len(texts), 8))
+
+
+def _examples() -> list[tuple[str, int]]:
+    return [(f"{topic.split()[n % 3]} {n}", label) for label, topic in enumerate(TOPICS) for n in range(30)]
+
+
+@pytest.fixture
+def sets(tmp_path: Path) -> dict[str, str]:
+    examples = _examples()
+    lines = "\n".join(f"{text}\t{label}" for text, label in examples)
+    (tmp_path / "classes.tsv").write_text(f"text\tlabel\n{lines}\n")
+    pairs = [(a, b, float(la == lb)) for a, la in examples[::7] for b, lb in examples[::11]]
+    pq.write_table(
+        pa.table({"a": [p[0] for p in pairs], "b": [p[1] for p in pairs], "score": [p[2] for p in pairs]}),
+        tmp_path / "pairs.parquet",
+    )
+    folder = tmp_path / "search"
+    folder.mkdir()
+    documents = "\n".join(f"d{n}\t{text}" for n, (text, _) in enumerate(examples))
+    (folder / "corpus.tsv").write_text(f"id\ttext\n{documents}\n")
+    (folder / "queries.tsv").write_text("id\ttext\nq0\towl\nq1\tbank\n")
+    qrels = "\n".join(f"q{label}\td{n}\t1" for n, (_, label) in enumerate(examples) if label < 2)
+    (folder / "qrels.tsv").write_text(f"qid\tdid\tscore\n{qrels}\n")
+    return {
+        "pairs": f"pairs:{tmp_path / 'pairs.parquet'}",
+        "classification": f"classification:{tmp_path / 'classes.tsv'}",
+        "clustering": f"clustering:{tmp_path / 'classes.tsv'}",
+        "retrieval": f"retrieval:{folder}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [("pairs", 0.7, 0.3), ("classification", 0.99, 0.6), ("clustering", 0.99, 0.3), ("retrieval", 0.99, 0.6)],
+)
+def test_a_model_that_knows_scores_high_and_a_blind_one_low(
+    sets: dict[str, str], kind: str, good: float, bad: float
+) -> None:
+    assert score(sets[kind], _by_topic) >= good
+    assert score(sets[kind], _blind) < bad
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("sts:x.tsv", "its kind must be one of pairs, classification"),
+        ("pairs:no-such.tsv", "there is no no-such.tsv"),
+    ],
+)
+def test_a_wrong_set_is_named(name: str, said: str) -> None:
+    with pytest.raises(LabelledSetError) as refused:
+        score(name, _blind)
+    assert said in str(refused.value)
+
+
+def test_a_missing_column_is_named_with_those_there_are(tmp_path: Path) -> None:
+    (tmp_path / "x.tsv").write_text("text\tclass\na\tb\n")
+    with pytest.raises(LabelledSetError, match="no column 'label'; it has text, class"):
+        score(f"classification:{tmp_path / 'x.tsv'}", _blind)
+
+
+def test_the_report_scores_teacher_and_student_and_follows_the_sets_content(
+    chain: Chain, recipe: Callable[..., Recipe], sets: dict[str, str]
+) -> None:
+    made = recipe(labelled_sets=[sets["pairs"], sets["retrieval"]])
+    metadata = chain.metadata(chain.run(made))["quality_report"]
+    assert "pairs.parquet" in metadata["labelled_sets"]
+    report = json.loads((chain.home.releases / "tiny" / "quality.json").read_text())
+    assert [entry["kind"] for entry in report["labelled_sets"]] == ["pairs", "retrieval"]
+    assert "pairs.parquet" in (chain.home.releases / "tiny" / "README.md").read_text()
+    qrels = Path(sets["retrieval"].partition(":")[2]) / "qrels.tsv"
+    qrels.write_text(qrels.read_text() + "q0\td119\t1\n")
+    cache = chain.cache(chain.run(made))
+    assert cache["static_model"] == "hit"
+    assert cache["quality_report"] == "computed"
