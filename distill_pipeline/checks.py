@@ -17,7 +17,8 @@ from distill_pipeline.distillation.student import StudentError, verify_golden
 from distill_pipeline.distillation.vocabulary import read_vocabulary
 from distill_pipeline.partitions import RECIPES
 from distill_pipeline.recipe import Recipe
-from distill_pipeline.release.gate import REPORT, failed_floors
+from distill_pipeline.release.files import REPORT
+from distill_pipeline.release.gate import failed_floors
 from distill_pipeline.resources import DistillHome
 from distill_pipeline.store import Output
 

@@ -56,7 +56,7 @@ def plan(recipe: str) -> None:
     Args:
         recipe: Name of a recipe; see `distill-pipeline recipes`.
     """
-    from distill_pipeline.distillation.teacher import find_teacher
+    from distill_pipeline.distillation.source import find_teacher
     from distill_pipeline.plan import plan as plan_stages
 
     home = Home(default_home())
@@ -117,7 +117,7 @@ def _name_for(fields: dict[str, str]) -> str:
 def _check_teacher(home: Home, recipe: Recipe) -> None:
     """Find the teacher and compare the recipe with it, before anything is written."""
     from distill_pipeline.distillation.pca import check_dimensions
-    from distill_pipeline.distillation.teacher import find_teacher
+    from distill_pipeline.distillation.source import find_teacher
 
     source = find_teacher(home, recipe)
     if isinstance(recipe.pca_dims, int):

@@ -64,7 +64,7 @@ class Chain:
 
     def outputs(self, recipe: Recipe) -> Mapping[str, Output]:
         """Return the verified stored output of each stage of a recipe."""
-        from distill_pipeline.distillation.teacher import find_teacher
+        from distill_pipeline.distillation.source import find_teacher
         from distill_pipeline.stages import stage_keys
 
         keys = stage_keys(recipe, find_teacher(self.home, recipe).identity)
