@@ -131,7 +131,7 @@ def retry_after(error: BaseException) -> float | None:
 
 def _seconds_to_wait(error: BaseException, tries: int) -> float:
     """Return the time until the next try: twice as long each time, and never the same for two clients."""
-    backoff = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
+    backoff: float = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
     asked = retry_after(error)
     return backoff if asked is None else asked + min(backoff, 1.0)
 
@@ -166,4 +166,4 @@ def use_one_try_client() -> None:
                 raise HfHubHTTPError(f"status {response.status_code}", response=response)
             return response
 
-    set_client_factory(lambda: OneTry(event_hooks=hooks, follow_redirects=True))
+    set_client_factory(lambda: OneTry(event_hooks=hooks, follow_redirects=True, timeout=None))

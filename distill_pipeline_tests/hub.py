@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import socket
 import struct
 import threading
@@ -137,6 +138,7 @@ class Hub:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     hub_: Hub
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -179,7 +181,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Reset the connection instead of answering."""
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.connection.close()
+        os.close(self.connection.detach())  # close() alone waits for the files that were made of the socket
 
     def _spoil(self, kind: str, status: int, content: bytes, headers: dict[str, str]) -> None:
         if kind == "corrupt":

@@ -86,7 +86,7 @@ def _work(run: StageRun, override_reason: str) -> Mapping[str, Any]:
             "tag": commit.tag,
         }
     write_json(run.folder / RECEIPT, receipt)
-    return {"files": len(files)}
+    return {"files": len(files), "teacher": run.teacher_source.identity}
 
 
 def _receipt(output: Output) -> dict[str, Any]:

@@ -93,6 +93,7 @@ def resolve_teacher(
     *,
     known_commits: Path,
     patience_seconds: float = 0,
+    answer_seconds: float = 20,
     allow_pickled_weights: bool = False,
 ) -> TeacherSource:
     """Find out which files a teacher's location means.
@@ -103,6 +104,7 @@ def resolve_teacher(
         known_commits: JSON file that keeps the commit last seen for each Hub name and branch, so that finished
             stages remain usable while the Hub is out of reach.
         patience_seconds: How long to keep trying while the Hub is busy or out of reach.
+        answer_seconds: How long to wait for the Hub's answer to the question where a branch stands.
         allow_pickled_weights: Take pickled weights where there are no safetensors.
 
     Raises:
@@ -117,7 +119,7 @@ def resolve_teacher(
         return TeacherSource(
             identity, lambda: folder, None, lambda: card if card.is_file() else None, allow_pickled_weights
         )
-    commit, note = _commit_of(location, revision, known_commits, patience_seconds)
+    commit, note = _commit_of(location, revision, known_commits, patience_seconds, answer_seconds)
     return TeacherSource(
         {"repository": location, "commit": commit},
         lambda: _download(location, commit, patience_seconds, allow_pickled_weights),
@@ -188,7 +190,7 @@ def _digest_of(folder: Path, allow_pickled_weights: bool) -> str:
     return digest.hexdigest()
 
 
-def ask_for_commit(repository: str, revision: str | None, *, timeout: float = 20) -> str:
+def ask_for_commit(repository: str, revision: str | None, *, timeout: float) -> str:
     """Ask the Hub once where a teacher's branch stands.
 
     Raises:
@@ -204,7 +206,7 @@ def ask_for_commit(repository: str, revision: str | None, *, timeout: float = 20
 
 
 def _commit_of(
-    repository: str, revision: str | None, known_commits: Path, patience_seconds: float
+    repository: str, revision: str | None, known_commits: Path, patience_seconds: float, answer_seconds: float
 ) -> tuple[str, str | None]:
     if revision is not None and _PINNED.fullmatch(revision):
         return revision, None
@@ -215,7 +217,7 @@ def _commit_of(
     # Who knows an earlier commit need not wait for the Hub.
     patience = Patience(0 if name in known else patience_seconds)
     try:
-        commit = patience.retry(lambda: ask_for_commit(repository, revision))
+        commit = patience.retry(lambda: ask_for_commit(repository, revision, timeout=answer_seconds))
     except (httpx.HTTPError, OSError) as error:
         refused = hub_status(error) is not None and not passes_by_itself(error)
         if name in known and not refused:

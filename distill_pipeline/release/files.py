@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 from distill_pipeline.release_fields import VARIANT
@@ -22,11 +23,16 @@ def is_model_file(name: str) -> bool:
     return name not in _NOT_THE_MODEL and top != FIGURES and not VARIANT.fullmatch(top)
 
 
-def model_digest(folder: Path) -> str:
-    """Return one sha256 over the names and contents of the model's files."""
+def model_digest(folder: Path, names: Collection[str] | None = None) -> str:
+    """Return one sha256 over the names and contents of the model's files.
+
+    Args:
+        folder: A stored student, or a release.
+        names: The release's files, where others may lie among them; None means all.
+    """
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and is_model_file(name):
+        if path.is_file() and is_model_file(name) and (names is None or name in names):
             digest.update(f"{name}\0{sha256_of(path)}\n".encode())
     return digest.hexdigest()

@@ -286,7 +286,7 @@ def _someone_else(repository: str) -> HubError:
 
 
 @contextmanager
-def explaining(repository: str) -> Iterator[None]:
+def explaining(repository: str, doing: str = "release to") -> Iterator[None]:
     """Turn a fault of the Hub that was not mended into an error for people."""
     import httpx
 
@@ -294,10 +294,10 @@ def explaining(repository: str) -> Iterator[None]:
         yield
     except (OSError, httpx.HTTPError, ValueError) as error:
         # Without its cause: the client's messages hold signed addresses, and Dagster would keep them.
-        raise _explained(error, repository) from None
+        raise _explained(error, f"{doing} {repository}") from None
 
 
-def _explained(error: Exception, repository: str) -> HubError:
+def _explained(error: Exception, work: str) -> HubError:
     import httpx
     from huggingface_hub import get_token
 
@@ -316,4 +316,4 @@ def _explained(error: Exception, repository: str) -> HubError:
         reason = f"the Hub is out of reach: {in_short(error)}, for longer than patience_seconds; run the release again"
     if reason is None:
         reason = f"the Hub can't be used: {in_short(error) if isinstance(error, httpx.HTTPError) else error}"
-    return HubError(f"release to {repository}: {reason}. Finished stages are kept.")
+    return HubError(f"{work}: {reason}. Finished stages are kept.")

@@ -6,8 +6,10 @@ its own name: `StaticModel.from_pretrained(repository, subfolder="int8")`.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
-import shutil
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -78,10 +80,10 @@ def _write_onnx(release: Path, folder: Path) -> None:
     model = StaticModel.from_pretrained(release)
     # Sums of float16 rows lose digits in a runtime that adds in float16.
     model.embedding = model.embedding.astype(np.float32)
-    export_model_to_onnx(model, folder)
-    (folder / "README.md").unlink()
-    for cache in folder.rglob("__pycache__"):
-        shutil.rmtree(cache)
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # tells which packages for pictures are missing
+    with contextlib.redirect_stdout(io.StringIO()):
+        export_model_to_onnx(model, folder)
+    (folder / "README.md").unlink()  # a card of its own, which knows nothing of this release
 
 
 def check_variant(release: Path, variant: str) -> float:
