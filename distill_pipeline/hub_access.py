@@ -152,7 +152,8 @@ def use_one_try_client() -> None:
         def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
             limits = request.extensions.get("timeout", {})
             request.extensions["timeout"] = {
-                kind: limits.get(kind) or SECONDS_FOR_AN_ANSWER for kind in ("connect", "read", "write", "pool")
+                kind: min(limits.get(kind) or SECONDS_FOR_AN_ANSWER, SECONDS_FOR_AN_ANSWER)
+                for kind in ("connect", "read", "write", "pool")
             }
             try:
                 response = super().send(request, **options)

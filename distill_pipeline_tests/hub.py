@@ -27,7 +27,8 @@ class Fault:
     Attributes:
         kind: A status before anything is processed; `drop` (no answer, nothing processed); `cut` (reset amid the
             request's body); `lost` and `lost 504` (processed, the answer lost or replaced); `stall` (no answer until
-            the hub lets go); `race` (someone else commits just before); `truncate`, `reset` or `corrupt` (the body).
+            the hub lets go), `late` (the same, but processed before); `race` (someone else commits just before);
+            `truncate`, `reset` or `corrupt` (the body).
         method, path: The method, and a part of the path.
         times: How many matching requests are hit.
         skip: How many matching requests pass before.
@@ -65,7 +66,10 @@ class Repository:
     def commit(self, ref: str, title: str, files: dict[str, bytes]) -> Commit:
         """Put a commit on a ref."""
         parent = self.refs.get(ref)
-        oid = hashlib.sha1(f"{ref}{title}{len(self.commits)}".encode(), usedforsecurity=False).hexdigest()
+        # Of the content too: huggingface_hub's cache, which tests share, trusts a commit's name.
+        content = [(path, git_blob(files[path])) for path in sorted(files)]
+        made_of = f"{ref}{title}{len(self.commits)}{content}".encode()
+        oid = hashlib.sha1(made_of, usedforsecurity=False).hexdigest()
         self.commits[oid] = Commit(oid, parent, title, files)
         self.refs[ref] = oid
         return self.commits[oid]
@@ -166,9 +170,12 @@ class _Handler(BaseHTTPRequestHandler):
             return
         with self.hub_.lock:
             status, content, headers = self._route(path, body, race=kind == "race")
+        if kind == "late":
+            self.hub_.stalled.set()
+            self.hub_.let_go.wait(30)
         if kind == "lost 504":
             status, content, headers = 504, {"error": "gateway time-out"}, {}
-        if kind == "lost":
+        if kind in {"lost", "late"}:
             self._abort()
         elif kind in {"truncate", "reset", "corrupt"} and isinstance(content, bytes) and content:
             self._spoil(kind, status, content, headers)
