@@ -97,11 +97,18 @@ def questions_each_tick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub_access, "SECONDS_FOR_AN_ANSWER", 0.4)
 
 
+@pytest.fixture(scope="module")
+def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dg.DagsterInstance]:
+    """An instance on disk; making one takes seconds, so the tests share it, emptied."""
+    with dg.DagsterInstance.local_temp(str(tmp_path_factory.mktemp("dagster"))) as made:
+        yield made
+
+
 @pytest.fixture
-def ticks(home: Home, hub: Hub) -> Iterator[Ticks]:
-    """Ticks on a fresh instance."""
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield Ticks(home, instance)
+def ticks(home: Home, hub: Hub, instance: dg.DagsterInstance) -> Ticks:
+    """Ticks on an instance without any runs."""
+    instance.wipe()
+    return Ticks(home, instance)
 
 
 @pytest.fixture
