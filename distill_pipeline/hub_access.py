@@ -66,7 +66,7 @@ class Patience:
         while True:
             started = self._clock()
             try:
-                return step()
+                result = step()
             except (OSError, httpx.HTTPError) as error:
                 tries += 1
                 began = started if began is None else began
@@ -76,6 +76,10 @@ class Patience:
                     raise
                 self._log(f"the Hub: {in_short(error)}; trying again in {wait:.0f} s")
                 self._sleep(wait)
+            else:
+                if began is not None:
+                    self._spent = before + self._clock() - began
+                return result
 
 
 def hub_status(error: BaseException) -> int | None:
