@@ -5,7 +5,8 @@ import time
 import dagster as dg
 import httpx
 
-from distill_pipeline.distillation.source import ask_for_commit, explained
+from distill_pipeline.distillation.download import explained
+from distill_pipeline.distillation.source import ask_for_commit
 from distill_pipeline.hub_access import retry_after, use_one_try_client
 from distill_pipeline.jobs import DISTILL
 from distill_pipeline.partitions import RECIPES

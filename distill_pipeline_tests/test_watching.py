@@ -19,7 +19,8 @@ from distill_pipeline.run_requests import PARTITION_TAG, RUN_KEY_TAG
 from distill_pipeline.schedules import stale_recipes
 from distill_pipeline.sensors import teacher_watch
 from distill_pipeline.stages import StageKey, stage_keys
-from distill_pipeline_tests.hub import Fault, Hub, Repository
+from distill_pipeline_tests.hub import Fault, Hub
+from distill_pipeline_tests.hub_api import Repository
 
 TEACHER = "them/teacher"
 OTHER = "them/other"

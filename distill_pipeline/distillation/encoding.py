@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from distill_pipeline.distillation.download import TeacherError
 from distill_pipeline.distillation.parts import Ledger, embedding_array, part_name, write_table
-from distill_pipeline.distillation.source import TeacherError
 from distill_pipeline.distillation.teacher import Teacher, multiplies_bfloat16_natively
 
 TOKENS_PER_BATCH = 6144

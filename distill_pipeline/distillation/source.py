@@ -1,36 +1,35 @@
-"""Where a teacher's files come from, what pins them, and that they are what they should be. Runs no teacher."""
+"""Which files a teacher's name means, and what pins them. Runs no teacher."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 import yaml
 
-from distill_pipeline.errors import DistillError
+from distill_pipeline.distillation.download import (
+    CARD,
+    TeacherError,
+    download,
+    download_card,
+    explained,
+    teacher_patterns,
+)
 from distill_pipeline.home import Home
-from distill_pipeline.hub_access import Patience, hub_status, in_short, passes_by_itself
+from distill_pipeline.hub_access import Patience, hub_status, passes_by_itself
 from distill_pipeline.recipe import EMBEDDED, Recipe, is_folder
 from distill_pipeline.store import sha256_of, write_json
 
 EMBEDDED_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """sha256 of all-MiniLM-L6-v2's `model.safetensors` as published by sentence-transformers."""
 
-CARD = "README.md"
-
-_FILES = ("*.json", "*.txt", "*.safetensors", "*.model", "*.py")
-_PICKLED = ("*.bin",)
 _PINNED = re.compile(r"[0-9a-f]{40}")
 _LICENCE_ENTRIES = ("license", "license_name", "license_link")
-
-
-class TeacherError(DistillError):
-    """A teacher that can't be found, trusted or run; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +121,9 @@ def resolve_teacher(
     commit, note = _commit_of(location, revision, known_commits, patience_seconds, answer_seconds)
     return TeacherSource(
         {"repository": location, "commit": commit},
-        lambda: _download(location, commit, patience_seconds, allow_pickled_weights),
+        lambda: download(location, commit, patience_seconds, allow_pickled_weights),
         note,
-        lambda: _download_card(location, commit, patience_seconds),
+        lambda: download_card(location, commit, patience_seconds),
         allow_pickled_weights,
     )
 
@@ -176,14 +175,10 @@ def _embedded_folder() -> Path:
     return folder
 
 
-def _patterns(allow_pickled_weights: bool) -> tuple[str, ...]:
-    return (*_FILES, *_PICKLED) if allow_pickled_weights else _FILES
-
-
 def _digest_of(folder: Path, allow_pickled_weights: bool) -> str:
     """Return one sha256 over the names and contents of the teacher's files (its README is none)."""
     digest = hashlib.sha256()
-    patterns = _patterns(allow_pickled_weights)
+    patterns = teacher_patterns(allow_pickled_weights)
     names = sorted({path.relative_to(folder).as_posix() for pattern in patterns for path in folder.rglob(pattern)})
     for name in names:
         digest.update(f"{name}\0{sha256_of(folder / name)}\n".encode())
@@ -227,108 +222,3 @@ def _commit_of(
         known_commits.parent.mkdir(parents=True, exist_ok=True)
         write_json(known_commits, {**known, name: commit})
     return commit, None
-
-
-def _download(repository: str, commit: str, patience_seconds: float, allow_pickled_weights: bool) -> Path:
-    import httpx
-    from huggingface_hub import snapshot_download
-
-    names = _patterns(allow_pickled_weights)
-    patterns = [*names, *(f"*/{pattern}" for pattern in names)]
-    patience = Patience(patience_seconds)
-
-    def fetch() -> Path:
-        _check_names(repository, commit)
-        return Path(snapshot_download(repository, revision=commit, allow_patterns=patterns))
-
-    try:
-        folder = patience.retry(fetch)
-        if _remove_damaged(folder):
-            # The client checks sizes, not contents; once more, without what was damaged.
-            folder = patience.retry(fetch)
-    except (httpx.HTTPError, OSError) as error:
-        raise explained(error, repository, commit) from None
-    damaged = _remove_damaged(folder)
-    if damaged:
-        raise TeacherError(f"teacher {repository}: {', '.join(damaged)} came damaged from the Hub twice; try later")
-    return folder
-
-
-def _check_names(repository: str, commit: str) -> None:
-    """Refuse a file list that leads out of its folder, before anything is written.
-
-    While the Hub can't be asked only what is cached already will be used, so there is nothing to refuse.
-    """
-    import httpx
-    from huggingface_hub import HfApi
-
-    try:
-        files = HfApi().model_info(repository, revision=commit, timeout=20).siblings or []
-    except (httpx.HTTPError, OSError) as error:
-        if hub_status(error) is not None and not passes_by_itself(error):
-            raise
-        return
-    for name in (file.rfilename for file in files):
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or "\\" in name or PureWindowsPath(name).drive:
-            raise TeacherError(f"teacher {repository}: the name of its file {name!r} leads out of its folder; refused")
-
-
-def _remove_damaged(folder: Path) -> list[str]:
-    """Remove from the Hub's cache the files whose content isn't what their address says; return their names."""
-    damaged = []
-    for path in _links(folder):
-        blob = path.resolve()
-        if blob.is_file() and not _is_content_of(blob):
-            damaged.append(path.relative_to(folder).as_posix())
-            blob.unlink()
-            path.unlink()
-    return damaged
-
-
-def _links(folder: Path) -> Iterator[Path]:
-    yield from (path for path in sorted(folder.rglob("*")) if path.is_symlink())
-
-
-def _is_content_of(blob: Path) -> bool:
-    """Whether a cached file's name, git's or LFS's address of a content, is that of its content."""
-    if re.fullmatch(r"[0-9a-f]{64}", blob.name):
-        return sha256_of(blob) == blob.name
-    if re.fullmatch(r"[0-9a-f]{40}", blob.name):
-        content = blob.read_bytes()
-        found = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-        return found == blob.name
-    return True
-
-
-def _download_card(repository: str, commit: str, patience_seconds: float) -> Path | None:
-    import httpx
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import RemoteEntryNotFoundError
-
-    try:
-        return Path(Patience(patience_seconds).retry(lambda: hf_hub_download(repository, CARD, revision=commit)))
-    except RemoteEntryNotFoundError:
-        return None
-    except (httpx.HTTPError, OSError) as error:
-        raise explained(error, repository, commit) from None
-
-
-def explained(error: Exception, repository: str, revision: str | None) -> TeacherError:
-    """Return why a teacher can't be had from the Hub, for people."""
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
-
-    wanted = f"teacher {repository}" + (f" at revision {revision}" if revision else "")
-    if isinstance(error, GatedRepoError):
-        return TeacherError(f"{wanted} is gated: accept its conditions on the Hub and set HF_TOKEN")
-    if isinstance(error, RevisionNotFoundError):
-        return TeacherError(f"{wanted}: the Hub has the repository, but not this revision; check the recipe's revision")
-    if hub_status(error) == 401 and not isinstance(error, RepositoryNotFoundError):
-        return TeacherError(f"{wanted}: the Hub doesn't accept your token: it is wrong or has expired; set HF_TOKEN")
-    if isinstance(error, RepositoryNotFoundError):
-        return TeacherError(f"{wanted} is not on the Hub, or is private: check its name, and HF_TOKEN if it is private")
-    if isinstance(error, OSError) and error.errno is not None:
-        return TeacherError(f"{wanted} can't be stored: {error.strerror}")
-    return TeacherError(
-        f"{wanted} can't be fetched from the Hub now ({in_short(error)}), for longer than patience_seconds; try later"
-    )

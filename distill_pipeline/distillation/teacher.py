@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from distill_pipeline.distillation.source import TeacherError, TeacherSource
+from distill_pipeline.distillation.download import TeacherError
+from distill_pipeline.distillation.source import TeacherSource
 
 if TYPE_CHECKING:
     import torch

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distill_pipeline.hub_access import Patience, hub_status, in_short, passes_by_itself
+from distill_pipeline.hub_access import Patience, hub_status, in_short
 from distill_pipeline.recipe import Recipe
+from distill_pipeline.release.explain import HubError, explaining, need_token
 from distill_pipeline.release.remote import (
     Difference,
-    HubError,
     Remote,
     compare,
     difference,
@@ -25,9 +24,6 @@ from distill_pipeline.release_fields import NEXT_TAG
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-
-
-_HOW_TO_LOG_IN = "Set HF_TOKEN to one with the role write, or run `hf auth login`"
 
 
 @dataclass(frozen=True)
@@ -92,14 +88,14 @@ def publish(
     with explaining(destination.repository):
         api, remote, found = compare(folder, destination.repository, destination.branch, patience)
         if remote is None:
-            _need_token()
+            need_token()
             patience.retry(lambda: api.create_repo(destination.repository, private=destination.private, exist_ok=True))
             api, remote, found = compare(folder, destination.repository, destination.branch, patience)
         if remote is None:
             raise HubError(f"release to {destination.repository}: the Hub made the repository, but doesn't show it")
         _refuse_strangers(remote, destination, compared_with)
         if destination.branch and not remote.branch_exists:
-            _need_token()
+            need_token()
             name, branch, start = destination.repository, destination.branch, remote.commit
             patience.retry(lambda: api.create_branch(name, branch=branch, revision=start, exist_ok=True))
         attempt = _Attempt(api, folder, destination, remote, found, log)
@@ -108,13 +104,6 @@ def publish(
             return commit
         tag = patience.retry(lambda: _tag(api, destination, commit))
         return HubCommit(commit.url, commit.commit, commit.created, tag)
-
-
-def _need_token() -> None:
-    from huggingface_hub import get_token
-
-    if get_token() is None:
-        raise HubError(f"there is no access token. {_HOW_TO_LOG_IN}")
 
 
 def _refuse_strangers(remote: Remote, destination: Destination, compared_with: str | None) -> None:
@@ -154,7 +143,7 @@ class _Attempt:
         Raises:
             HubError: There is no token, or someone else committed in between.
         """
-        _need_token()
+        need_token()
         # A pull request of an earlier, killed run may be open already.
         self.may_have_gone_through = self.destination.pull_request
         return patience.retry(self._once)
@@ -283,37 +272,3 @@ def _someone_else(repository: str) -> HubError:
         f"release to {repository}: someone else committed in between; nothing was overwritten. Look at their commit, "
         "then run the release again. Finished stages are kept."
     )
-
-
-@contextmanager
-def explaining(repository: str, doing: str = "release to") -> Iterator[None]:
-    """Turn a fault of the Hub that was not mended into an error for people."""
-    import httpx
-
-    try:
-        yield
-    except (OSError, httpx.HTTPError, ValueError) as error:
-        # Without its cause: the client's messages hold signed addresses, and Dagster would keep them.
-        raise _explained(error, f"{doing} {repository}") from None
-
-
-def _explained(error: Exception, work: str) -> HubError:
-    import httpx
-    from huggingface_hub import get_token
-
-    reasons = {
-        400: "the Hub rejects its form; check the card's header and the files' names",
-        401: "the Hub doesn't accept your token: it is wrong or has expired; set HF_TOKEN to a valid one",
-        403: "your token may not write here: use one with the role write, of an account that owns it",
-        404: "the Hub has no such owner or repository, or hides it from you: check the name and HF_TOKEN",
-        409: "someone else is committing at this moment: run the release again",
-        429: "the Hub asks to wait longer than the recipe's patience_seconds: run the release again later",
-    }
-    reason = reasons.get(hub_status(error) or 0)
-    if hub_status(error) in {401, 404} and get_token() is None:
-        reason = f"the Hub shows it to nobody without an access token. {_HOW_TO_LOG_IN}"
-    if reason is None and passes_by_itself(error):
-        reason = f"the Hub is out of reach: {in_short(error)}, for longer than patience_seconds; run the release again"
-    if reason is None:
-        reason = f"the Hub can't be used: {in_short(error) if isinstance(error, httpx.HTTPError) else error}"
-    return HubError(f"{work}: {reason}. Finished stages are kept.")

@@ -11,9 +11,10 @@ from distill_pipeline.distillation.student import verify_golden
 from distill_pipeline.hub_access import Patience
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.release.card import CardFacts, megabytes, model_card
+from distill_pipeline.release.explain import explaining
 from distill_pipeline.release.files import CARD, FIGURES, REPORT
 from distill_pipeline.release.gate import check_evidence, read_report
-from distill_pipeline.release.hub import Destination, HubCommit, explaining, publish
+from distill_pipeline.release.hub import Destination, HubCommit, publish
 from distill_pipeline.release.ingredients import Ingredients
 from distill_pipeline.release.local import staging
 from distill_pipeline.release.provenance import made_by, write_provenance

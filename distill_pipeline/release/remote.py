@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distill_pipeline.errors import DistillError
 from distill_pipeline.hub_access import Patience
+from distill_pipeline.release.explain import HubError
 from distill_pipeline.release.files import PROVENANCE
 from distill_pipeline.release.provenance import released_names, stable
 from distill_pipeline.store import sha256_of
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
 
 GIT_ATTRIBUTES = ".gitattributes"
 """Kept by the Hub itself, which adds a line when a large file needs one; never part of a release."""
-
-
-class HubError(DistillError):
-    """The Hub can't be used for this release; the message says why and what to do."""
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from typing import Any
 from distill_pipeline.distillation.student import StudentError, verify_golden
 from distill_pipeline.errors import DistillError
 from distill_pipeline.hub_access import Patience
+from distill_pipeline.release.explain import explaining
 from distill_pipeline.release.files import PROVENANCE, REPORT, model_digest
 from distill_pipeline.release.gate import read_report
-from distill_pipeline.release.hub import explaining
 from distill_pipeline.release.provenance import read_provenance
 from distill_pipeline.release.remote import look
 from distill_pipeline.release.variants import VariantError, check_variant

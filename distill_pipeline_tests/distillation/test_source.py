@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from distill_pipeline import hub_access
-from distill_pipeline.distillation.source import TeacherError, TeacherSource, resolve_teacher
-from distill_pipeline_tests.hub import Fault, Hub, Repository
+from distill_pipeline.distillation.download import TeacherError
+from distill_pipeline.distillation.source import TeacherSource, resolve_teacher
+from distill_pipeline_tests.hub import Fault, Hub
+from distill_pipeline_tests.hub_api import Repository
 
 TEACHER = "them/teacher"
 WEIGHTS = bytes(range(256)) * 400

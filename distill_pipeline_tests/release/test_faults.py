@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from distill_pipeline import hub_access
+from distill_pipeline.release.explain import HubError
 from distill_pipeline.release.hub import Destination, publish
-from distill_pipeline.release.remote import HubError
 from distill_pipeline_tests.hub import Fault, Hub
 from distill_pipeline_tests.patience import FakeTime
 from distill_pipeline_tests.release.student import make_release

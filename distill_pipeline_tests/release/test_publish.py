@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from distill_pipeline.release.explain import HubError
 from distill_pipeline.release.hub import Destination, HubCommit, publish
-from distill_pipeline.release.remote import HubError
 from distill_pipeline.release.rollback import rollback
 from distill_pipeline.release.verify import NotTheRelease, fetched, verify
 from distill_pipeline_tests.hub import READ_TOKEN, TOKEN, Fault, Hub
