@@ -37,10 +37,10 @@ class Ticks:
 
     def sensor(self, *, commit: bool = True) -> list[str]:
         """Evaluate the sensor; returns the partitions it asks to run. Without commit the tick fails after that."""
-        context = dg.build_sensor_context(
+        with dg.build_sensor_context(
             instance=self.instance, cursor=self.cursor, resources={"distill_home": self.resource}
-        )
-        result = teacher_watch(context)
+        ) as context:
+            result = teacher_watch(context)
         assert isinstance(result, dg.SensorResult)
         runs = list(result.run_requests or [])
         if commit:
@@ -51,12 +51,12 @@ class Ticks:
 
     def schedule(self, day: int = 1, *, start: bool = True) -> list[str]:
         """Evaluate the schedule at three on a day of January; returns the partitions it asks to run."""
-        context = dg.build_schedule_context(
+        with dg.build_schedule_context(
             instance=self.instance,
             scheduled_execution_time=datetime(2026, 1, day, 3, tzinfo=UTC),
             resources={"distill_home": self.resource},
-        )
-        result: Any = stale_recipes(context)
+        ) as context:
+            result: Any = stale_recipes(context)
         runs = [] if isinstance(result, dg.SkipReason) else list(result)
         if start:
             self._start(runs)
