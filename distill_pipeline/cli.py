@@ -15,19 +15,29 @@ from distill_pipeline.errors import DistillError
 from distill_pipeline.flags import UsageError, check_command_line, recipe_fields, with_recipe_flags
 from distill_pipeline.home import Home, default_home
 from distill_pipeline.recipe import Recipe, did_you_mean, make_recipe
+from distill_pipeline.release_commands import rollback, verify
 from distill_pipeline.stages import STAGES, stage_keys
 
 
 @SetParseFn(str)  # type: ignore[untyped-decorator]
-def run(recipe: str, force: str = "") -> None:
+def run(recipe: str, force: str = "", dry_run: str = "false", override_reason: str = "") -> None:
     """Run the whole chain for a recipe; what the store holds is not computed again.
 
     Args:
         recipe: Name of a recipe; see `distill-pipeline recipes`.
         force: Stages to compute in any case, separated by commas, or all.
+        dry_run: true to show the release's tree and how it differs from what is there, and to release nothing.
+        override_reason: Why a student is released that the gate would refuse; the card shows it.
     """
     home = Home(default_home())
-    _execute(home, home.recipe(recipe), _forced_stages(force))
+    wanted, forced = home.recipe(recipe), _forced_stages(force)
+    if dry_run.lower() not in {"true", "false"}:
+        raise UsageError(f"--dry_run {dry_run}: use true or false")
+    if dry_run.lower() == "false":
+        _execute(home, wanted, forced, override_reason)
+        return
+    _execute(home, wanted, forced, override_reason, release=False)
+    print(_preview(home, wanted, override_reason))
 
 
 @with_recipe_flags
@@ -56,7 +66,7 @@ def plan(recipe: str) -> None:
     Args:
         recipe: Name of a recipe; see `distill-pipeline recipes`.
     """
-    from distill_pipeline.distillation.teacher import find_teacher
+    from distill_pipeline.distillation.source import find_teacher
     from distill_pipeline.plan import plan as plan_stages
 
     home = Home(default_home())
@@ -83,7 +93,10 @@ def init() -> None:
     Home(default_home()).prepare_dagster()
 
 
-COMMANDS = {"run": run, "distill": distill, "plan": plan, "recipes": recipes, "init": init}
+COMMANDS = {
+    **{"run": run, "distill": distill, "plan": plan, "recipes": recipes, "init": init},
+    **{"verify": verify, "rollback": rollback},
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -117,14 +130,25 @@ def _name_for(fields: dict[str, str]) -> str:
 def _check_teacher(home: Home, recipe: Recipe) -> None:
     """Find the teacher and compare the recipe with it, before anything is written."""
     from distill_pipeline.distillation.pca import check_dimensions
-    from distill_pipeline.distillation.teacher import find_teacher
+    from distill_pipeline.distillation.source import find_teacher
 
     source = find_teacher(home, recipe)
     if isinstance(recipe.pca_dims, int):
         check_dimensions(recipe.pca_dims, source.dimensions)
 
 
-def _execute(home: Home, recipe: Recipe, forced: Sequence[str]) -> None:
+def _preview(home: Home, recipe: Recipe, override_reason: str) -> str:
+    from distill_pipeline.distillation.source import find_teacher
+    from distill_pipeline.release.ingredients import gather
+    from distill_pipeline.release.release import preview
+
+    ingredients = gather(home, recipe, find_teacher(home, recipe))
+    return preview(ingredients, home.releases / recipe.name, override_reason=override_reason)
+
+
+def _execute(
+    home: Home, recipe: Recipe, forced: Sequence[str], override_reason: str = "", *, release: bool = True
+) -> None:
     """Run the job for one recipe in this process and print what came of it."""
     home.prepare_dagster()
     import dagster as dg
@@ -132,23 +156,32 @@ def _execute(home: Home, recipe: Recipe, forced: Sequence[str]) -> None:
     from distill_pipeline.definitions import build_defs
     from distill_pipeline.summary import explain_failure, summarise
 
+    ops: dict[str, Any] = {stage: {"config": {"force": True}} for stage in forced}
+    if override_reason:
+        ops.setdefault("hub_release", {"config": {}})["config"]["override_reason"] = override_reason
+    stages = [stage for stage in STAGES if release or stage != "hub_release"]
     run_config: dict[str, Any] = {
         "loggers": {"terminal": {}},
-        "ops": {stage: {"config": {"force": True}} for stage in forced},
+        "ops": {stage: config for stage, config in ops.items() if stage in stages},
     }
     with dg.DagsterInstance.get() as instance:
         result = (
             build_defs(home)
             .resolve_job_def("distill")
             .execute_in_process(
-                run_config=run_config, instance=instance, partition_key=recipe.name, raise_on_error=False
+                run_config=run_config,
+                instance=instance,
+                partition_key=recipe.name,
+                asset_selection=[dg.AssetKey(stage) for stage in stages],
+                raise_on_error=False,
             )
         )
     if not result.success:
         print(explain_failure(result), file=sys.stderr)
         sys.exit(1)
     print(summarise(result))
-    print(home.releases / recipe.name)
+    if release:
+        print(home.releases / recipe.name)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ from distill_pipeline.checks import CHECKS
 from distill_pipeline.home import Home, default_home
 from distill_pipeline.jobs import DISTILL
 from distill_pipeline.resources import DistillHome
-from distill_pipeline.schedules import nightly_distillation
+from distill_pipeline.schedules import stale_recipes
+from distill_pipeline.sensors import teacher_watch
 from distill_pipeline.terminal import terminal_logger
 
 
@@ -36,7 +37,8 @@ def build_defs(home: Home) -> dg.Definitions:
         ],
         asset_checks=CHECKS,
         jobs=[DISTILL],
-        schedules=[nightly_distillation],
+        schedules=[stale_recipes],
+        sensors=[teacher_watch],
         resources={"distill_home": DistillHome(path=str(home.root))},
         loggers={"console": dg.colored_console_logger, "terminal": terminal_logger},
     )

@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from distill_pipeline.errors import DistillError
+from distill_pipeline.release_fields import Ref, Variants
 
 EMBEDDED = "embedded:"
 """Begins the location of a teacher that an installed package carries."""
@@ -30,6 +31,7 @@ ALIASES: Mapping[str, str] = {
 """Short teacher names in capitals, and what they stand for."""
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
+_ACCESS_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -97,6 +99,9 @@ class Recipe(BaseModel):
         description="Commit, tag or branch of a Hub teacher. A 40-digit commit pins it; none means main.",
     )
     trust_remote_code: bool = Field(False, description="Let the teacher run Python code of its repository.")
+    allow_pickled_weights: bool = Field(
+        False, description="Accept a teacher without safetensors; pickled weights can carry code."
+    )
     device: str = Field("auto", description="Where the teacher runs: auto, cpu, cuda, cuda:1, mps.")
     prompt: OptionalText = Field(None, description="Text put before each token or word, e.g. 'search_document: '.")
 
@@ -187,9 +192,21 @@ class Recipe(BaseModel):
     min_similarity_correlation: float = Field(
         0.0, ge=-1, le=1, description="Floor for a release: correlation of student and teacher similarities."
     )
+    max_regression: float = Field(
+        0.1, ge=0, le=2, description="How far a figure may lie below that of the release now in its place."
+    )
+    variants: Variants = Field(
+        (), description="Further forms in the same release, checked each: float32, float16, int8, onnx, dims-N."
+    )
     repository: OptionalText = Field(None, description="Hub repository to release to; none = local folder alone.")
     private: bool = Field(False, description="Create the Hub repository as private.")
+    pull_request: bool = Field(False, description="Open a pull request instead of committing to the branch.")
+    branch: Ref = Field(None, description="Branch to release to, made when it isn't there; none means main.")
+    tag: Ref = Field(None, description="Tag of the release's commit; next = v1, v2, ...; none = no tag.")
     commit_message: str = Field("Release a distilled static model", min_length=1, description="Of the Hub commit.")
+    patience_seconds: float = Field(
+        300, ge=0, le=86400, description="How long to keep trying while the Hub is busy or out of reach."
+    )
 
     @field_validator("name")
     @classmethod
@@ -289,6 +306,7 @@ def make_recipe(fields: Mapping[str, Any], *, source: str, base: Path | None = N
         RecipeError: With one line per problem: the field, the value, what is wrong, what is near.
     """
     given = dict(fields)
+    _refuse_access_tokens(given, source)
     preset = given.pop("preset", None)
     if preset is not None and preset not in PRESETS:
         raise RecipeError(f"{source}: preset={preset!r} is unknown{did_you_mean(str(preset), PRESETS)}")
@@ -298,6 +316,13 @@ def make_recipe(fields: Mapping[str, Any], *, source: str, base: Path | None = N
         return Recipe.model_validate(values)
     except ValidationError as error:
         raise RecipeError("\n".join(f"{source}: {line}" for line in _problems(error))) from None
+
+
+def _refuse_access_tokens(fields: Mapping[str, Any], source: str) -> None:
+    """Recipes are stored, shown and released; a token in one would be too. Its value is not repeated here."""
+    for name, value in fields.items():
+        if _ACCESS_TOKEN.search(str(value)):
+            raise RecipeError(f"{source}: {name} holds what looks like an access token; set HF_TOKEN instead")
 
 
 def _resolve_paths(values: dict[str, Any], base: Path | None) -> None:
@@ -377,7 +402,9 @@ def read_recipe(path: Path) -> Recipe:
     return make_recipe({**fields, "name": path.stem}, source=str(path), base=path.parent)
 
 
-RELEASE_FIELDS = frozenset({"repository", "private", "commit_message"})
+RELEASE_FIELDS = frozenset(
+    {"repository", "private", "pull_request", "branch", "tag", "commit_message", "patience_seconds"}
+)
 """Where and how a student is released; they decide none of its bytes."""
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from distill_pipeline.distillation.teacher import TeacherSource, find_teacher
+from distill_pipeline.distillation.source import TeacherSource, find_teacher
 from distill_pipeline.home import Home
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.stages import StageKey, stage_keys

@@ -100,9 +100,12 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "hub_release",
-            version="1",
+            version="2",
             upstream=("static_model", "quality_report"),
-            reads=_always("name", "repository", "private", "commit_message", "min_similarity_correlation"),
+            reads=_always(
+                *("name", "repository", "private", "pull_request", "branch", "tag", "commit_message"),
+                *("min_similarity_correlation", "max_regression", "variants"),
+            ),
         ),
     )
 }

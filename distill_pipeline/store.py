@@ -11,6 +11,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -121,6 +122,14 @@ class Store:
                 raise Damaged(f"{path} was changed: its sha256 differs from the manifest's")
         return Output(key, folder, manifest)
 
+    def manifest(self, key: StageKey) -> Mapping[str, Any] | None:
+        """Return an output's manifest without looking at its files, or None when it isn't there."""
+        try:
+            manifest: Mapping[str, Any] = json.loads((self.folder(key) / MANIFEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return manifest
+
     def contains(self, key: StageKey) -> bool:
         """Whether the output is there by its manifest, without reading its files."""
         return (self.folder(key) / MANIFEST).is_file()
@@ -133,6 +142,7 @@ class Store:
         force: bool = False,
         resumable: bool = False,
         still_valid: Callable[[Output], bool] = lambda _: True,
+        made_by: str | None = None,
         log: Callable[[str], None] = lambda _: None,
     ) -> tuple[Output, bool]:
         """Return the output and whether it was there already; make it otherwise.
@@ -145,6 +155,7 @@ class Store:
             force: Make it even when it is there.
             resumable: `make` recognises the finished parts of an earlier, killed attempt.
             still_valid: Asked about an output found intact; false makes it anew.
+            made_by: Id of the run that makes it, for the manifest.
             log: Receives a line when the caller waits, or when an output was found damaged.
         """
         with self._lock(key, log):
@@ -163,9 +174,11 @@ class Store:
             partial.mkdir(parents=True, exist_ok=True)
             started = time.monotonic()
             facts = make(partial)
-            return self._finish(key, partial, facts, time.monotonic() - started), False
+            return self._finish(key, partial, facts, time.monotonic() - started, made_by), False
 
-    def _finish(self, key: StageKey, partial: Path, facts: Mapping[str, Any], seconds: float) -> Output:
+    def _finish(
+        self, key: StageKey, partial: Path, facts: Mapping[str, Any], seconds: float, made_by: str | None
+    ) -> Output:
         manifest = {
             "fingerprint": key.fingerprint,
             "made_of": key.inputs,
@@ -173,6 +186,8 @@ class Store:
             "facts": facts,
             "seconds": round(seconds, 3),
             "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "run_id": made_by,
+            "machine": machine(),
             "versions": {name: importlib.metadata.version(name) for name in _RECORDED_LIBRARIES},
         }
         write_json(partial / MANIFEST, manifest)
@@ -213,6 +228,11 @@ class Store:
 
     def _memory(self, recipe_name: str, stage: str) -> Path:
         return self.root / "recipes" / recipe_name / f"{stage}.json"
+
+
+def machine() -> str:
+    """Return what kind of machine this is; never its name."""
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
 
 
 def replace_folder(source: Path, target: Path) -> None:

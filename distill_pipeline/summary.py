@@ -22,7 +22,7 @@ def summarise(result: dg.ExecuteInProcessResult) -> str:
     lines = [f"{'stage':<26} {'cache':<9} {'seconds':>8} {'size':>10}"]
     lines += [
         f"{stage:<26} {m['cache']:<9} {m['seconds']:>8.2f} {megabytes(m['bytes']):>10}"
-        for stage, m in ((stage, found[stage]) for stage in STAGES)
+        for stage, m in ((stage, found[stage]) for stage in STAGES if stage in found)
     ]
     model, quality = found["static_model"], found["quality_report"]
     lines += [

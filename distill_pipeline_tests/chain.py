@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from distill_pipeline.definitions import build_defs
-from distill_pipeline.distillation.teacher import find_teacher
+from distill_pipeline.distillation.source import find_teacher
 from distill_pipeline.home import Home
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.stages import STAGES, stage_keys

@@ -16,8 +16,14 @@ os.environ["DISTILL_HOME"] = str(Path(_SCRATCH) / "distill")
 os.environ["HF_HOME"] = str(Path(_SCRATCH) / "huggingface")
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-for name in ("DAGSTER_HOME", "HF_TOKEN", "HF_ENDPOINT"):
+os.environ["HF_HUB_DISABLE_XET"] = "1"  # uploads over HTTP, where faults can hit them
+for name in ("DAGSTER_HOME", "HF_TOKEN"):
     os.environ.pop(name, None)
+
+from distill_pipeline_tests.hub import TOKEN, Hub  # noqa: E402
+
+_HUB = Hub()
+os.environ["HF_ENDPOINT"] = _HUB.url
 
 # Dagster reads the partitions' names when it loads the definitions; what they hold is each test's own.
 RECIPE_NAMES = ("tiny", "other", "third", "fourth")
@@ -57,11 +63,20 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
+    """An empty Hub on loopback, and a token that may write to it."""
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    _HUB.reset()
+    yield _HUB
+    _HUB.reset()
+
+
+@pytest.fixture
 def recipe(modernbert: Path) -> Callable[..., Recipe]:
     """Makes recipes for the tiny ModernBERT: the defaults, but few words, texts and dimensions."""
 
     def make(**fields: Any) -> Recipe:
-        small = {"pca_dims": 8, "vocabulary_words": 300, "refinement_texts": 300}
+        small = {"pca_dims": 8, "vocabulary_words": 300, "refinement_texts": 300, "max_regression": 2}
         return make_recipe({"name": "tiny", "teacher": str(modernbert), **small, **fields}, source="test")
 
     return make

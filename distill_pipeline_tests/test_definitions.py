@@ -1,20 +1,12 @@
-"""The code location as Dagster sees it: complete, valid, and its schedule asks for each recipe once."""
+"""The code location as Dagster sees it: complete and valid."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import dagster as dg
 
 from distill_pipeline.definitions import defs
 from distill_pipeline.partitions import RECIPES
-from distill_pipeline.schedules import nightly_distillation
 from distill_pipeline.stages import STAGES
-
-
-def _evaluate(context: dg.ScheduleEvaluationContext) -> Sequence[dg.RunRequest]:
-    return nightly_distillation.evaluate_tick(context).run_requests or []
 
 
 def test_dagster_validates_the_definitions() -> None:
@@ -31,12 +23,3 @@ def test_the_assets_are_the_stages_with_their_versions_and_inputs() -> None:
         assert specs[name].kinds
         assert specs[name].description
         assert specs[name].partitions_def == RECIPES
-
-
-def test_a_tick_of_the_schedule_requests_each_recipe_once() -> None:
-    context = dg.build_schedule_context(
-        repository_def=defs.get_repository_def(), scheduled_execution_time=datetime(2026, 1, 2, 3, tzinfo=UTC)
-    )
-    requests = _evaluate(context)
-    assert [request.partition_key for request in requests] == list(RECIPES.get_partition_keys())
-    assert len({request.run_key for request in requests}) == len(requests)

@@ -1,10 +1,11 @@
 """Asset: the student in the local registry and, when the recipe names a repository, on the Hugging Face Hub."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from distill_pipeline.assets.stage import (
     OWNERS,
@@ -14,15 +15,27 @@ from distill_pipeline.assets.stage import (
     materialize_stage,
     upstream_of,
 )
+from distill_pipeline.home import Home
 from distill_pipeline.partitions import RECIPES
-from distill_pipeline.release.card import model_card
-from distill_pipeline.release.gate import REPORT, check_evidence
-from distill_pipeline.release.hub import publish
-from distill_pipeline.release.local import is_intact, place
+from distill_pipeline.recipe import Recipe
+from distill_pipeline.release.ingredients import gather
+from distill_pipeline.release.local import is_intact
+from distill_pipeline.release.release import preview, release
 from distill_pipeline.resources import DistillHome
 from distill_pipeline.store import Output, write_json
 
 RECEIPT = "receipt.json"
+
+
+class ReleaseConfig(StageConfig):
+    """How to release."""
+
+    dry_run: bool = Field(
+        default=False, description="Only log the release's tree and how it differs from what is there."
+    )
+    override_reason: str = Field(
+        default="", description="Why a student below its floors, or worse than the released one, goes out; in its card."
+    )
 
 
 @dg.asset(
@@ -32,36 +45,48 @@ RECEIPT = "receipt.json"
     kinds={"huggingface"},
     owners=OWNERS,
     code_version=code_version("hub_release"),
+    output_required=False,
     description="The released student: whole, checked against its evidence, local and on the Hub.",
 )
 def hub_release(
-    context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
-) -> dg.MaterializeResult[Any]:
-    """Check the evidence, then release."""
+    context: dg.AssetExecutionContext, config: ReleaseConfig, distill_home: DistillHome
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """Check the evidence, then release; a dry run materialises nothing."""
     target = distill_home.home.releases / context.partition_key
-    return materialize_stage(
+    if config.dry_run:
+        recipe = distill_home.recipe(context.partition_key)
+        ingredients = gather(distill_home.home, recipe, distill_home.teacher(recipe))
+        context.log.info(preview(ingredients, target, override_reason=config.override_reason))
+        return
+    yield materialize_stage(
         context,
         config,
         distill_home,
-        _work,
+        lambda run: _work(run, config.override_reason),
         describe=lambda output: _describe(output, str(target)),
         still_valid=lambda output: is_intact(target, _receipt(output)["files"]),
     )
 
 
-def _work(run: StageRun) -> Mapping[str, Any]:
-    recipe = run.recipe
-    model, report = run.upstream("static_model"), run.upstream("quality_report").folder / REPORT
-    quality = check_evidence(recipe, model.folder, report)
-    card = model_card(recipe, quality, model.facts, run.teacher_source.identity)
-    target = run.home.home.releases / recipe.name
-    receipt: dict[str, Any] = {"files": place(model.folder, report, card, target)}
-    if recipe.repository:
-        commit = publish(target, recipe.repository, private=recipe.private, message=recipe.commit_message)
-        run.log(f"{'released' if commit.created else 'already released'}: {commit.url}")
-        receipt["hub"] = {"repository": recipe.repository, "commit": commit.commit, "url": commit.url}
+def _work(run: StageRun, override_reason: str) -> Mapping[str, Any]:
+    home: Home = run.home.home
+    recipe: Recipe = run.recipe
+    files, commit = release(
+        gather(home, recipe, run.teacher_source),
+        home.releases / recipe.name,
+        override_reason=override_reason,
+        log=run.log,
+    )
+    receipt: dict[str, Any] = {"files": files}
+    if commit is not None:
+        receipt["hub"] = {
+            "repository": recipe.repository,
+            "commit": commit.commit,
+            "url": commit.url,
+            "tag": commit.tag,
+        }
     write_json(run.folder / RECEIPT, receipt)
-    return {"files": len(receipt["files"])}
+    return {"files": len(files), "teacher": run.teacher_source.identity}
 
 
 def _receipt(output: Output) -> dict[str, Any]:
@@ -73,5 +98,5 @@ def _describe(output: Output, target: str) -> Mapping[str, Any]:
     hub = _receipt(output).get("hub")
     metadata: dict[str, Any] = {"release": dg.MetadataValue.path(target), "files": output.facts["files"]}
     if hub:
-        metadata |= {"commit": hub["commit"], "url": dg.MetadataValue.url(hub["url"])}
+        metadata |= {"commit": hub["commit"], "url": dg.MetadataValue.url(hub["url"]), "tag": hub["tag"] or "none"}
     return metadata

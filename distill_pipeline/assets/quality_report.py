@@ -26,7 +26,7 @@ from distill_pipeline.distillation.quality import (
 )
 from distill_pipeline.partitions import RECIPES
 from distill_pipeline.release.card import markdown_table
-from distill_pipeline.release.gate import REPORT, model_digest
+from distill_pipeline.release.files import REPORT, model_digest
 from distill_pipeline.resources import DistillHome
 from distill_pipeline.store import Output, write_json
 

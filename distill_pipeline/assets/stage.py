@@ -16,11 +16,13 @@ from pydantic import Field
 from distill_pipeline.distillation.encoding import Progress, encode_to_parts, probe_sample, settle_precision
 from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.distillation.pca import check_dimensions
-from distill_pipeline.distillation.teacher import Teacher, TeacherSource, load_teacher
+from distill_pipeline.distillation.source import TeacherSource
+from distill_pipeline.distillation.teacher import Teacher, load_teacher
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.resources import DistillHome
 from distill_pipeline.stages import STAGES, StageKey, changes
-from distill_pipeline.store import Missing, Output, StoreError
+from distill_pipeline.store import Output
+from distill_pipeline.upstream import upstream_output
 
 OWNERS = ["team:distillation"]
 SECONDS_BETWEEN_REPORTS = 5.0
@@ -48,15 +50,7 @@ class StageRun:
         Raises:
             StoreError: It isn't in the store or is damaged; the message says how to make it.
         """
-        try:
-            return self.home.home.store.get(self.keys[stage])
-        except StoreError as error:
-            reason = "was never made with these settings" if isinstance(error, Missing) else str(error)
-            raise StoreError(
-                f"{self.recipe.name} needs {stage}, but it {reason}. Materialise {stage} first: "
-                f"dagster asset materialize --select {stage} --partition {self.recipe.name} "
-                "-m distill_pipeline.definitions"
-            ) from error
+        return upstream_output(self.home.home.store, self.recipe.name, self.keys[stage])
 
     @property
     def teacher_source(self) -> TeacherSource:
@@ -133,6 +127,7 @@ def materialize_stage(
         force=config.force,
         resumable=resumable,
         still_valid=still_valid,
+        made_by=context.run.run_id,
         log=context.log.info,
     )
     store.remember(recipe.name, keys[stage])

@@ -11,8 +11,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from distill_pipeline.distillation.download import TeacherError
 from distill_pipeline.distillation.parts import Ledger, embedding_array, part_name, write_table
-from distill_pipeline.distillation.teacher import Teacher, TeacherError, multiplies_bfloat16_natively
+from distill_pipeline.distillation.teacher import Teacher, multiplies_bfloat16_natively
 
 TOKENS_PER_BATCH = 6144
 ROWS_PER_PART = 8192

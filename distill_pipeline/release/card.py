@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
 
-from distill_pipeline.recipe import DATASET, RELEASE_FIELDS, Recipe, is_folder, recipe_yaml
+from distill_pipeline.recipe import RELEASE_FIELDS, Recipe, recipe_yaml
+from distill_pipeline.release.provenance import RUN_BEGINS, RUN_ENDS, without_paths
 
 
-def model_card(
-    recipe: Recipe,
-    quality: Mapping[str, Any],
-    student: Mapping[str, Any],
-    teacher_identity: Mapping[str, str],
-) -> str:
-    """Return the card as Markdown with the Hub's YAML header. Equal inputs give equal text.
+@dataclass(frozen=True)
+class CardFacts:
+    """What the card tells besides the recipe.
 
-    Args:
-        recipe: The recipe.
+    Attributes:
         quality: The quality report.
         student: Facts of `static_model`: rows, dimensions, dtype.
-        teacher_identity: What pins the teacher's files.
+        teacher: What pins the teacher's files.
+        licence: The card header's licence entries, as the teacher's own card gives them; empty when it has none.
+        fingerprints: Of each stage.
+        run: `made_by` of the stages.
+        variants: Each variant's largest distance from the golden vectors.
+        figures: Paths of pictures in the release.
+        overridden: What the gate found, when a reason overrode it.
+        override_reason: That reason.
     """
-    name = recipe.repository or recipe.name
-    header: dict[str, Any] = {
-        "library_name": "model2vec",
-        "pipeline_tag": "feature-extraction",
-        "tags": ["embeddings", "static-embeddings", "sentence-transformers", "model2vec", "distill-pipeline"],
-    }
-    if "/" in recipe.teacher_label:
-        header["base_model"] = recipe.teacher_label
+
+    quality: Mapping[str, Any]
+    student: Mapping[str, Any]
+    teacher: Mapping[str, str]
+    licence: Mapping[str, str]
+    fingerprints: Mapping[str, str]
+    run: Mapping[str, Any]
+    variants: Mapping[str, float] = field(default_factory=dict)
+    figures: Sequence[str] = ()
+    overridden: Sequence[str] = ()
+    override_reason: str = ""
+
+
+def model_card(recipe: Recipe, facts: CardFacts) -> str:
+    """Return the card as Markdown with the Hub's YAML header. Equal inputs give equal text."""
+    name, quality, student = recipe.repository or recipe.name, facts.quality, facts.student
     figures = [
         ("Correlation of similarities with the teacher's", f"{quality['similarity_correlation']:.3f}"),
         ("Teacher's 10 nearest texts that are among the student's 10", f"{quality['neighbour_overlap']:.1%}"),
@@ -45,9 +57,9 @@ def model_card(
         for e in quality["labelled_sets"]
     ]
     examples = [(e["text"], e["teacher"], e["student"]) for e in quality["examples"]]
-    pinned = ", ".join(f"{key} `{value}`" for key, value in teacher_identity.items())
+    pinned = ", ".join(f"{key} `{value}`" for key, value in facts.teacher.items())
     return f"""---
-{yaml.safe_dump(header, sort_keys=False).strip()}
+{yaml.safe_dump(_header(recipe, facts), sort_keys=False, allow_unicode=True).strip()}
 ---
 
 # {name.rsplit("/", maxsplit=1)[-1]}
@@ -55,7 +67,7 @@ def model_card(
 A static embedding model, distilled from `{recipe.teacher_label}` ({pinned}): one vector of
 {student["dimensions"]} numbers ({student["dtype"]}) for each of {student["rows"]:,} vocabulary entries; the mean of
 a text's vectors is its embedding. It needs no GPU.
-
+{_override(facts)}
 ```python
 from model2vec import StaticModel
 
@@ -64,7 +76,7 @@ embeddings = model.encode(["A static model needs no GPU."])
 ```
 
 It loads in `sentence_transformers` as well: `SentenceTransformer("{name}")`.
-
+{_variants(facts)}
 ## What it lost against its teacher
 
 Measured on {quality["texts"]} sentences on many subjects, without labels.
@@ -72,31 +84,98 @@ Measured on {quality["texts"]} sentences on many subjects, without labels.
 {markdown_table(["figure", "value"], figures)}
 
 {markdown_table(["text", "nearest for the teacher", "nearest for the student"], examples)}
-
+{_pictures(facts)}
 ## How it was made
 
 ```yaml
-{recipe_yaml(_without_paths(recipe), exclude=RELEASE_FIELDS).strip()}
+{recipe_yaml(without_paths(recipe), exclude=RELEASE_FIELDS).strip()}
 ```
 
-`golden.parquet` holds texts and the vectors that every runtime must give for them.
+The teacher's licence: {facts.licence.get("license", "not stated by its card")}. `golden.parquet` holds texts and the
+vectors that every runtime must give for them; `provenance.json` holds the sha256 of each file, and
+`distill-pipeline verify {name}` checks both.
+
+{markdown_table(["stage", "fingerprint"], [(stage, f"`{value}`") for stage, value in facts.fingerprints.items()])}
+
+{RUN_BEGINS}
+{_run_table(facts.run)}
+{RUN_ENDS}
 """
 
 
-def _without_paths(recipe: Recipe) -> Recipe:
-    """Keep the last part alone of each path of the machine that distilled."""
-    changed: dict[str, Any] = {}
-    if is_folder(recipe.teacher):
-        changed["teacher"] = recipe.teacher_label
-    if isinstance(recipe.words, Path):
-        changed["words"] = Path(recipe.words.name)
-    if recipe.evaluation_texts is not None:
-        changed["evaluation_texts"] = Path(recipe.evaluation_texts.name)
-    changed["labelled_sets"] = tuple(
-        f"{kind}:{Path(path).name}" for kind, _, path in (name.partition(":") for name in recipe.labelled_sets)
+def _header(recipe: Recipe, facts: CardFacts) -> dict[str, Any]:
+    """Return the Hub's metadata."""
+    header: dict[str, Any] = {
+        **facts.licence,
+        "library_name": "model2vec",
+        "pipeline_tag": "sentence-similarity",
+        "tags": [
+            *("embeddings", "static-embeddings", "sentence-transformers", "feature-extraction"),
+            *("model2vec", "distill-pipeline"),
+        ],
+    }
+    if "/" in recipe.teacher_label:
+        # No base_model_relation: a distilled static model is neither of those that the Hub knows.
+        header["base_model"] = recipe.teacher_label
+    metrics = (
+        ("spearman", "Correlation of similarities with the teacher's", "similarity_correlation"),
+        ("neighbour_overlap", "Share of the teacher's 10 nearest texts", "neighbour_overlap"),
+        ("mrr", "Mean reciprocal rank of the teacher's nearest text", "nearest_retrieved"),
     )
-    changed["corpus"] = tuple(name if name.startswith(DATASET) else Path(name).name for name in recipe.corpus)
-    return recipe.model_copy(update=changed)
+    header["model-index"] = [
+        {
+            "name": (recipe.repository or recipe.name).rsplit("/", maxsplit=1)[-1],
+            "results": [
+                {
+                    "task": {"type": "sentence-similarity", "name": "Agreement with the teacher"},
+                    "dataset": {
+                        "type": "distill-pipeline-evaluation-texts",
+                        "name": f"{facts.quality['texts']} sentences of distill-pipeline",
+                    },
+                    "metrics": [
+                        {"type": kind, "name": label, "value": facts.quality[figure]} for kind, label, figure in metrics
+                    ],
+                }
+            ],
+        }
+    ]
+    return header
+
+
+def _override(facts: CardFacts) -> str:
+    if not facts.overridden:
+        return ""
+    return f"\n> **Released against the gate.** {'; '.join(facts.overridden)}.\n> Reason: {facts.override_reason}\n"
+
+
+def _variants(facts: CardFacts) -> str:
+    if not facts.variants:
+        return ""
+    rows = [(f"`{name}/`", f"{distance:.2g}") for name, distance in facts.variants.items()]
+    table = markdown_table(["variant", "largest distance (1 - cosine) from a golden vector"], rows)
+    return f"\n{table}\n\nA variant loads with `subfolder=`, and `onnx/` in any ONNX runtime.\n"
+
+
+def _pictures(facts: CardFacts) -> str:
+    lines = (f"![{PurePosixPath(path).stem.replace('_', ' ')}]({path})\n" for path in facts.figures)
+    return "".join(f"\n{line}" for line in lines)
+
+
+def _run_table(run: Mapping[str, Any]) -> str:
+    """Return which run made each stage; none of it decides the content."""
+    rows = [
+        (
+            stage,
+            f"{made['seconds']:.2f}",
+            made["made_at"],
+            f"`{made['run_id'] or 'unknown'}`",
+            made["machine"] or "unknown",
+        )
+        for stage, made in run.items()
+    ]
+    versions = {name: version for made in run.values() for name, version in made["versions"].items()}
+    listed = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    return f"{markdown_table(['stage', 'seconds', 'made at', 'run', 'machine'], rows)}\n\nLibraries: {listed}."
 
 
 def markdown_table(header: list[str], rows: list[tuple[Any, ...]]) -> str:

@@ -1,8 +1,12 @@
-"""What must hold before a student is released: the evidence is about these very files, and it is good enough."""
+"""What must hold before a student is released.
+
+The evidence is about these very files, reaches the recipe's floors, and is not much worse than what the release
+replaces. Only an explicit override with a reason lets a weaker student pass; no override mends evidence about
+other files.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,24 +14,14 @@ from typing import Any
 
 from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe import Recipe
-from distill_pipeline.store import MANIFEST, sha256_of
+from distill_pipeline.release.files import model_digest
 
-REPORT = "quality.json"
-CARD = "README.md"
+COMPARED = ("similarity_correlation", "neighbour_overlap", "nearest_retrieved")
+"""Figures of the report that are better when they are greater."""
 
 
 class ReleaseRefused(DistillError):
     """A student that must not be released; the message says which figure or file stands against it."""
-
-
-def model_digest(folder: Path) -> str:
-    """Return one sha256 over the names and contents of the model's files, its card excepted."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_file() and name not in {MANIFEST, CARD, REPORT}:
-            digest.update(f"{name}\0{sha256_of(path)}\n".encode())
-    return digest.hexdigest()
 
 
 def failed_floors(recipe: Recipe, quality: Mapping[str, Any]) -> list[str]:
@@ -38,18 +32,63 @@ def failed_floors(recipe: Recipe, quality: Mapping[str, Any]) -> list[str]:
     return []
 
 
-def check_evidence(recipe: Recipe, model: Path, report: Path) -> dict[str, Any]:
-    """Return the quality report after checking that it speaks of this model and passes the recipe's floors.
+def regressions(recipe: Recipe, quality: Mapping[str, Any], released: Mapping[str, Any] | None) -> list[str]:
+    """Return a line for each figure that is worse than the released one's by more than the recipe's tolerance.
+
+    Figures measured on another number of texts say nothing about each other and are not compared.
+    """
+    if released is None or released.get("texts") != quality["texts"]:
+        return []
+    lines = []
+    for figure in COMPARED:
+        before, now = released.get(figure), quality[figure]
+        if isinstance(before, int | float) and before - now > recipe.max_regression:
+            lines.append(
+                f"{figure} {now:.3f} is worse than the released one's {before:.3f} by more than "
+                f"max_regression {recipe.max_regression}"
+            )
+    return lines
+
+
+def read_report(content: bytes | None) -> dict[str, Any] | None:
+    """Return a quality report's figures, or None when there is none to be read."""
+    try:
+        report = json.loads(content or b"")
+    except ValueError:
+        return None
+    return report if isinstance(report, dict) else None
+
+
+def check_evidence(
+    recipe: Recipe,
+    model: Path,
+    report: Path,
+    *,
+    released: Mapping[str, Any] | None = None,
+    override_reason: str = "",
+) -> tuple[dict[str, Any], list[str]]:
+    """Return the quality report and what was overridden, after checking that the student may be released.
+
+    Args:
+        recipe: Its floors and tolerance.
+        model: The student's folder.
+        report: Its quality report.
+        released: The report of the release that this one replaces.
+        override_reason: Why it is released all the same; empty for no override.
 
     Raises:
-        ReleaseRefused: The report is about other files, or a floor is not reached.
+        ReleaseRefused: The report is about other files; or a floor isn't reached, or a figure is much worse than
+            the released one's, and there is no reason to override that.
     """
     quality: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     if quality["model_digest"] != model_digest(model):
         raise ReleaseRefused(
             f"{recipe.name}: the quality report is about other files than {model}; materialise quality_report again"
         )
-    failed = failed_floors(recipe, quality)
-    if failed:
-        raise ReleaseRefused(f"{recipe.name} is not released: {'; '.join(failed)}")
-    return quality
+    failed = [*failed_floors(recipe, quality), *regressions(recipe, quality, released)]
+    if failed and not override_reason.strip():
+        raise ReleaseRefused(
+            f"{recipe.name} is not released: {'; '.join(failed)}. To release it all the same, give a reason, which "
+            f"the card will show: distill-pipeline run {recipe.name} --override_reason '...'"
+        )
+    return quality, failed

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from distill_pipeline.distillation.download import TeacherError
 from distill_pipeline.distillation.encoding import (
     Progress,
     batches_by_length,
@@ -15,7 +16,8 @@ from distill_pipeline.distillation.encoding import (
     settle_precision,
 )
 from distill_pipeline.distillation.parts import Embeddings, Ledger
-from distill_pipeline.distillation.teacher import Teacher, TeacherError, load_teacher, resolve_teacher
+from distill_pipeline.distillation.source import resolve_teacher
+from distill_pipeline.distillation.teacher import Teacher, load_teacher
 from distill_pipeline.store import file_table
 
 

@@ -1,0 +1,174 @@
+"""Reaching the Hugging Face Hub: one try per request, and patience that the recipe bounds.
+
+By itself the Hub's client retries some requests for as long as the server asks, others never, and waits for an
+answer without an end. Here each request is tried once, within a time; `Patience` alone decides whether and when to
+try again. Knows nothing of releases or teachers.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import random
+import re
+import time
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import httpx
+
+T = TypeVar("T")
+
+RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+"""Answers after which the same request may well succeed."""
+
+SECONDS_FOR_AN_ANSWER = 30.0
+"""Longest silence of a server before a request counts as lost."""
+
+LONGEST_WAIT = 30.0
+FIRST_WAIT = 1.0
+
+
+class Patience:
+    """How long one piece of work with the Hub keeps trying; it is spent over all its steps.
+
+    Args:
+        seconds: Time from a step's first fault until it is given up, summed over the steps.
+        log: Receives a line before each wait.
+        sleep: Waits.
+        clock: Seconds that never go back.
+    """
+
+    def __init__(
+        self,
+        seconds: float,
+        *,
+        log: Callable[[str], None] = lambda _: None,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.seconds = seconds
+        self._spent = 0.0
+        self._log, self._sleep, self._clock = log, sleep, clock
+
+    def retry(self, step: Callable[[], T]) -> T:
+        """Return what the step returns; try again after faults that pass by themselves.
+
+        Raises:
+            OSError, httpx.HTTPError: The step's last fault, when it doesn't pass or the patience is spent.
+        """
+        import httpx
+
+        use_one_try_client()
+        before, began = self._spent, None
+        tries = 0
+        while True:
+            started = self._clock()
+            try:
+                result = step()
+            except (OSError, httpx.HTTPError) as error:
+                tries += 1
+                began = started if began is None else began
+                self._spent = before + self._clock() - began
+                wait = _seconds_to_wait(error, tries)
+                if not passes_by_itself(error) or self._spent + wait > self.seconds:
+                    raise
+                self._log(f"the Hub: {in_short(error)}; trying again in {wait:.0f} s")
+                self._sleep(wait)
+            else:
+                if began is not None:
+                    self._spent = before + self._clock() - began
+                return result
+
+
+def hub_status(error: BaseException) -> int | None:
+    """Return the HTTP status that the Hub answered with, or None when it gave no answer."""
+    return getattr(getattr(error, "response", None), "status_code", None)
+
+
+def passes_by_itself(error: BaseException) -> bool:
+    """Whether trying again may help: the server was busy or broken, or the connection was."""
+    import httpx
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    status = hub_status(error)
+    if status is not None:
+        return status in RETRIED_STATUSES
+    if isinstance(error, OfflineModeIsEnabled):
+        return False
+    if isinstance(error, httpx.TransportError):
+        return not isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError)
+    if isinstance(error, ConnectionError | TimeoutError) or "Consistency check failed" in str(error):
+        return True
+    # The client says "not in the local cache" when the reason is that the Hub could not be asked.
+    return error.__cause__ is not None and passes_by_itself(error.__cause__)
+
+
+def in_short(error: BaseException) -> str:
+    """Return a fault in a few words, without addresses: signed ones must not end up in a log."""
+    status = hub_status(error)
+    if status is not None:
+        return f"it answered {status}"
+    if isinstance(error, OSError) and error.__cause__ is not None and passes_by_itself(error.__cause__):
+        return in_short(error.__cause__)
+    if "Name or service not known" in str(error) or "name resolution" in str(error):
+        return "its name can't be resolved (DNS)"
+    return f"no answer ({type(error).__name__})"
+
+
+def retry_after(error: BaseException) -> float | None:
+    """Return how many seconds the server asks to wait, from Retry-After or RateLimit, or None."""
+    headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", {})
+    value = headers.get("Retry-After")
+    if value is not None:
+        if re.fullmatch(r"\s*\d+(\.\d+)?\s*", value):
+            return float(value)
+        try:
+            date: float = email.utils.parsedate_to_datetime(value).timestamp()
+        except ValueError:
+            return None
+        return max(0.0, date - time.time())
+    window = re.search(r";\s*t=(\d+)", headers.get("RateLimit", ""))
+    return float(window[1]) if window and hub_status(error) == 429 else None
+
+
+def _seconds_to_wait(error: BaseException, tries: int) -> float:
+    """Return the time until the next try: twice as long each time, and never the same for two clients."""
+    backoff: float = min(LONGEST_WAIT, FIRST_WAIT * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
+    asked = retry_after(error)
+    return backoff if asked is None else asked + min(backoff, 1.0)
+
+
+@lru_cache(maxsize=1)
+def use_one_try_client() -> None:
+    """Give huggingface_hub, for the whole process, a client that tries once and doesn't wait forever."""
+    import httpx
+    from huggingface_hub import get_session, set_client_factory
+    from huggingface_hub.errors import HfHubHTTPError
+
+    hooks = get_session().event_hooks
+
+    class Unanswered(httpx.TransportError):
+        """A request without an answer; of a kind that huggingface_hub doesn't retry."""
+
+    class OneTry(httpx.Client):
+        def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
+            limits = request.extensions.get("timeout", {})
+            request.extensions["timeout"] = {
+                kind: min(limits.get(kind) or SECONDS_FOR_AN_ANSWER, SECONDS_FOR_AN_ANSWER)
+                for kind in ("connect", "read", "write", "pool")
+            }
+            try:
+                response = super().send(request, **options)
+            except (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError) as error:
+                if request.method in {"GET", "HEAD"}:
+                    raise  # its own kind tells huggingface_hub to look into its cache
+                raise Unanswered(f"{type(error).__name__} on {request.method}", request=request) from error
+            if response.status_code in RETRIED_STATUSES:
+                # Otherwise huggingface_hub would wait for as long as Retry-After says.
+                response.close()
+                raise HfHubHTTPError(f"status {response.status_code}", response=response)
+            return response
+
+    set_client_factory(lambda: OneTry(event_hooks=hooks, follow_redirects=True, timeout=None))

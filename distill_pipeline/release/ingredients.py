@@ -1,0 +1,63 @@
+"""What a release is made of, gathered from the store. Makes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from distill_pipeline.distillation.source import TeacherSource
+from distill_pipeline.home import Home
+from distill_pipeline.recipe import Recipe
+from distill_pipeline.stages import stage_keys
+from distill_pipeline.store import Output
+from distill_pipeline.upstream import upstream_output
+
+RELEASE_STAGE = "hub_release"
+
+
+@dataclass(frozen=True)
+class Ingredients:
+    """What a release is made of.
+
+    Attributes:
+        recipe: The recipe.
+        model: The stored student.
+        quality: The stored quality report.
+        manifests: Of the stages before the release, as far as the store has them.
+        fingerprints: Of the stages before the release.
+        teacher: What pins the teacher's files.
+        licence: The card header's licence entries of the teacher's own card.
+    """
+
+    recipe: Recipe
+    model: Output
+    quality: Output
+    manifests: Mapping[str, Mapping[str, Any]]
+    fingerprints: Mapping[str, str]
+    teacher: Mapping[str, str]
+    licence: Mapping[str, str]
+
+
+def gather(home: Home, recipe: Recipe, teacher: TeacherSource) -> Ingredients:
+    """Return what this recipe's release is made of; student and report are verified.
+
+    Raises:
+        StoreError: One of them isn't in the store or is damaged; the message says how to make it.
+        TeacherError: The teacher's card can't be had.
+    """
+    keys = stage_keys(recipe, teacher.identity)
+    del keys[RELEASE_STAGE]
+    outputs = {
+        stage: upstream_output(home.store, recipe.name, keys[stage]) for stage in ("static_model", "quality_report")
+    }
+    manifests = {stage: home.store.manifest(key) for stage, key in keys.items()}
+    return Ingredients(
+        recipe,
+        outputs["static_model"],
+        outputs["quality_report"],
+        {stage: manifest for stage, manifest in manifests.items() if manifest is not None},
+        {stage: key.fingerprint for stage, key in keys.items()},
+        teacher.identity,
+        teacher.licence,
+    )

@@ -1,0 +1,171 @@
+"""From a checked student to its release: put together, compared with what is there, published, put in its place."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from distill_pipeline.distillation.student import verify_golden
+from distill_pipeline.hub_access import Patience
+from distill_pipeline.recipe import Recipe
+from distill_pipeline.release.card import CardFacts, megabytes, model_card
+from distill_pipeline.release.explain import explaining
+from distill_pipeline.release.files import CARD, FIGURES, REPORT
+from distill_pipeline.release.gate import check_evidence, read_report
+from distill_pipeline.release.hub import Destination, HubCommit, publish
+from distill_pipeline.release.ingredients import Ingredients
+from distill_pipeline.release.local import staging
+from distill_pipeline.release.provenance import made_by, write_provenance
+from distill_pipeline.release.remote import Difference, compare, look
+from distill_pipeline.release.variants import check_variant, write_variant
+from distill_pipeline.store import MANIFEST, file_table, replace_folder
+
+Log = Callable[[str], None]
+
+
+def release(
+    ingredients: Ingredients, target: Path, *, override_reason: str, log: Log
+) -> tuple[dict[str, dict[str, Any]], HubCommit | None]:
+    """Release a student: to the Hub when its recipe names a repository, and then to the local registry.
+
+    The Hub comes first: when it fails, the registry keeps the release before, and nothing is half released.
+
+    Args:
+        ingredients: What to release.
+        target: Its folder in the local registry.
+        override_reason: Why to release against the gate; empty for no override.
+        log: Receives what is told to people.
+
+    Returns:
+        `{name: {sha256, size}}` of the released files, and the commit on the Hub.
+
+    Raises:
+        ReleaseRefused: The gate.
+        VariantError, StudentError: The model or a variant doesn't give the golden vectors.
+        HubError: The Hub.
+    """
+    recipe = ingredients.recipe
+    patience = Patience(recipe.patience_seconds, log=log)
+    released, compared_with = _released_report(recipe, target, patience)
+    report = ingredients.quality.folder / REPORT
+    quality, overridden = check_evidence(
+        recipe, ingredients.model.folder, report, released=released, override_reason=override_reason
+    )
+    if overridden:
+        log(f"released against the gate: {'; '.join(overridden)}; reason: {override_reason}")
+    with staging(target) as folder:
+        prepare(folder, ingredients, quality, overridden, override_reason if overridden else "")
+        commit = None
+        if recipe.repository:
+            commit = publish(folder, Destination.of(recipe), patience, compared_with=compared_with, log=log)
+            log(f"{'released' if commit.created else 'already released'}: {commit.url}")
+        files = file_table(folder)
+        replace_folder(folder, target)
+    return files, commit
+
+
+def _released_report(recipe: Recipe, target: Path, patience: Patience) -> tuple[dict[str, Any] | None, str | None]:
+    """Return the report of the release that would be replaced, and its commit when it is on the Hub."""
+    if recipe.repository is None:
+        path = target / REPORT
+        return (read_report(path.read_bytes()) if path.exists() else None), None
+    from huggingface_hub import HfApi
+
+    api, name = HfApi(), recipe.repository
+    with explaining(name):
+        remote = patience.retry(lambda: look(api, name, recipe.branch))
+        if remote is None:
+            return None, None
+        return read_report(patience.retry(lambda: remote.read(api, REPORT))), remote.commit
+
+
+def prepare(
+    folder: Path,
+    ingredients: Ingredients,
+    quality: Mapping[str, Any],
+    overridden: Sequence[str],
+    override_reason: str,
+) -> None:
+    """Put a release together in an empty folder: model, variants, evidence, pictures, card, provenance.
+
+    Raises:
+        VariantError, StudentError: The model or a variant doesn't give the golden vectors.
+    """
+    recipe, model = ingredients.recipe, ingredients.model
+    shutil.copytree(model.folder, folder, ignore=shutil.ignore_patterns(MANIFEST), dirs_exist_ok=True)
+    verify_golden(folder)
+    distances = {}
+    for variant in recipe.variants:
+        write_variant(folder, variant)
+        distances[variant] = check_variant(folder, variant)
+    shutil.copy2(ingredients.quality.folder / REPORT, folder / REPORT)
+    pictures = ingredients.quality.folder / FIGURES
+    if pictures.is_dir():
+        shutil.copytree(pictures, folder / FIGURES, dirs_exist_ok=True)
+    run = made_by(ingredients.manifests)
+    facts = CardFacts(
+        quality=quality,
+        student=model.facts,
+        teacher=ingredients.teacher,
+        licence=ingredients.licence,
+        fingerprints=ingredients.fingerprints,
+        run=run,
+        variants=distances,
+        figures=[path.relative_to(folder).as_posix() for path in sorted((folder / FIGURES).rglob("*.png"))],
+        overridden=overridden,
+        override_reason=override_reason,
+    )
+    (folder / CARD).write_text(model_card(recipe, facts), encoding="utf-8")
+    write_provenance(
+        folder,
+        recipe,
+        teacher={"name": recipe.teacher_label, **ingredients.teacher, "licence": ingredients.licence.get("license")},
+        fingerprints=ingredients.fingerprints,
+        run=run,
+        override_reason=override_reason,
+    )
+
+
+def preview(ingredients: Ingredients, target: Path, *, override_reason: str = "") -> str:
+    """Return the release's tree and how it differs from what is there, without changing anything.
+
+    Raises:
+        ReleaseRefused, VariantError, StudentError, HubError: As `release` would.
+    """
+    recipe = ingredients.recipe
+    patience = Patience(recipe.patience_seconds)
+    released, _ = _released_report(recipe, target, patience)
+    quality, overridden = check_evidence(
+        recipe,
+        ingredients.model.folder,
+        ingredients.quality.folder / REPORT,
+        released=released,
+        override_reason=override_reason,
+    )
+    with staging(target.with_name(f"{target.name}.preview")) as folder:
+        prepare(folder, ingredients, quality, overridden, override_reason if overridden else "")
+        if recipe.repository is None:
+            before = file_table(target) if target.is_dir() else {}
+            now = file_table(folder)
+            found = Difference(
+                added=tuple(now.keys() - before.keys()),
+                changed=tuple(name for name in now.keys() & before.keys() if now[name] != before[name]),
+                removed=tuple(before.keys() - now.keys()),
+            )
+            return _tree(folder, found, str(target))
+        with explaining(recipe.repository):
+            _, remote, found = compare(folder, recipe.repository, recipe.branch, patience)
+        place = f"{recipe.repository}@{recipe.branch or 'main'}"
+        return _tree(folder, found, f"{place} ({remote.commit[:12] if remote else 'not on the Hub yet'})")
+
+
+def _tree(folder: Path, found: Difference, there: str) -> str:
+    marks = {**dict.fromkeys(found.added, "+"), **dict.fromkeys(found.changed, "~")}
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    names = {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths}
+    lines = [f"{marks.get(name, '=')} {name:<40} {megabytes(size):>10}" for name, size in names.items()]
+    lines += [f"- {name}" for name in sorted(found.removed)]
+    counts = f"{len(found.added)} new, {len(found.changed)} changed, {len(found.removed)} removed"
+    return "\n".join([*lines, "", f"against {there}: {counts}. Nothing was written."])

@@ -1,0 +1,48 @@
+"""Commands about releases that are out already: checking one, and going back to one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from fire.decorators import SetParseFn
+
+
+@SetParseFn(str)  # type: ignore[untyped-decorator]
+def verify(release: str, revision: str = "") -> None:
+    """Check a release: the digest of each file, its evidence, and its golden vectors.
+
+    Args:
+        release: A folder, or a Hub repository (owner/name).
+        revision: Tag, branch or commit of a repository; main when not given.
+    """
+    from distill_pipeline.release.verify import fetched
+    from distill_pipeline.release.verify import verify as verify_folder
+
+    if Path(release).expanduser().is_dir():
+        checked, place = verify_folder(Path(release).expanduser()), release
+    else:
+        with fetched(release, revision or None) as (folder, commit):
+            checked, place = verify_folder(folder), f"{release} at {commit}"
+    print(f"{place}: as released")
+    print(f"files     {checked.files} have the sha256 that provenance.json gives")
+    print(f"golden    largest difference {checked.golden_difference:.2g}")
+    for name in checked.others:
+        print(f"besides   {name} is not part of the release")
+    for name, distance in checked.variants.items():
+        print(f"{name:<9} largest distance (1 - cosine) {distance:.2g}")
+
+
+@SetParseFn(str)  # type: ignore[untyped-decorator]
+def rollback(repository: str, to: str, branch: str = "") -> None:
+    """Make a repository hold an earlier release again, by a new commit, after checking that release.
+
+    Args:
+        repository: Hub repository (owner/name).
+        to: Tag (or commit) of the earlier release.
+        branch: Branch to change; main when not given.
+    """
+    from distill_pipeline.release.rollback import rollback as roll_back
+
+    commit = roll_back(repository, to, branch=branch or None, log=lambda line: print(line, file=sys.stderr))
+    print(f"{'rolled back' if commit.created else 'there already'}: {commit.url}")

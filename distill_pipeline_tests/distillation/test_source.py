@@ -1,0 +1,143 @@
+"""Teachers on the Hub: what comes is what was asked for, or a clear error; nothing is written outside the cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distill_pipeline import hub_access
+from distill_pipeline.distillation.download import TeacherError
+from distill_pipeline.distillation.source import TeacherSource, resolve_teacher
+from distill_pipeline_tests.hub import Fault, Hub
+from distill_pipeline_tests.hub_api import Repository
+
+TEACHER = "them/teacher"
+WEIGHTS = bytes(range(256)) * 400
+FILES = {
+    "README.md": b"---\nlicense: apache-2.0\nlanguage: en\n---\n# Teacher\n",
+    "config.json": b'{"hidden_size": 32}',
+    "tokenizer.json": b"{}",
+    "model.safetensors": WEIGHTS,
+    "pytorch_model.bin": b"pickle",
+}
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for a test's Hub."""
+    monkeypatch.setattr(hub_access, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(hub_access, "SECONDS_FOR_AN_ANSWER", 0.4)
+
+
+@pytest.fixture
+def teacher(hub: Hub, tmp_path: Path) -> Repository:
+    """A teacher whose content no other test has; the client's cache, which tests share, goes by it."""
+    own = str(tmp_path).encode()
+    return hub.create(TEACHER, {**FILES, "vocab.txt": own, "model.safetensors": WEIGHTS + own})
+
+
+def find(tmp_path: Path, revision: str | None = None, **fields: Any) -> TeacherSource:
+    """Resolve the teacher with a little patience."""
+    known = tmp_path / "teachers.json"
+    return resolve_teacher(TEACHER, revision, known_commits=known, **{"patience_seconds": 2, **fields})
+
+
+@pytest.mark.parametrize("moment", [("GET", "/api/models/"), ("HEAD", "/resolve/"), ("GET", "/resolve/")])
+@pytest.mark.parametrize("kind", ["429", "500", "503", "drop", "truncate", "reset", "stall", "corrupt"])
+def test_a_fault_that_passes_gives_the_teachers_exact_files(
+    hub: Hub, teacher: Repository, tmp_path: Path, kind: str, moment: tuple[str, str]
+) -> None:
+    hub.faults.append(Fault(kind, *moment))
+    folder = find(tmp_path).folder
+    assert {path.name for path in folder.iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "vocab.txt",
+    }
+    assert all((folder / name).read_bytes() == teacher.head.files[name] for name in ("model.safetensors", "vocab.txt"))
+
+
+def test_a_file_that_comes_damaged_again_and_again_is_refused(hub: Hub, teacher: Repository, tmp_path: Path) -> None:
+    hub.faults.append(Fault("corrupt", "GET", "model.safetensors", times=100))
+    with pytest.raises(TeacherError, match=r"model\.safetensors came damaged from the Hub twice"):
+        _ = find(tmp_path).folder
+    hub.faults.clear()
+    assert hashlib.sha256((find(tmp_path).folder / "model.safetensors").read_bytes()).hexdigest()
+
+
+def test_what_the_hub_wont_give_is_explained(hub: Hub, teacher: Repository, tmp_path: Path) -> None:
+    with pytest.raises(TeacherError, match="not this revision"):
+        find(tmp_path, "no-such-branch")
+    with pytest.raises(TeacherError, match="not this revision"):
+        _ = find(tmp_path, "0" * 40).folder
+    teacher.gated = True
+    with pytest.raises(TeacherError, match="is gated: accept its conditions"):
+        _ = find(tmp_path).folder
+    hub.repositories.clear()
+    with pytest.raises(TeacherError, match="is not on the Hub, or is private"):
+        find(tmp_path)
+
+
+def test_an_expired_token_is_explained(
+    hub: Hub, teacher: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_expired")
+    with pytest.raises(TeacherError, match="wrong or has expired"):
+        find(tmp_path)
+
+
+def test_a_commit_seen_before_serves_while_the_hub_is_away(hub: Hub, teacher: Repository, tmp_path: Path) -> None:
+    commit = find(tmp_path).identity["commit"]
+    hub.faults.append(Fault("503", "GET", "/api/models/", times=100))
+    away = find(tmp_path, patience_seconds=3600)
+    assert away.identity["commit"] == commit
+    assert "the Hub is out of reach" in str(away.note)
+
+
+@pytest.mark.parametrize("name", ["../../../escape.json", "/escape.json", "a/../../escape.json", "..\\escape.json"])
+def test_a_file_list_that_leads_out_of_its_folder_is_refused(
+    hub: Hub, teacher: Repository, tmp_path: Path, name: str
+) -> None:
+    teacher.commit("refs/heads/main", "evil", {**teacher.head.files, name: b"{}"})
+    with pytest.raises(TeacherError, match="leads out of its folder; refused"):
+        _ = find(tmp_path).folder
+    assert not any(path.startswith("/them/teacher/resolve") for _, path in hub.requests)
+
+
+@pytest.mark.parametrize("name", ["../../../escape.json", "../escape.json"])
+def test_the_client_alone_would_not_write_outside_its_cache_either(
+    hub: Hub, teacher: Repository, tmp_path: Path, name: str
+) -> None:
+    from huggingface_hub import snapshot_download
+
+    teacher.commit("refs/heads/main", "evil", {"config.json": b"{}", name: b"{}"})
+    with pytest.raises((ValueError, OSError)):
+        snapshot_download(TEACHER, cache_dir=tmp_path / "deep" / "er" / "cache")
+    assert not list(tmp_path.glob("**/escape.json"))
+
+
+def test_pickled_weights_are_taken_only_when_the_recipe_says_so(hub: Hub, teacher: Repository, tmp_path: Path) -> None:
+    files = {name: content for name, content in teacher.head.files.items() if name != "model.safetensors"}
+    teacher.commit("refs/heads/main", "pickle", files)
+    with pytest.raises(TeacherError, match="allow_pickled_weights"):
+        _ = find(tmp_path).folder
+    assert (find(tmp_path, allow_pickled_weights=True).folder / "pytorch_model.bin").is_file()
+
+
+def test_the_licence_comes_from_the_teachers_own_card(hub: Hub, teacher: Repository, tmp_path: Path) -> None:
+    assert find(tmp_path).licence == {"license": "apache-2.0"}
+    for card in (b"no header", b"---\n!!python/object/apply:os.system ['false']\n---\n", b"---\n- a list\n---\n"):
+        teacher.commit("refs/heads/main", "card", {**teacher.head.files, "README.md": card})
+        assert find(tmp_path).licence == {}
+    teacher.commit("refs/heads/main", "no card", {"config.json": b"{}"})
+    assert find(tmp_path).licence == {}
+
+
+def test_the_commit_last_seen_is_kept_with_its_branch(hub: Hub, teacher: Repository, tmp_path: Path) -> None:
+    find(tmp_path)
+    assert json.loads((tmp_path / "teachers.json").read_text()) == {f"{TEACHER}@main": teacher.head.oid}

@@ -1,0 +1,80 @@
+"""A tiny student with its evidence, made without a teacher, for tests of releases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from distill_pipeline.distillation.reduction import Reduced
+from distill_pipeline.distillation.student import write_student
+from distill_pipeline.recipe import Recipe, make_recipe
+from distill_pipeline.release.files import REPORT, model_digest
+from distill_pipeline.release.ingredients import Ingredients
+from distill_pipeline.release.release import prepare
+from distill_pipeline.stages import StageKey
+from distill_pipeline.store import Output, write_json
+
+WORDS = ("[UNK]", "the", "owl", "hunts", "mice", "at", "night", "shares", "fell", "sharply")
+TEXTS = ("the owl hunts mice at night", "shares fell sharply", "owl")
+
+
+def make_ingredients(root: Path, seed: int = 0, **fields: Any) -> Ingredients:
+    """Write a student of ten words and a report about it below `root`.
+
+    Args:
+        root: An empty folder.
+        seed: Another seed gives another student.
+        fields: Of the recipe; `run_id`, `correlation` and `texts` are those of the report and the run instead.
+    """
+    run_id = fields.pop("run_id", "run-1")
+    figures = {"similarity_correlation": fields.pop("correlation", 0.8), "texts": fields.pop("texts", 3)}
+    fields = {"name": "tiny", "teacher": "MINILM_EMBEDDED", "repository": "me/tiny", **fields}
+    recipe: Recipe = make_recipe(fields, source="test")
+    model, quality = root / "model", root / "quality"
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    rows = np.random.default_rng(seed).normal(size=(len(WORDS), 12)).astype(np.float32)
+    model.mkdir(parents=True)
+    facts = write_student(
+        model, tokenizer, Reduced(rows, np.ones(len(WORDS), dtype=np.float32)), dtype="float16", config={}, texts=TEXTS
+    )
+    quality.mkdir()
+    report = {
+        **{"neighbour_overlap": 0.7, "nearest_retrieved": 0.6, **figures},
+        "examples": [{"text": "owl", "teacher": "mice", "student": "night"}],
+        "model_digest": model_digest(model),
+        "student_bytes": 1000,
+        "teacher_bytes": 2000,
+    }
+    write_json(quality / REPORT, report)
+    made = {
+        "run_id": run_id,
+        "machine": "a test",
+        "made_at": f"made in {run_id}",
+        "seconds": 1.5,
+        "versions": {"a": "1"},
+    }
+    keys = {stage: StageKey(stage, stage[0] * 64, {}) for stage in ("static_model", "quality_report")}
+    return Ingredients(
+        recipe,
+        Output(keys["static_model"], model, {**made, "facts": facts}),
+        Output(keys["quality_report"], quality, {**made, "facts": {}}),
+        dict.fromkeys(keys, made),
+        {stage: key.fingerprint for stage, key in keys.items()},
+        {"files_sha256": "f" * 64},
+        {"license": "apache-2.0"},
+    )
+
+
+def make_release(folder: Path, seed: int = 0, **fields: Any) -> Path:
+    """Put a whole release folder together and return it."""
+    import json
+
+    ingredients = make_ingredients(folder.with_name(f"{folder.name}-stages"), seed, **fields)
+    folder.mkdir(parents=True)
+    report = json.loads((ingredients.quality.folder / REPORT).read_text(encoding="utf-8"))
+    prepare(folder, ingredients, report, (), "")
+    return folder
