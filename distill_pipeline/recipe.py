@@ -158,7 +158,12 @@ class Recipe(BaseModel):
         description="Texts for refinement=corpus: files or patterns (.txt, .jsonl, .parquet, also .gz), dataset:NAME; "
         "a column after # (default text).",
     )
-    refinement_texts: int = Field(45_000, ge=100, description="How many texts the teacher encodes for the refinement.")
+    corpus_texts: int = Field(200_000, ge=100, description="Most passages that are sampled from the corpus.")
+    generated_texts: int = Field(
+        45_000,
+        ge=0,
+        description="Texts generated for the refinement; besides a corpus they show the teacher rare words.",
+    )
     refinement_penalty: Annotated[
         Annotated[float, Field(gt=0)] | Literal["auto"], BeforeValidator(_number_if_it_reads_like_one)
     ] = Field("auto", description="Ridge penalty lambda; auto = the one that agrees best on held-out texts.")
@@ -175,6 +180,9 @@ class Recipe(BaseModel):
     ] = Field(
         256,
         description="Principal components kept: a number, a share of variance (0.95), auto (all, rotated), or none.",
+    )
+    similarity_steps: int = Field(
+        60, ge=0, description="Steps of gradient descent on the similarities of texts, after the ridge regression."
     )
     vocabulary_quantization: Annotated[
         Annotated[int, Field(ge=2, strict=True)] | None, BeforeValidator(_number_if_it_reads_like_one)
@@ -253,6 +261,8 @@ class Recipe(BaseModel):
         refined = self.refinement != "none"
         if self.refinement == "corpus" and not self.corpus:
             raise ValueError("refinement=corpus needs texts: name files or a data set in corpus")
+        if self.refinement == "generated" and self.generated_texts < 100:
+            raise ValueError(f"generated_texts={self.generated_texts}: a refinement needs at least 100 texts")
         if refined and self.pca_dims is None:
             raise ValueError("refinement works on principal directions: use pca_dims=auto, or refinement=none")
         if self.weighting == "fitted" and not refined:

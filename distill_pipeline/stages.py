@@ -47,8 +47,10 @@ def _vocabulary_reads(recipe: Recipe) -> tuple[str, ...]:
 def _sentences_read(recipe: Recipe) -> tuple[str, ...]:
     if recipe.refinement == "none":
         return ("refinement",)
-    source = ("corpus",) if recipe.refinement == "corpus" else ("language", "vocabulary_words")
-    return ("refinement", "refinement_texts", "seed", *source, *_TEACHER_RUN, "prompt")
+    fields: tuple[str, ...] = ("refinement", "seed", *_TEACHER_RUN, "prompt")
+    if recipe.refinement == "corpus":
+        fields += ("corpus", "corpus_texts")
+    return (*fields, "generated_texts", "language", "vocabulary_words") if recipe.generated_texts else fields
 
 
 def _matrix_reads(recipe: Recipe) -> tuple[str, ...]:
@@ -56,7 +58,7 @@ def _matrix_reads(recipe: Recipe) -> tuple[str, ...]:
     if recipe.resolved_weighting in {"zipf", "frequency"}:
         fields += ("sif_coefficient",)
     if recipe.refinement != "none":
-        fields += ("refinement_penalty", "directions", "remove_directions", "whitening")
+        fields += ("refinement_penalty", "directions", "remove_directions", "whitening", "similarity_steps", "seed")
     return fields
 
 
@@ -75,13 +77,13 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "teacher_sentence_embeddings",
-            version="2",
+            version="3",
             reads=_sentences_read,
             reads_teacher=lambda recipe: recipe.refinement != "none",
         ),
         Stage(
             "reduced_matrix",
-            version="3",
+            version="4",
             upstream=("tokenizer_vocabulary", "teacher_token_embeddings", "teacher_sentence_embeddings"),
             reads=_matrix_reads,
         ),

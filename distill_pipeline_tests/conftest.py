@@ -76,7 +76,7 @@ def recipe(modernbert: Path) -> Callable[..., Recipe]:
     """Makes recipes for the tiny ModernBERT: the defaults, but few words, texts and dimensions."""
 
     def make(**fields: Any) -> Recipe:
-        small = {"pca_dims": 8, "vocabulary_words": 300, "refinement_texts": 300, "max_regression": 2}
+        small = {"pca_dims": 8, "vocabulary_words": 300, "generated_texts": 300, "max_regression": 2}
         return make_recipe({"name": "tiny", "teacher": str(modernbert), **small, **fields}, source="test")
 
     return make

@@ -11,7 +11,7 @@ from distill_pipeline.flags import UsageError, check_command_line
 from distill_pipeline.home import Home
 from distill_pipeline.recipe import read_recipe
 
-SMALL = ["--vocabulary_words", "300", "--refinement_texts=300"]
+SMALL = ["--vocabulary_words", "300", "--generated_texts=300"]
 
 
 @pytest.fixture
@@ -71,12 +71,12 @@ def test_a_folder_is_distilled_and_saved_as_a_recipe(
     assert lines[-1] == str(own_home.releases / "tiny")
     assert any(line.startswith("static_model") and "computed" in line for line in lines)
     recipe = read_recipe(own_home.recipes / "tiny.yaml")
-    assert (recipe.pca_dims, recipe.refinement_texts) == (8, 300)
+    assert (recipe.pca_dims, recipe.generated_texts) == (8, 300)
 
     main(["plan", "tiny"])
     assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["fresh"] * 7
     (own_home.recipes / "tiny.yaml").write_text(
-        f"teacher: {modernbert}\npca_dims: 4\nvocabulary_words: 300\nrefinement_texts: 300\n"
+        f"teacher: {modernbert}\npca_dims: 4\nvocabulary_words: 300\ngenerated_texts: 300\n"
     )
     main(["plan", "tiny"])
     states = capsys.readouterr().out.splitlines()

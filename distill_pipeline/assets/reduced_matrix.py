@@ -17,7 +17,7 @@ from distill_pipeline.assets.stage import (
 )
 from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.distillation.reduction import reduce_rows
-from distill_pipeline.distillation.refined_reduction import Settings, refine_rows
+from distill_pipeline.distillation.refined_reduction import Sentences, Settings, refine_rows
 from distill_pipeline.distillation.vocabulary import read_vocabulary
 from distill_pipeline.distillation.words import entry_groups
 from distill_pipeline.partitions import RECIPES
@@ -66,9 +66,12 @@ def _work(run: StageRun) -> Mapping[str, Any]:
         directions=recipe.directions,
         remove_directions=recipe.remove_directions,
         whitening=recipe.whitening,
+        similarity_steps=recipe.similarity_steps,
+        seed=recipe.seed,
         clusters=recipe.vocabulary_quantization,
     )
-    sentences = Embeddings.of_parts(run.upstream("teacher_sentence_embeddings").folder)
+    output = run.upstream("teacher_sentence_embeddings")
+    sentences = Sentences(Embeddings.of_parts(output.folder), output.facts["groups"])
     return refine_rows(vocabulary, entries, sentences, run.folder, settings)
 
 

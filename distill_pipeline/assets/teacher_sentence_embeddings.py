@@ -45,21 +45,27 @@ def _work(run: StageRun) -> Mapping[str, Any]:
     if run.recipe.refinement == "none":
         run.log("this recipe has no refinement, so no texts are encoded")
         return {"rows": 0}
-    texts = _texts(run.recipe)
+    groups = _texts(run.recipe)
+    texts = [text for group in groups for text in group]
     sequences = sentence_ids(run.teacher_source.folder, texts, prompt=run.recipe.prompt)
-    return encode_with_teacher(run, sequences, texts=texts)
+    facts = encode_with_teacher(run, sequences, texts=texts)
+    # Texts of one kind have a mean of their own, which says nothing about their words.
+    return {**facts, "groups": [len(group) for group in groups]}
 
 
-def _texts(recipe: Recipe) -> list[str]:
+def _texts(recipe: Recipe) -> list[list[str]]:
+    """Return the texts by kind: passages of the corpus, word bags, sentence-like texts."""
+    groups = []
     if recipe.refinement == "corpus":
-        return sample_passages(recipe.corpus, recipe.refinement_texts, seed=recipe.seed)
-    words, count = word_list(recipe.language), recipe.refinement_texts
-    sentences = count // 3 if recipe.language == "en" else 0  # the phrases between content words are English
-    style = Generator(covered=recipe.vocabulary_words)
-    return [
-        *generate_texts(words, count - sentences, seed=recipe.seed, style=style),
-        *generate_sentences(words, sentences, seed=recipe.seed, covered=recipe.vocabulary_words),
-    ]
+        groups.append(sample_passages(recipe.corpus, recipe.corpus_texts, seed=recipe.seed))
+    if recipe.generated_texts:
+        words = word_list(recipe.language)
+        # The phrases between content words are English.
+        sentences = recipe.generated_texts // 3 if recipe.language == "en" else 0
+        style = Generator(covered=recipe.vocabulary_words)
+        groups.append(generate_texts(words, recipe.generated_texts - sentences, seed=recipe.seed, style=style))
+        groups.append(generate_sentences(words, sentences, seed=recipe.seed, covered=recipe.vocabulary_words))
+    return [group for group in groups if group]
 
 
 def _describe(output: Output) -> Mapping[str, Any]:

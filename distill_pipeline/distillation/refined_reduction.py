@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +30,7 @@ from distill_pipeline.distillation.refinement import (
     weight_curves,
     whiten,
 )
+from distill_pipeline.distillation.tuning import tune_similarities
 from distill_pipeline.distillation.vocabulary import Vocabulary
 from distill_pipeline.distillation.weighting import row_weights
 from distill_pipeline.distillation.words import entry_groups
@@ -50,7 +52,28 @@ class Settings:
     directions: Literal["sentences", "entries"]
     remove_directions: int
     whitening: float
+    similarity_steps: int
+    seed: int
     clusters: int | None
+
+
+@dataclass(frozen=True)
+class Sentences:
+    """The teacher's embeddings of texts, with the sizes of the groups of texts of one kind, one after the other."""
+
+    embeddings: Embeddings
+    groups: Sequence[int]
+
+    def centred(self, axes: npt.NDArray[np.float64] | None = None) -> Matrix:
+        """Return the unit embeddings, on the axes if given, less their group's mean: float32 (texts, dims)."""
+        rows = np.concatenate(
+            [(_unit(b) if axes is None else _unit(b) @ axes).astype(np.float32) for b in self.embeddings.batches()]
+        )
+        first = 0
+        for size in self.groups:
+            rows[first : first + size] -= rows[first : first + size].mean(axis=0)
+            first += size
+        return rows
 
 
 @dataclass(frozen=True)
@@ -70,7 +93,7 @@ class _Problem:
 
 
 def refine_rows(
-    vocabulary: Vocabulary, entries: Embeddings, sentences: Embeddings, folder: Path, settings: Settings
+    vocabulary: Vocabulary, entries: Embeddings, sentences: Sentences, folder: Path, settings: Settings
 ) -> dict[str, Any]:
     """Fit the rows to the sentences and write `matrix.parquet` (row, embedding, weight).
 
@@ -79,7 +102,7 @@ def refine_rows(
     Args:
         vocabulary: The student's.
         entries: The teacher's embeddings of the vocabulary's entries.
-        sentences: Parts with `text` and the teacher's embedding of it.
+        sentences: Texts with the teacher's embeddings of them.
         folder: Where to write.
         settings: The recipe's.
 
@@ -95,7 +118,13 @@ def refine_rows(
     problem = _pose(vocabulary, groups, entries, sentences, (components, settings))
     penalty, agreements, guess = _choose_penalty(problem, settings, keep)
     solution = solve_ridge(problem.shares, problem.targets, problem.start, penalty, guess=guess)
-    rows = whiten(solution.rows, problem.shares, settings.whitening, keep)
+    refined = solution.rows
+    losses: list[float] = []
+    if settings.similarity_steps:
+        refined, losses = tune_similarities(
+            refined, problem.shares, sentences.centred(), steps=settings.similarity_steps, seed=settings.seed
+        )
+    rows = whiten(refined, problem.shares, settings.whitening, keep)
     rows[groups < 0] = 0
     rows /= np.median(np.linalg.norm(rows[groups >= 0], axis=1))  # a scale that every dtype holds well
     write_matrix(folder, rows, problem.weights, settings.clusters)
@@ -105,17 +134,20 @@ def refine_rows(
         "teacher_dimensions": entries.dimensions,
         "explained_variance": _explained(components, settings, keep),
         "cumulative_variance": [round(float(share), 6) for share in components.explained],
-        "refinement": _solver_facts(problem, solution, penalty, agreements),
+        "refinement": {
+            **_solver_facts(problem, solution, penalty, agreements),
+            "similarity_error_by_step": [round(loss, 6) for loss in losses],
+        },
     }
 
 
-def _directions(entries: Embeddings, sentences: Embeddings, settings: Settings) -> tuple[PrincipalComponents, int]:
+def _directions(entries: Embeddings, sentences: Sentences, settings: Settings) -> tuple[PrincipalComponents, int]:
     """Return the directions to fit on, and how many of the student's own to keep in the end.
 
     The fit is done on up to twice as many directions as are kept: which of them matter to the student is seen from
     its own vectors afterwards.
     """
-    source = sentences if settings.directions == "sentences" else entries
+    source = sentences.embeddings if settings.directions == "sentences" else entries
     components = fit_principal_components(source.batches, "auto")
     keep = directions_to_keep(settings.pca_dims, components.variances, source.rows)
     first = settings.remove_directions
@@ -139,14 +171,14 @@ def _pose(
     vocabulary: Vocabulary,
     groups: npt.NDArray[np.int8],
     entries: Embeddings,
-    sentences: Embeddings,
+    sentences: Sentences,
     how: tuple[PrincipalComponents, Settings],
 ) -> _Problem:
     components, settings = how
-    texts = [text for path in sentences.paths for text in pq.read_table(path, columns=["text"])["text"].to_pylist()]
+    paths = sentences.embeddings.paths
+    texts = [text for path in paths for text in pq.read_table(path, columns=["text"])["text"].to_pylist()]
     shares = token_shares(vocabulary.tokenizer, texts, skip=np.flatnonzero(groups < 0))
-    targets = np.concatenate([(_unit(batch) @ components.axes).astype(np.float32) for batch in sentences.batches()])
-    targets -= targets.mean(axis=0)
+    targets = sentences.centred(components.axes)
     rows = _centred_entries(entries, groups)
     if settings.weighting == "fitted":
         curves = weight_curves(vocabulary.frequencies, groups)
@@ -160,7 +192,7 @@ def _pose(
     held_out = np.zeros(len(texts), dtype=bool)
     held_out[::HELD_OUT_EVERY] = True
     held_out[np.flatnonzero(held_out)[MOST_HELD_OUT:]] = False
-    return _Problem(shares, targets, start, weights, held_out, _rows_of(sentences, held_out))
+    return _Problem(shares, targets, start, weights, held_out, _rows_of(sentences.embeddings, held_out))
 
 
 def _centred_entries(entries: Embeddings, groups: npt.NDArray[np.int8]) -> Batches:

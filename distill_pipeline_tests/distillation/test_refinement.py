@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.distillation.refinement import fit_start, solve_ridge, token_shares, weight_curves, whiten
+from distill_pipeline.distillation.tuning import similarity_loss, tune_similarities
 from distill_pipeline.distillation.words import entry_groups
 from distill_pipeline.recipe import Recipe
 from distill_pipeline_tests.chain import Chain
@@ -99,7 +100,7 @@ def test_whitening_evens_out_variances_by_its_strength(shares: sparse.csr_matrix
 
 
 def test_a_refined_student_agrees_better_with_its_teacher(chain: Chain, recipe: Callable[..., Recipe]) -> None:
-    plain, refined = recipe(name="other", refinement="none"), recipe(refinement_texts=2000)
+    plain, refined = recipe(name="other", refinement="none"), recipe(generated_texts=2000)
     agreement = {
         made.name: chain.metadata(chain.run(made))["quality_report"]["similarity_correlation"]
         for made in (plain, refined)
@@ -149,3 +150,25 @@ def test_removed_directions_and_row_directions_are_told_apart(chain: Chain, reci
         matrices.append(Embeddings([chain.output(made, "reduced_matrix").folder / "matrix.parquet"]).all())
     assert all(matrix.shape == matrices[0].shape for matrix in matrices)
     assert all(not np.allclose(matrix, matrices[0]) for matrix in matrices[1:])
+
+
+def test_tuning_brings_similarities_closer_and_leaves_what_no_text_touches(
+    shares: sparse.csr_matrix, start: Rows
+) -> None:
+    teacher = np.random.default_rng(5).normal(size=(300, 10)).astype(np.float32)
+    tuned, errors = tune_similarities(start, shares, teacher, steps=40, seed=0)
+    assert errors[-1] < 0.9 * errors[0]
+    np.testing.assert_allclose(tuned[39], start[39], rtol=1e-6)
+    again, _ = tune_similarities(start, shares, teacher, steps=40, seed=0)
+    np.testing.assert_array_equal(tuned, again)
+
+
+def test_the_gradient_of_the_similarities_is_that_of_finite_differences() -> None:
+    random = np.random.default_rng(6)
+    means, wanted = random.normal(size=(7, 4)), random.normal(size=(7, 5))
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    _, gradient = similarity_loss(means, wanted)
+    shift = np.zeros_like(means)
+    shift[2, 1] = 1e-5
+    slope = (similarity_loss(means + shift, wanted)[0] - similarity_loss(means - shift, wanted)[0]) / 2e-5
+    assert gradient[2, 1] == pytest.approx(50 * slope, rel=1e-4)
