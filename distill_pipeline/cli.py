@@ -11,10 +11,11 @@ from typing import Any
 import fire
 from fire.decorators import SetParseFn
 
-from distill_pipeline.errors import DistillError
+from distill_pipeline.errors import DistillError, did_you_mean
 from distill_pipeline.flags import UsageError, check_command_line, recipe_fields, with_recipe_flags
 from distill_pipeline.home import Home, default_home
-from distill_pipeline.recipe import Recipe, did_you_mean, make_recipe
+from distill_pipeline.recipe import Recipe
+from distill_pipeline.recipe_reading import make_recipe
 from distill_pipeline.release_commands import rollback, verify
 from distill_pipeline.stages import STAGES, stage_keys
 

@@ -1,7 +1,17 @@
-"""The base of all errors that are written for the person who reads them."""
+"""Errors that are written for the person who reads them."""
 
 from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
 
 
 class DistillError(Exception):
     """Something a person can mend; the message says what was wrong, with the value, and what to do."""
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """Return ". Did you mean X?" with the nearest known name, or an empty text."""
+    names = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(wrong.lower(), names, n=1, cutoff=0.5)
+    return f". Did you mean {names[near[0]]}?" if near else ""

@@ -13,8 +13,8 @@ from typing import Any
 
 from fire.decorators import SetParseFn
 
-from distill_pipeline.errors import DistillError
-from distill_pipeline.recipe import PRESETS, Recipe, did_you_mean
+from distill_pipeline.errors import DistillError, did_you_mean
+from distill_pipeline.recipe import PRESETS, Recipe
 
 PRESET = "preset"
 

@@ -6,7 +6,9 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from distill_pipeline.recipe import Recipe, RecipeError, did_you_mean, read_recipe, recipe_yaml
+from distill_pipeline.errors import did_you_mean
+from distill_pipeline.recipe import Recipe, RecipeError
+from distill_pipeline.recipe_reading import read_recipe, recipe_yaml
 from distill_pipeline.store import Store
 
 PROJECT = Path(__file__).resolve().parent.parent

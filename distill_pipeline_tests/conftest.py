@@ -33,7 +33,8 @@ for name in RECIPE_NAMES:
     (_recipes / f"{name}.yaml").write_text("teacher: MINILM_EMBEDDED\n", encoding="utf-8")
 
 from distill_pipeline.home import Home  # noqa: E402
-from distill_pipeline.recipe import Recipe, make_recipe  # noqa: E402
+from distill_pipeline.recipe import Recipe  # noqa: E402
+from distill_pipeline.recipe_reading import make_recipe  # noqa: E402
 from distill_pipeline_tests.chain import Chain  # noqa: E402
 from distill_pipeline_tests.teachers import build_bert, build_modernbert, build_unigram  # noqa: E402
 

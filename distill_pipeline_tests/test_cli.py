@@ -9,7 +9,7 @@ import pytest
 from distill_pipeline.cli import COMMANDS, main
 from distill_pipeline.flags import UsageError, check_command_line
 from distill_pipeline.home import Home
-from distill_pipeline.recipe import read_recipe
+from distill_pipeline.recipe_reading import read_recipe
 
 SMALL = ["--vocabulary_words", "300", "--generated_texts=300"]
 

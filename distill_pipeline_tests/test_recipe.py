@@ -9,7 +9,8 @@ import pytest
 from model2vec.distill import distill
 
 from distill_pipeline.home import SHIPPED_RECIPES, Home
-from distill_pipeline.recipe import Recipe, RecipeError, make_recipe, read_recipe
+from distill_pipeline.recipe import Recipe, RecipeError
+from distill_pipeline.recipe_reading import make_recipe, read_recipe
 
 BASE: dict[str, Any] = {"name": "tiny", "teacher": "MODERNBERT_BASE"}
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from distill_pipeline.recipe import RELEASE_FIELDS, Recipe, RecipeError, make_recipe
+from distill_pipeline.recipe import RELEASE_FIELDS, Recipe, RecipeError
+from distill_pipeline.recipe_reading import make_recipe
 from distill_pipeline.stages import STAGES
 
 

@@ -13,7 +13,8 @@ import pytest
 
 from distill_pipeline import hub_access, sensors
 from distill_pipeline.home import Home
-from distill_pipeline.recipe import Recipe, make_recipe
+from distill_pipeline.recipe import Recipe
+from distill_pipeline.recipe_reading import make_recipe
 from distill_pipeline.resources import DistillHome
 from distill_pipeline.run_requests import PARTITION_TAG, RUN_KEY_TAG
 from distill_pipeline.schedules import stale_recipes

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from distill_pipeline.recipe import RELEASE_FIELDS, Recipe, recipe_yaml
+from distill_pipeline.recipe import RELEASE_FIELDS, Recipe
+from distill_pipeline.recipe_reading import recipe_yaml
 from distill_pipeline.release.provenance import RUN_BEGINS, RUN_ENDS, without_paths
 
 

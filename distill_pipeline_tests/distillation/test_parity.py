@@ -11,7 +11,7 @@ from model2vec import StaticModel
 from model2vec.distill import distill
 
 from distill_pipeline.distillation.vocabulary import read_words
-from distill_pipeline.recipe import make_recipe
+from distill_pipeline.recipe_reading import make_recipe
 from distill_pipeline.stages import STAGES
 from distill_pipeline_tests.chain import Chain
 

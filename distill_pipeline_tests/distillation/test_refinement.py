@@ -156,10 +156,10 @@ def test_tuning_brings_similarities_closer_and_leaves_what_no_text_touches(
     shares: sparse.csr_matrix, start: Rows
 ) -> None:
     teacher = np.random.default_rng(5).normal(size=(300, 10)).astype(np.float32)
-    tuned, errors = tune_similarities(start, shares, teacher, steps=40, seed=0)
-    assert errors[-1] < 0.9 * errors[0]
+    tuned, errors = tune_similarities(start, shares, teacher, steps=200, seed=0)
+    assert np.mean(errors[-9:]) < 0.9 * errors[0]
     np.testing.assert_allclose(tuned[39], start[39], rtol=1e-6)
-    again, _ = tune_similarities(start, shares, teacher, steps=40, seed=0)
+    again, _ = tune_similarities(start, shares, teacher, steps=200, seed=0)
     np.testing.assert_array_equal(tuned, again)
 
 

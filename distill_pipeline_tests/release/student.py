@@ -10,7 +10,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from distill_pipeline.distillation.reduction import Reduced
 from distill_pipeline.distillation.student import write_student
-from distill_pipeline.recipe import Recipe, make_recipe
+from distill_pipeline.recipe import Recipe
+from distill_pipeline.recipe_reading import make_recipe
 from distill_pipeline.release.files import REPORT, model_digest
 from distill_pipeline.release.ingredients import Ingredients
 from distill_pipeline.release.release import prepare

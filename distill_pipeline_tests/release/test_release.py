@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import yaml
 
-from distill_pipeline.recipe import RecipeError, make_recipe
+from distill_pipeline.recipe import RecipeError
+from distill_pipeline.recipe_reading import make_recipe
 from distill_pipeline.release.gate import ReleaseRefused
 from distill_pipeline.release.ingredients import Ingredients
 from distill_pipeline.release.release import preview, release
