@@ -83,7 +83,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "reduced_matrix",
-            version="4",
+            version="5",
             upstream=("tokenizer_vocabulary", "teacher_token_embeddings", "teacher_sentence_embeddings"),
             reads=_matrix_reads,
         ),

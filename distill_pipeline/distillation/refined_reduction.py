@@ -36,7 +36,7 @@ from distill_pipeline.distillation.weighting import row_weights
 from distill_pipeline.distillation.words import entry_groups
 from distill_pipeline.recipe import RecipeError
 
-PENALTIES = (0.4, 0.2, 0.1, 0.05)
+PENALTIES = (0.4, 0.2, 0.1)
 HELD_OUT_EVERY = 20
 MOST_HELD_OUT = 2000
 
@@ -77,7 +77,7 @@ class Sentences:
 
 
 @dataclass(frozen=True)
-class _Problem:
+class Problem:
     """What the rows are fitted to.
 
     shares: (texts, entries). targets: (texts, dims), centred. start: (entries, dims). weights: (entries,), of the
@@ -114,8 +114,8 @@ def refine_rows(
         RecipeError: More directions than the teacher has.
     """
     groups = entry_groups(vocabulary.tokenizer)
-    components, keep = _directions(entries, sentences, settings)
-    problem = _pose(vocabulary, groups, entries, sentences, (components, settings))
+    components, keep = fit_directions(entries, sentences, settings)
+    problem = pose(vocabulary, groups, entries, sentences, (components, settings))
     penalty, agreements, guess = _choose_penalty(problem, settings, keep)
     solution = solve_ridge(problem.shares, problem.targets, problem.start, penalty, guess=guess)
     refined = solution.rows
@@ -141,7 +141,7 @@ def refine_rows(
     }
 
 
-def _directions(entries: Embeddings, sentences: Sentences, settings: Settings) -> tuple[PrincipalComponents, int]:
+def fit_directions(entries: Embeddings, sentences: Sentences, settings: Settings) -> tuple[PrincipalComponents, int]:
     """Return the directions to fit on, and how many of the student's own to keep in the end.
 
     The fit is done on up to twice as many directions as are kept: which of them matter to the student is seen from
@@ -167,13 +167,14 @@ def _explained(components: PrincipalComponents, settings: Settings, keep: int) -
     return float(components.variances[first : first + keep].sum() / components.variances.sum())
 
 
-def _pose(
+def pose(
     vocabulary: Vocabulary,
     groups: npt.NDArray[np.int8],
     entries: Embeddings,
     sentences: Sentences,
     how: tuple[PrincipalComponents, Settings],
-) -> _Problem:
+) -> Problem:
+    """Gather what the rows are fitted to; `how` is what `fit_directions` gave, and the settings."""
     components, settings = how
     paths = sentences.embeddings.paths
     texts = [text for path in paths for text in pq.read_table(path, columns=["text"])["text"].to_pylist()]
@@ -192,7 +193,7 @@ def _pose(
     held_out = np.zeros(len(texts), dtype=bool)
     held_out[::HELD_OUT_EVERY] = True
     held_out[np.flatnonzero(held_out)[MOST_HELD_OUT:]] = False
-    return _Problem(shares, targets, start, weights, held_out, _rows_of(sentences.embeddings, held_out))
+    return Problem(shares, targets, start, weights, held_out, _rows_of(sentences.embeddings, held_out))
 
 
 def _centred_entries(entries: Embeddings, groups: npt.NDArray[np.int8]) -> Batches:
@@ -206,7 +207,7 @@ def _centred_entries(entries: Embeddings, groups: npt.NDArray[np.int8]) -> Batch
 
 
 def _choose_penalty(
-    problem: _Problem, settings: Settings, keep: int
+    problem: Problem, settings: Settings, keep: int
 ) -> tuple[float, dict[str, dict[str, float]], Matrix]:
     """Find the penalty whose student agrees best with the teacher on held-out texts; no labels are looked at.
 
@@ -231,7 +232,7 @@ def _choose_penalty(
 
 
 def _solver_facts(
-    problem: _Problem, solution: Solution, penalty: float, agreements: dict[str, dict[str, float]]
+    problem: Problem, solution: Solution, penalty: float, agreements: dict[str, dict[str, float]]
 ) -> dict[str, Any]:
     residual = problem.targets - problem.shares @ solution.rows
     start_residual = problem.targets - problem.shares @ problem.start

@@ -30,6 +30,7 @@ _TOLERANCE = 3e-3
 _MOST_ITERATIONS = 60
 _COLUMN_BLOCKS = 2
 _TEXTS_AT_ONCE = 20_000
+_TEXTS_IN_GRAM = 4_000
 _ALTERNATIONS = 2
 _PROJECTION_SHRINKAGE = 0.02
 
@@ -117,9 +118,16 @@ def _project(rows: Batches, projection: Matrix) -> Matrix:
 
 
 def _fit_weights(projected: Matrix, curves: Matrix, shares: sparse.csr_matrix, targets: Matrix) -> Matrix:
-    means = [shares @ (projected * curve[:, None]) for curve in curves]
-    gram = np.array([[np.vdot(a, b) for b in means] for a in means], dtype=np.float64)
-    right = np.array([np.vdot(mean, targets) for mean in means], dtype=np.float64)
+    gram, right = np.zeros((len(curves), len(curves))), np.zeros(len(curves))
+    for first in range(0, shares.shape[0], _TEXTS_IN_GRAM):
+        block, wanted = shares[first : first + _TEXTS_IN_GRAM], targets[first : first + _TEXTS_IN_GRAM].reshape(-1)
+        # Scaling the shares is cheaper than scaling the rows: they are sparse.
+        means = [(block.multiply(curve).tocsr() @ projected).reshape(-1) for curve in curves]
+        for row, mean in enumerate(means):
+            # Products of so few and so long vectors are an order faster one by one than as a matrix.
+            gram[row, : row + 1] += [np.vdot(mean, other) for other in means[: row + 1]]
+            right[row] += np.vdot(mean, wanted)
+    gram += np.tril(gram, -1).T
     scale = np.trace(gram) / len(gram)
     # Neighbouring knots are drawn towards each other; no weight is negative.
     smooth = _smoothness([knots for _, knots in _GROUPS])

@@ -24,8 +24,8 @@ def tune_similarities(
 ) -> tuple[Matrix, list[float]]:
     """Move the rows so that cosines of texts come closer to the teacher's.
 
-    Adam (Kingma and Ba 2015, algorithm 1) with one second moment per row, so that a row keeps its direction, and a
-    rate that falls along half a cosine.
+    Adam (Kingma and Ba 2015, algorithm 1) with one second moment per row, so that a row keeps its direction, a rate
+    that falls along half a cosine, and moments that count a row's own steps: a batch holds few of the rows.
 
     Args:
         rows: float32 (entries, dims).
@@ -44,6 +44,7 @@ def tune_similarities(
     state = rows[touched] / scale
     restraint = (counts / (counts + _RESTRAINT))[:, None]
     momentum, spread = np.zeros_like(state), np.zeros((len(state), 1), dtype=np.float32)
+    seen = np.zeros((len(state), 1), dtype=np.float32)
     wanted = _unit(teacher)
     losses = []
     for step, texts in enumerate(_batches(shares.shape[0], steps, seed), start=1):
@@ -52,13 +53,14 @@ def tune_similarities(
         loss, gradient_of_means = similarity_loss(means, wanted[texts])
         gradient = batch.T.tocsr() @ gradient_of_means
         here = np.flatnonzero(batch.getnnz(axis=0))
-        momentum *= _MOMENTUM
-        momentum[here] += (1 - _MOMENTUM) * gradient[here]
-        spread *= _SPREAD
-        spread[here] += (1 - _SPREAD) * (gradient[here] ** 2).mean(axis=1, keepdims=True)
-        rate = _RATE * 0.5 * (1 + np.cos(np.pi * (step - 1) / steps))
-        unbiased = momentum / (1 - _MOMENTUM**step)
-        state -= np.float32(rate) * restraint * unbiased / (np.sqrt(spread / (1 - _SPREAD**step)) + 1e-8)
+        slope = gradient[here]
+        momentum[here] = _MOMENTUM * momentum[here] + (1 - _MOMENTUM) * slope
+        spread[here] = _SPREAD * spread[here] + (1 - _SPREAD) * (slope**2).mean(axis=1, keepdims=True)
+        seen[here] += 1
+        rate = np.float32(_RATE * 0.5 * (1 + np.cos(np.pi * (step - 1) / steps)))
+        unbiased = momentum[here] / (1 - _MOMENTUM ** seen[here])
+        deviation = np.sqrt(spread[here] / (1 - _SPREAD ** seen[here])) + 1e-8
+        state[here] -= rate * restraint[here] * unbiased / deviation
         losses.append(loss)
     tuned = rows.copy()
     tuned[touched] = state * scale
