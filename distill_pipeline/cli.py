@@ -11,6 +11,7 @@ from typing import Any
 import fire
 from fire.decorators import SetParseFn
 
+from distill_pipeline.encoders import check_encoder
 from distill_pipeline.errors import DistillError
 from distill_pipeline.flags import UsageError, check_command_line, recipe_fields, with_recipe_flags
 from distill_pipeline.home import Home, default_home
@@ -19,24 +20,26 @@ from distill_pipeline.stages import STAGES, stage_keys
 
 
 @SetParseFn(str)  # type: ignore[untyped-decorator]
-def run(recipe: str, force: str = "") -> None:
+def run(recipe: str, force: str = "", encoder: str = "") -> None:
     """Run the whole chain for a recipe; what the store holds is not computed again.
 
     Args:
         recipe: Name of a recipe; see `distill-pipeline recipes`.
         force: Stages to compute in any case, separated by commas, or all.
+        encoder: Where the teacher runs: local, or ray. $DISTILL_ENCODER, or local, when not given.
     """
     home = Home(default_home())
-    _execute(home, home.recipe(recipe), _forced_stages(force))
+    _execute(home, home.recipe(recipe), _forced_stages(force), encoder)
 
 
 @with_recipe_flags
-def distill(force: str = "", name: str = "", **flags: str) -> None:
+def distill(force: str = "", name: str = "", encoder: str = "", **flags: str) -> None:
     """Distil any teacher, and save the settings as a recipe, which is a partition in the UI from then on.
 
     Args:
         force: Stages to compute in any case, separated by commas, or all.
         name: Name of the recipe to save. Made of the repository's or of the teacher's name when not given.
+        encoder: Where the teacher runs: local, or ray. $DISTILL_ENCODER, or local, when not given.
     """
     home = Home(default_home())
     fields = recipe_fields(flags)
@@ -46,7 +49,7 @@ def distill(force: str = "", name: str = "", **flags: str) -> None:
     _check_teacher(home, recipe)
     path = home.save_recipe(recipe)
     print(f"recipe saved: {path}", file=sys.stderr)
-    _execute(home, recipe, stages)
+    _execute(home, recipe, stages, encoder)
 
 
 @SetParseFn(str)  # type: ignore[untyped-decorator]
@@ -124,8 +127,10 @@ def _check_teacher(home: Home, recipe: Recipe) -> None:
         check_dimensions(recipe.pca_dims, source.dimensions)
 
 
-def _execute(home: Home, recipe: Recipe, forced: Sequence[str]) -> None:
+def _execute(home: Home, recipe: Recipe, forced: Sequence[str], encoder: str) -> None:
     """Run the job for one recipe in this process and print what came of it."""
+    if encoder:
+        os.environ["DISTILL_ENCODER"] = check_encoder(encoder)
     home.prepare_dagster()
     import dagster as dg
 

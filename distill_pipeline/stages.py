@@ -41,7 +41,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "teacher_token_embeddings",
-            version="1",
+            version="2",
             upstream=("tokenizer_vocabulary",),
             reads=("pooling", "precision", "precision_floor", "trust_remote_code"),
             reads_teacher=True,

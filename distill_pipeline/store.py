@@ -69,11 +69,11 @@ def sha256_of(path: Path) -> str:
 
 
 def file_table(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return `{relative name: {sha256, size}}` of every file below the folder but the manifest."""
+    """Return `{relative name: {sha256, size}}` of every file below the folder but the manifest and hidden files."""
     return {
         path.relative_to(folder).as_posix(): {"sha256": sha256_of(path), "size": path.stat().st_size}
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
+        if path.is_file() and path.name != MANIFEST and not path.name.startswith(".")
     }
 
 
@@ -177,6 +177,9 @@ class Store:
         }
         write_json(partial / MANIFEST, manifest)
         replace_folder(partial, self.folder(key))
+        # What a resumable stage notes about its finished parts may go only now: killed before, it resumes.
+        for path in self.folder(key).glob(".*"):
+            path.unlink()
         # Read back what readers will see: tuples have become lists.
         return Output(key, self.folder(key), json.loads((self.folder(key) / MANIFEST).read_text(encoding="utf-8")))
 

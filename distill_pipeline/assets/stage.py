@@ -13,7 +13,7 @@ import dagster as dg
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from distill_pipeline.distillation.encoding import Progress
+from distill_pipeline.distillation.batches import Progress
 from distill_pipeline.distillation.pca import check_dimensions
 from distill_pipeline.distillation.teacher import Teacher, TeacherSource, load_teacher
 from distill_pipeline.recipe import Recipe

@@ -5,17 +5,15 @@ from typing import Any
 
 import dagster as dg
 
+from distill_pipeline.assets.encode import EncoderConfig, encode_with_teacher, encoding_metadata
 from distill_pipeline.assets.stage import (
     OWNERS,
-    StageConfig,
     StageRun,
     code_version,
     materialize_stage,
     table_metadata,
     upstream_of,
 )
-from distill_pipeline.distillation.encoding import encode_to_parts, probe_sample, settle_precision
-from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.distillation.vocabulary import read_vocabulary
 from distill_pipeline.partitions import RECIPES
 from distill_pipeline.resources import DistillHome
@@ -33,37 +31,18 @@ from distill_pipeline.store import Output
     description="One float32 vector per vocabulary entry, as the teacher gives it, in Parquet parts.",
 )
 def teacher_token_embeddings(
-    context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
+    context: dg.AssetExecutionContext, config: EncoderConfig, distill_home: DistillHome
 ) -> dg.MaterializeResult[Any]:
     """Encode what each vocabulary entry reads like."""
-    return materialize_stage(context, config, distill_home, _work, describe=_describe, resumable=True)
+    return materialize_stage(
+        context, config, distill_home, lambda run: _work(run, config), describe=_describe, resumable=True
+    )
 
 
-def _work(run: StageRun) -> Mapping[str, Any]:
+def _work(run: StageRun, config: EncoderConfig) -> Mapping[str, Any]:
     sequences = read_vocabulary(run.upstream("tokenizer_vocabulary").folder).teacher_ids
-    teacher = run.load_teacher()
-    precision = settle_precision(teacher, run.recipe.precision, run.recipe.precision_floor, probe_sample(sequences))
-    run.log(f"encoding {len(sequences):,} rows in {precision.used}: {precision.reason}")
-    if precision.used != teacher.precision:
-        teacher = run.load_teacher()
-    kept = encode_to_parts(sequences, teacher, run.folder, report=run.reporter())
-    embeddings = Embeddings.of_parts(run.folder)
-    return {
-        "rows": embeddings.rows,
-        "dimensions": embeddings.dimensions,
-        "rows_resumed": kept,
-        "precision": precision.used,
-        "precision_reason": precision.reason,
-        "least_cosine_to_float32": precision.least_cosine,
-        "device": str(teacher.backbone.device),
-    }
+    return encode_with_teacher(run, config, sequences)
 
 
 def _describe(output: Output) -> Mapping[str, Any]:
-    facts = output.facts
-    return {
-        **table_metadata(output.folder / "part-000000.parquet"),
-        **{name: facts[name] for name in ("dimensions", "precision", "precision_reason", "device", "rows_resumed")},
-        "least_cosine_to_float32": facts["least_cosine_to_float32"] or "not measured in float32",
-        "dagster/row_count": facts["rows"],
-    }
+    return {**table_metadata(output.folder / "part-000000.parquet"), **encoding_metadata(output)}
