@@ -29,7 +29,8 @@ def run(recipe: str, force: str = "", encoder: str = "") -> None:
         encoder: Where the teacher runs: local, or ray. $DISTILL_ENCODER, or local, when not given.
     """
     home = Home(default_home())
-    _execute(home, home.recipe(recipe), _forced_stages(force), encoder)
+    _choose_encoder(encoder)
+    _execute(home, home.recipe(recipe), _forced_stages(force))
 
 
 @with_recipe_flags
@@ -46,10 +47,11 @@ def distill(force: str = "", name: str = "", encoder: str = "", **flags: str) ->
     fields["name"] = name or _name_for(fields)
     recipe = make_recipe(fields, source="command line")
     stages = _forced_stages(force)
+    _choose_encoder(encoder)
     _check_teacher(home, recipe)
     path = home.save_recipe(recipe)
     print(f"recipe saved: {path}", file=sys.stderr)
-    _execute(home, recipe, stages, encoder)
+    _execute(home, recipe, stages)
 
 
 @SetParseFn(str)  # type: ignore[untyped-decorator]
@@ -109,6 +111,12 @@ def _forced_stages(force: str) -> list[str]:
     return stages
 
 
+def _choose_encoder(encoder: str) -> None:
+    """Let the assets of this process run the teacher there; they read the environment."""
+    if encoder:
+        os.environ["DISTILL_ENCODER"] = check_encoder(encoder)
+
+
 def _name_for(fields: dict[str, str]) -> str:
     """Make a recipe's name of the repository's, or of the teacher's and its dimensions."""
     base = (
@@ -127,10 +135,8 @@ def _check_teacher(home: Home, recipe: Recipe) -> None:
         check_dimensions(recipe.pca_dims, source.dimensions)
 
 
-def _execute(home: Home, recipe: Recipe, forced: Sequence[str], encoder: str) -> None:
+def _execute(home: Home, recipe: Recipe, forced: Sequence[str]) -> None:
     """Run the job for one recipe in this process and print what came of it."""
-    if encoder:
-        os.environ["DISTILL_ENCODER"] = check_encoder(encoder)
     home.prepare_dagster()
     import dagster as dg
 

@@ -147,7 +147,8 @@ class Store:
             still_valid: Asked about an output found intact; false makes it anew.
             log: Receives a line when the caller waits, or when an output was found damaged.
         """
-        with self._lock(key, log):
+        lock = self.root / key.stage / f".{key.fingerprint}.lock"
+        with locked(lock, lambda: log(f"another run is making {key.stage} {key.fingerprint[:12]}; waiting for it")):
             if not force:
                 try:
                     output = self.get(key)
@@ -183,21 +184,6 @@ class Store:
         # Read back what readers will see: tuples have become lists.
         return Output(key, self.folder(key), json.loads((self.folder(key) / MANIFEST).read_text(encoding="utf-8")))
 
-    @contextmanager
-    def _lock(self, key: StageKey, log: Callable[[str], None]) -> Iterator[None]:
-        path = self.root / key.stage / f".{key.fingerprint}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            log(f"another run is making {key.stage} {key.fingerprint[:12]}; waiting for it")
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
-
     def remember(self, recipe_name: str, key: StageKey) -> None:
         """Note that this recipe's stage now stands at this key."""
         path = self._memory(recipe_name, key.stage)
@@ -216,6 +202,22 @@ class Store:
 
     def _memory(self, recipe_name: str, stage: str) -> Path:
         return self.root / "recipes" / recipe_name / f"{stage}.json"
+
+
+@contextmanager
+def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock that the system releases when the process dies; `waiting` is called when another holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        waiting()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def replace_folder(source: Path, target: Path) -> None:

@@ -4,6 +4,7 @@ Holds no numerics: the encoders are in `distillation/encoding.py` and `distillat
 """
 
 import os
+import platform
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from distill_pipeline.assets.stage import StageConfig, StageRun
 from distill_pipeline.distillation.encoding import encode_to_parts, probe_sample, settle_precision
 from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.encoders import ENCODERS, check_encoder
-from distill_pipeline.store import Output
+from distill_pipeline.store import Output, locked
 
 
 class EncoderConfig(StageConfig):
@@ -46,6 +47,13 @@ def encode_with_teacher(
     encoder = check_encoder(config.encoder or os.environ.get("DISTILL_ENCODER") or "local")
     if encoder == "ray":
         return _on_ray(run, config, sequences, texts)
+    # Dagster's pool counts the runs of a daemon; runs from command lines meet here.
+    busy = run.home.home.root / f"teacher.{platform.node()}.lock"
+    with locked(busy, lambda: run.log("another run on this machine uses a teacher; waiting for it")):
+        return _here(run, sequences, texts)
+
+
+def _here(run: StageRun, sequences: Sequence[Sequence[int]], texts: Sequence[str] | None) -> dict[str, Any]:
     teacher = run.load_teacher()
     precision = settle_precision(teacher, run.recipe.precision, run.recipe.precision_floor, probe_sample(sequences))
     if precision.used != teacher.precision:

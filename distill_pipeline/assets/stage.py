@@ -72,12 +72,13 @@ class StageRun:
         )
 
     def reporter(self) -> Callable[[Progress], None]:
-        """Return a function that logs progress every few seconds and at the end."""
+        """Return a function that logs what is there from before, progress every few seconds, and the end."""
         last = time.monotonic()
 
         def report(progress: Progress) -> None:
             nonlocal last
-            if progress.done == progress.total or time.monotonic() - last >= SECONDS_BETWEEN_REPORTS:
+            resumed = not progress.per_second
+            if resumed or progress.done == progress.total or time.monotonic() - last >= SECONDS_BETWEEN_REPORTS:
                 last = time.monotonic()
                 self.log(str(progress))
 

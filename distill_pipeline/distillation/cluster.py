@@ -109,14 +109,14 @@ class Shard:
     texts: Sequence[str] | None = None
     row_group: tuple[str, str, int] | None = None
 
-    def read(self, spec: TeacherSpec) -> tuple[Sequence[Sequence[int]], Sequence[str] | None]:
-        """Return the shard's token ids, and its texts if it has any."""
+    def read(self, teacher: Path, prompt: str | None) -> tuple[Sequence[Sequence[int]], Sequence[str] | None]:
+        """Return the shard's token ids for the teacher in this folder, and its texts if it has any."""
         if self.row_group is None:
             return self.ids, self.texts
         url, column, group = self.row_group
         with fsspec.open(url) as file:
             texts = pq.ParquetFile(file).read_row_group(group, columns=[column])[column].to_pylist()
-        return sentence_ids(spec.source().folder, texts, prompt=spec.prompt), texts
+        return sentence_ids(teacher, texts, prompt=prompt), texts
 
 
 def shards_of(
@@ -142,7 +142,7 @@ def corpus_shards(url: str, column: str = "text") -> list[Shard]:
         ClusterError: There is no Parquet file, or one has no such column.
     """
     filesystem, path = fsspec.core.url_to_fs(url)
-    names = [path] if path.endswith(".parquet") else sorted(filesystem.glob(f"{path.rstrip('/')}/**.parquet"))
+    names = sorted(name for name in filesystem.find(path) if name.endswith(".parquet"))
     shards: list[Shard] = []
     first = 0
     for name in names:
@@ -164,14 +164,14 @@ class _Worker:
     """An actor: a teacher that encodes the shards it is given and writes their parts."""
 
     def __init__(self, spec: TeacherSpec, precision: str, destination: str) -> None:
-        self.spec, self.destination = spec, destination
+        self.folder, self.prompt, self.destination = spec.source().folder, spec.prompt, destination
         self.teacher = spec.load()
         if precision == "bfloat16":
             self.teacher.to_bfloat16()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         [shard] = batch["shard"]
-        sequences, texts = shard.read(self.spec)
+        sequences, texts = shard.read(self.folder, self.prompt)
         with BatchEncoder(self.teacher) as encoder:
             rows = encoder.start(sequences).rows(lambda _: None)
         with tempfile.TemporaryDirectory() as folder:
@@ -223,7 +223,7 @@ def encode_on_ray(
         ClusterError: Ray isn't installed, or the cluster gave the work up.
     """
     if sample is None:
-        sample = probe_sample(shards[0].read(spec)[0])
+        sample = probe_sample(shards[0].read(spec.source().folder, spec.prompt)[0])
     with _cluster() as ray:
         resources = _resources(ray, cpus_per_worker)
         settle = ray.remote(**resources)(TeacherSpec.settle)
