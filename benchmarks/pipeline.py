@@ -73,7 +73,9 @@ def side(name: str, teacher: str, settings: list[dict[str, Any]], home: Path) ->
     """Run one side in a process of its own; the recipes' names must be there when Dagster loads."""
     (home / "recipes").mkdir(parents=True, exist_ok=True)
     for place in range(len(SWEEP)):
-        (home / "recipes" / f"bench-{place}.yaml").touch()
+        path = home / "recipes" / f"bench-{place}.yaml"
+        if not path.exists():
+            path.write_text("teacher: MINILM_EMBEDDED\n", encoding="utf-8")
     os.environ["DISTILL_HOME"] = str(home)
     os.environ.pop("DAGSTER_HOME", None)
     found = in_own_process(__file__, ["--side", name, "--teacher", teacher, "--settings", json.dumps(settings)])
