@@ -20,7 +20,7 @@ from distill_pipeline.stages import STAGES, stage_keys
 
 
 @SetParseFn(str)  # type: ignore[untyped-decorator]
-def run(recipe: str, force: str = "", encoder: str = "") -> None:
+def run(recipe: str, force: str = "", *, encoder: str = "") -> None:
     """Run the whole chain for a recipe; what the store holds is not computed again.
 
     Args:

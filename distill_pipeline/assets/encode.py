@@ -75,7 +75,8 @@ def _here(run: StageRun, sequences: Sequence[Sequence[int]], texts: Sequence[str
 def _on_ray(
     run: StageRun, config: EncoderConfig, sequences: Sequence[Sequence[int]], texts: Sequence[str] | None
 ) -> dict[str, Any]:
-    from distill_pipeline.distillation.cluster import TeacherSpec, encode_on_ray, shards_of
+    from distill_pipeline.distillation.cluster import TeacherSpec, encode_on_ray
+    from distill_pipeline.distillation.shards import shards_of
 
     facts = encode_on_ray(
         shards_of(sequences, texts),

@@ -14,22 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
-from uuid import uuid4
-
-import fsspec
-import pyarrow.parquet as pq
 
 from distill_pipeline.distillation.batches import BatchEncoder, Pace, Report
-from distill_pipeline.distillation.encoding import (
-    ROWS_PER_PART,
-    Precision,
-    plan_of,
-    probe_sample,
-    sentence_ids,
-    settle_precision,
-    write_part,
-)
-from distill_pipeline.distillation.parts import Ledger, part_name
+from distill_pipeline.distillation.encoding import Precision, plan_of, probe_sample, settle_precision, write_part
+from distill_pipeline.distillation.parts import Ledger, part_name, sha256_of_part
+from distill_pipeline.distillation.shards import ClusterError, Shard, fetch_part, is_there, publish
 from distill_pipeline.distillation.teacher import (
     Pooling,
     Teacher,
@@ -38,14 +27,9 @@ from distill_pipeline.distillation.teacher import (
     load_teacher,
     resolve_teacher,
 )
-from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe import Recipe
 
 Log = Callable[[str], None]
-
-
-class ClusterError(DistillError):
-    """A cluster or a corpus that can't be used; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -98,68 +82,6 @@ class TeacherSpec:
         return precision, teacher.forward.name, teacher.device
 
 
-@dataclass(frozen=True)
-class Shard:
-    """The rows of one part: token ids (with their texts, if any), or a row group of a Parquet file of texts."""
-
-    number: int
-    first: int
-    rows: int
-    ids: Sequence[Sequence[int]] = ()
-    texts: Sequence[str] | None = None
-    row_group: tuple[str, str, int] | None = None
-
-    def read(self, teacher: Path, prompt: str | None) -> tuple[Sequence[Sequence[int]], Sequence[str] | None]:
-        """Return the shard's token ids for the teacher in this folder, and its texts if it has any."""
-        if self.row_group is None:
-            return self.ids, self.texts
-        url, column, group = self.row_group
-        with fsspec.open(url) as file:
-            texts = pq.ParquetFile(file).read_row_group(group, columns=[column])[column].to_pylist()
-        return sentence_ids(teacher, texts, prompt=prompt), texts
-
-
-def shards_of(
-    sequences: Sequence[Sequence[int]], texts: Sequence[str] | None, rows_per_part: int = ROWS_PER_PART
-) -> list[Shard]:
-    """Cut sequences in memory as `encode_to_parts` does."""
-    return [
-        Shard(
-            number,
-            first,
-            len(sequences[first : first + rows_per_part]),
-            sequences[first : first + rows_per_part],
-            None if texts is None else texts[first : first + rows_per_part],
-        )
-        for number, first in enumerate(range(0, len(sequences), rows_per_part))
-    ]
-
-
-def corpus_shards(url: str, column: str = "text") -> list[Shard]:
-    """Make one shard of each row group of the Parquet files at an fsspec URL; only their footers are read.
-
-    Raises:
-        ClusterError: There is no Parquet file, or one has no such column.
-    """
-    filesystem, path = fsspec.core.url_to_fs(url)
-    names = sorted(name for name in filesystem.find(path) if name.endswith(".parquet"))
-    shards: list[Shard] = []
-    first = 0
-    for name in names:
-        with filesystem.open(name) as file:
-            footer = pq.ParquetFile(file)
-        if column not in footer.schema_arrow.names:
-            raise ClusterError(f"{name} has no column {column!r} (it has {', '.join(footer.schema_arrow.names)})")
-        for group in range(footer.num_row_groups):
-            rows = footer.metadata.row_group(group).num_rows
-            located = (filesystem.unstrip_protocol(name), column, group)
-            shards.append(Shard(len(shards), first, rows, row_group=located))
-            first += rows
-    if not shards:
-        raise ClusterError(f"{url} holds no Parquet file; give a .parquet file or a folder of them")
-    return shards
-
-
 class _Worker:
     """An actor: a teacher that encodes the shards it is given and writes their parts."""
 
@@ -177,18 +99,10 @@ class _Worker:
         with tempfile.TemporaryDirectory() as folder:
             part = Path(folder) / part_name(shard.number)
             write_part(part, rows, shard.first, texts)
+            digest = sha256_of_part(part)
             publish(part, f"{self.destination}/{part.name}")
-        return {"number": [shard.number], "rows": [len(rows)], "worker": [f"{platform.node()}:{os.getpid()}"]}
-
-
-def publish(file: Path, url: str) -> None:
-    """Copy a file to an fsspec URL so that a reader there sees all of it or nothing."""
-    filesystem, path = fsspec.core.url_to_fs(url)
-    folder, _, name = path.rpartition("/")
-    filesystem.makedirs(folder, exist_ok=True)
-    partial = f"{folder}/.{name}.{uuid4().hex}.partial"
-    filesystem.put_file(str(file), partial)
-    filesystem.mv(partial, path)
+        worker = f"{platform.node()}:{os.getpid()}"
+        return {"part": [part.name], "sha256": [digest], "rows": [len(rows)], "worker": [worker]}
 
 
 def encode_on_ray(
@@ -197,6 +111,7 @@ def encode_on_ray(
     folder: Path,
     *,
     destination: str | None = None,
+    fetch: bool = True,
     sample: Sequence[Sequence[int]] | None = None,
     cpus_per_worker: int | None = None,
     report: Report = lambda _: None,
@@ -211,6 +126,8 @@ def encode_on_ray(
         spec: The teacher, and how to run it.
         folder: Holds the ledger, and the parts when there is no destination: then all machines must see it.
         destination: fsspec URL that the workers write to, such as `s3://bucket/embeddings`.
+        fetch: Bring each part from the destination into the folder. Otherwise it stays there alone, and a run that
+            resumes trusts the ledger and the file's presence.
         sample: Token ids to measure the precision with. Those of the first shard when not given.
         cpus_per_worker: Processors of an actor; all of a machine's when not given. Each actor holds a teacher.
         report: Told of progress after each part.
@@ -231,15 +148,20 @@ def encode_on_ray(
         total = sum(shard.rows for shard in shards)
         ledger = Ledger(folder, plan_of(total, shards[0].rows, precision.used, forward))
         target = destination or folder.resolve().as_uri()
-        pending = [shard for shard in shards if not ledger.has(folder / part_name(shard.number))]
+
+        def is_finished(name: str) -> bool:
+            elsewhere = destination is not None and not fetch
+            return ledger.names(name) and is_there(f"{target}/{name}") if elsewhere else ledger.has(folder / name)
+
+        pending = [shard for shard in shards if not is_finished(part_name(shard.number))]
         kept = total - sum(shard.rows for shard in pending)
         log(f"encoding {total:,} rows in {precision.used} on Ray: {precision.reason}")
         pace = Pace(kept, total, report)
         for done in _encoded(ray, pending, resources, (spec, precision.used, target)):
-            part = folder / part_name(done["number"])
-            if destination is not None:
-                _fetch(f"{destination}/{part.name}", part)
-            ledger.add(part)
+            part = folder / done["part"]
+            if destination is not None and fetch:
+                fetch_part(f"{destination}/{part.name}", part)
+            ledger.add(part, done["sha256"])
             log(f"{part.name} by worker {done['worker']}")
             pace.advance(done["rows"])
     return {
@@ -281,13 +203,6 @@ def _resources(ray: Any, cpus_per_worker: int | None) -> dict[str, float]:
     if any(machine.get("GPU") for machine in machines):
         return {"num_cpus": cpus_per_worker or 1, "num_gpus": 1}
     return {"num_cpus": cpus_per_worker or min(machine.get("CPU", 1) for machine in machines)}
-
-
-def _fetch(url: str, part: Path) -> None:
-    filesystem, path = fsspec.core.url_to_fs(url)
-    partial = part.with_name(f".{part.name}.partial")
-    filesystem.get_file(path, str(partial))
-    partial.replace(part)
 
 
 @contextmanager

@@ -81,15 +81,20 @@ class Ledger:
         """Whether this part is finished and still has the bytes that it was finished with."""
         if part.name not in self._finished or not part.is_file():
             return False
-        return _sha256(part) == self._finished[part.name]
+        return sha256_of_part(part) == self._finished[part.name]
 
-    def add(self, part: Path) -> None:
-        """Note that this part is finished."""
-        self._finished[part.name] = _sha256(part)
+    def names(self, part: str) -> bool:
+        """Whether this part is finished, wherever it is."""
+        return part in self._finished
+
+    def add(self, part: Path, digest: str | None = None) -> None:
+        """Note that this part is finished, with the sha256 of its bytes if they are elsewhere."""
+        self._finished[part.name] = digest or sha256_of_part(part)
         self._append({"part": part.name, "sha256": self._finished[part.name]})
 
 
-def _sha256(path: Path) -> str:
+def sha256_of_part(path: Path) -> str:
+    """Return a part's sha256 as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
