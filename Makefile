@@ -12,7 +12,7 @@ export DISTILL_HOME ?= $(CURDIR)/.distill
 export DAGSTER_HOME ?= $(DISTILL_HOME)/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run run-main dev test lint lock clean
+.PHONY: help setup run run-main dev test lint bench lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -37,6 +37,11 @@ lint: setup  ## Check style, types and that Dagster can load the code location
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/dagster definitions validate -m distill_pipeline.definitions
+
+bench: setup  ## Measure against model2vec (hours at full size: ARGS="--rows 2048" takes minutes); JSON in benchmarks/results
+	$(BIN)/python -m benchmarks.encode $(ARGS)
+	$(BIN)/python -m benchmarks.reduce
+	$(BIN)/python -m benchmarks.pipeline
 
 lock: $(UV)  ## Resolve the dependencies anew; the lock names no package index (see CONTRIBUTING)
 	$(UV) lock

@@ -11,6 +11,7 @@ from typing import Any
 import fire
 from fire.decorators import SetParseFn
 
+from distill_pipeline.encoders import check_encoder
 from distill_pipeline.errors import DistillError, did_you_mean
 from distill_pipeline.flags import UsageError, check_command_line, recipe_fields, with_recipe_flags
 from distill_pipeline.home import Home, default_home
@@ -21,7 +22,7 @@ from distill_pipeline.stages import STAGES, stage_keys
 
 
 @SetParseFn(str)  # type: ignore[untyped-decorator]
-def run(recipe: str, force: str = "", dry_run: str = "false", override_reason: str = "") -> None:
+def run(recipe: str, force: str = "", dry_run: str = "false", override_reason: str = "", *, encoder: str = "") -> None:
     """Run the whole chain for a recipe; what the store holds is not computed again.
 
     Args:
@@ -29,8 +30,10 @@ def run(recipe: str, force: str = "", dry_run: str = "false", override_reason: s
         force: Stages to compute in any case, separated by commas, or all.
         dry_run: true to show the release's tree and how it differs from what is there, and to release nothing.
         override_reason: Why a student is released that the gate would refuse; the card shows it.
+        encoder: Where the teacher runs: local, or ray. $DISTILL_ENCODER, or local, when not given.
     """
     home = Home(default_home())
+    _choose_encoder(encoder)
     wanted, forced = home.recipe(recipe), _forced_stages(force)
     if dry_run.lower() not in {"true", "false"}:
         raise UsageError(f"--dry_run {dry_run}: use true or false")
@@ -42,18 +45,20 @@ def run(recipe: str, force: str = "", dry_run: str = "false", override_reason: s
 
 
 @with_recipe_flags
-def distill(force: str = "", name: str = "", **flags: str) -> None:
+def distill(force: str = "", name: str = "", encoder: str = "", **flags: str) -> None:
     """Distil any teacher, and save the settings as a recipe, which is a partition in the UI from then on.
 
     Args:
         force: Stages to compute in any case, separated by commas, or all.
         name: Name of the recipe to save. Made of the repository's or of the teacher's name when not given.
+        encoder: Where the teacher runs: local, or ray. $DISTILL_ENCODER, or local, when not given.
     """
     home = Home(default_home())
     fields = recipe_fields(flags)
     fields["name"] = name or _name_for(fields)
     recipe = make_recipe(fields, source="command line")
     stages = _forced_stages(force)
+    _choose_encoder(encoder)
     _check_teacher(home, recipe)
     path = home.save_recipe(recipe)
     print(f"recipe saved: {path}", file=sys.stderr)
@@ -118,6 +123,12 @@ def _forced_stages(force: str) -> list[str]:
         if stage not in STAGES:
             raise UsageError(f"--force {stage}: there is no such stage{did_you_mean(stage, STAGES)}")
     return stages
+
+
+def _choose_encoder(encoder: str) -> None:
+    """Let the assets of this process run the teacher there; they read the environment."""
+    if encoder:
+        os.environ["DISTILL_ENCODER"] = check_encoder(encoder)
 
 
 def _name_for(fields: dict[str, str]) -> str:

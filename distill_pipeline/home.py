@@ -20,6 +20,14 @@ telemetry:
   enabled: false
 nux:
   enabled: false
+# The daemon starts one run at a time that uses a pool; the only pool is `teacher`. By run, not by op: an op's slot
+# outlives a killed process, and the next run would wait for it for ever.
+concurrency:
+  pools:
+    granularity: run
+    default_limit: 1
+run_monitoring:
+  enabled: true
 """
 
 

@@ -70,11 +70,11 @@ def sha256_of(path: Path) -> str:
 
 
 def file_table(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return `{relative name: {sha256, size}}` of every file below the folder but the manifest."""
+    """Return `{relative name: {sha256, size}}` of every file below the folder but the manifest and hidden files."""
     return {
         path.relative_to(folder).as_posix(): {"sha256": sha256_of(path), "size": path.stat().st_size}
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST
+        if path.is_file() and path.name != MANIFEST and not path.name.startswith(".")
     }
 
 
@@ -158,7 +158,8 @@ class Store:
             made_by: Id of the run that makes it, for the manifest.
             log: Receives a line when the caller waits, or when an output was found damaged.
         """
-        with self._lock(key, log):
+        lock = self.root / key.stage / f".{key.fingerprint}.lock"
+        with locked(lock, lambda: log(f"another run is making {key.stage} {key.fingerprint[:12]}; waiting for it")):
             if not force:
                 try:
                     output = self.get(key)
@@ -192,23 +193,11 @@ class Store:
         }
         write_json(partial / MANIFEST, manifest)
         replace_folder(partial, self.folder(key))
+        # What a resumable stage notes about its finished parts may go only now: killed before, it resumes.
+        for path in self.folder(key).glob(".*"):
+            path.unlink()
         # Read back what readers will see: tuples have become lists.
         return Output(key, self.folder(key), json.loads((self.folder(key) / MANIFEST).read_text(encoding="utf-8")))
-
-    @contextmanager
-    def _lock(self, key: StageKey, log: Callable[[str], None]) -> Iterator[None]:
-        path = self.root / key.stage / f".{key.fingerprint}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            log(f"another run is making {key.stage} {key.fingerprint[:12]}; waiting for it")
-            lock.acquire()
-        try:
-            yield
-        finally:
-            lock.release()
 
     def remember(self, recipe_name: str, key: StageKey) -> None:
         """Note that this recipe's stage now stands at this key."""
@@ -233,6 +222,22 @@ class Store:
 def machine() -> str:
     """Return what kind of machine this is; never its name."""
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+@contextmanager
+def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock that the system releases when the process dies; `waiting` is called when another holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        waiting()
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def replace_folder(source: Path, target: Path) -> None:

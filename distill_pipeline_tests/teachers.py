@@ -19,17 +19,7 @@ def build_modernbert(folder: Path, *, entries: int = 700, normalize: bool = True
     import torch
     from transformers import ModernBertConfig, ModernBertModel
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=entries,
-        special_tokens=SPECIAL,
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    ids = _train(tokenizer, trainer)
+    tokenizer, ids = train_bpe(entries)
     config = ModernBertConfig(
         vocab_size=tokenizer.get_vocab_size(),
         hidden_size=HIDDEN,
@@ -46,7 +36,22 @@ def build_modernbert(folder: Path, *, entries: int = 700, normalize: bool = True
         initializer_range=0.3,
     )
     torch.manual_seed(0)
-    return _save(folder, ModernBertModel(config), tokenizer, normalize=normalize)
+    return save_teacher(folder, ModernBertModel(config), tokenizer, normalize=normalize)
+
+
+def train_bpe(entries: int) -> tuple[Tokenizer, dict[str, int]]:
+    """Train a byte-level BPE tokenizer; returns it and its special tokens' ids."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=entries,
+        special_tokens=SPECIAL,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    return tokenizer, _train(tokenizer, trainer)
 
 
 def build_bert(folder: Path, *, entries: int = 500) -> Path:
@@ -71,7 +76,8 @@ def _train(tokenizer: Tokenizer, trainer: Any) -> dict[str, int]:
     return ids
 
 
-def _save(folder: Path, model: Any, tokenizer: Tokenizer, *, normalize: bool) -> Path:
+def save_teacher(folder: Path, model: Any, tokenizer: Tokenizer, *, normalize: bool) -> Path:
+    """Write a Sentence Transformer with mean pooling; returns the folder."""
     folder.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(folder)
     tokenizer.save(str(folder / "tokenizer.json"))
@@ -86,7 +92,10 @@ def _save(folder: Path, model: Any, tokenizer: Tokenizer, *, normalize: bool) ->
         {"idx": 1, "name": "1", "path": "1_Pooling", "type": f"{module}Pooling"},
     ]
     (folder / "1_Pooling").mkdir()
-    _write(folder / "1_Pooling" / "config.json", {"word_embedding_dimension": HIDDEN, "pooling_mode_mean_tokens": True})
+    _write(
+        folder / "1_Pooling" / "config.json",
+        {"word_embedding_dimension": model.config.hidden_size, "pooling_mode_mean_tokens": True},
+    )
     if normalize:
         modules.append({"idx": 2, "name": "2", "path": "2_Normalize", "type": f"{module}Normalize"})
         (folder / "2_Normalize").mkdir()
@@ -126,4 +135,4 @@ def _save_bert(folder: Path, tokenizer: Tokenizer) -> Path:
         initializer_range=0.3,
     )
     torch.manual_seed(0)
-    return _save(folder, BertModel(config), tokenizer, normalize=True)
+    return save_teacher(folder, BertModel(config), tokenizer, normalize=True)

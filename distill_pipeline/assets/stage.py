@@ -4,7 +4,7 @@ Holds no numerics and no names of single stages: those are in `distillation/` an
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,7 @@ import dagster as dg
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from distill_pipeline.distillation.encoding import Progress, encode_to_parts, probe_sample, settle_precision
-from distill_pipeline.distillation.parts import Embeddings
+from distill_pipeline.distillation.batches import Progress
 from distill_pipeline.distillation.pca import check_dimensions
 from distill_pipeline.distillation.source import TeacherSource
 from distill_pipeline.distillation.teacher import Teacher, load_teacher
@@ -67,12 +66,13 @@ class StageRun:
         )
 
     def reporter(self) -> Callable[[Progress], None]:
-        """Return a function that logs progress every few seconds and at the end."""
+        """Return a function that logs what is there from before, progress every few seconds, and the end."""
         last = time.monotonic()
 
         def report(progress: Progress) -> None:
             nonlocal last
-            if progress.done == progress.total or time.monotonic() - last >= SECONDS_BETWEEN_REPORTS:
+            resumed = not progress.per_second
+            if resumed or progress.done == progress.total or time.monotonic() - last >= SECONDS_BETWEEN_REPORTS:
                 last = time.monotonic()
                 self.log(str(progress))
 
@@ -174,35 +174,3 @@ def code_version(stage: str) -> str:
 def upstream_of(stage: str) -> list[str]:
     """Return the assets that this stage reads."""
     return list(STAGES[stage].upstream)
-
-
-def encode_with_teacher(
-    run: StageRun, sequences: Sequence[Sequence[int]], *, texts: Sequence[str] | None = None
-) -> dict[str, Any]:
-    """Load the teacher, settle its precision, encode the sequences into the stage's folder, and return facts."""
-    teacher = run.load_teacher()
-    precision = settle_precision(teacher, run.recipe.precision, run.recipe.precision_floor, probe_sample(sequences))
-    run.log(f"encoding {len(sequences):,} rows in {precision.used}: {precision.reason}")
-    if precision.used != teacher.precision:
-        teacher = run.load_teacher()
-    kept = encode_to_parts(sequences, teacher, run.folder, report=run.reporter(), texts=texts)
-    embeddings = Embeddings.of_parts(run.folder)
-    return {
-        "rows": embeddings.rows,
-        "dimensions": embeddings.dimensions,
-        "rows_resumed": kept,
-        "precision": precision.used,
-        "precision_reason": precision.reason,
-        "least_cosine_to_float32": precision.least_cosine,
-        "device": str(teacher.backbone.device),
-    }
-
-
-def encoding_metadata(output: Output) -> dict[str, Any]:
-    """Return what `encode_with_teacher` found out as metadata."""
-    facts = output.facts
-    return {
-        **{name: facts[name] for name in ("dimensions", "precision", "precision_reason", "device", "rows_resumed")},
-        "least_cosine_to_float32": facts["least_cosine_to_float32"] or "not measured in float32",
-        "dagster/row_count": facts["rows"],
-    }

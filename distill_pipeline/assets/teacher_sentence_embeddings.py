@@ -5,13 +5,11 @@ from typing import Any
 
 import dagster as dg
 
+from distill_pipeline.assets.encode import EncoderConfig, encode_with_teacher, encoding_metadata
 from distill_pipeline.assets.stage import (
     OWNERS,
-    StageConfig,
     StageRun,
     code_version,
-    encode_with_teacher,
-    encoding_metadata,
     materialize_stage,
     table_metadata,
 )
@@ -35,20 +33,22 @@ from distill_pipeline.store import Output
     description="Texts and the teacher's unit embedding of each; empty for a recipe without a refinement.",
 )
 def teacher_sentence_embeddings(
-    context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
+    context: dg.AssetExecutionContext, config: EncoderConfig, distill_home: DistillHome
 ) -> dg.MaterializeResult[Any]:
     """Encode the texts that the refinement fits to."""
-    return materialize_stage(context, config, distill_home, _work, describe=_describe, resumable=True)
+    return materialize_stage(
+        context, config, distill_home, lambda run: _work(run, config), describe=_describe, resumable=True
+    )
 
 
-def _work(run: StageRun) -> Mapping[str, Any]:
+def _work(run: StageRun, config: EncoderConfig) -> Mapping[str, Any]:
     if run.recipe.refinement == "none":
         run.log("this recipe has no refinement, so no texts are encoded")
         return {"rows": 0}
     groups = _texts(run.recipe)
     texts = [text for group in groups for text in group]
     sequences = sentence_ids(run.teacher_source.folder, texts, prompt=run.recipe.prompt)
-    facts = encode_with_teacher(run, sequences, texts=texts)
+    facts = encode_with_teacher(run, config, sequences, texts=texts)
     # Texts of one kind have a mean of their own, which says nothing about their words.
     return {**facts, "groups": [len(group) for group in groups]}
 

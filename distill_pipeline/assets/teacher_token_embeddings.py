@@ -5,13 +5,11 @@ from typing import Any
 
 import dagster as dg
 
+from distill_pipeline.assets.encode import EncoderConfig, encode_with_teacher, encoding_metadata
 from distill_pipeline.assets.stage import (
     OWNERS,
-    StageConfig,
     StageRun,
     code_version,
-    encode_with_teacher,
-    encoding_metadata,
     materialize_stage,
     table_metadata,
     upstream_of,
@@ -33,14 +31,17 @@ from distill_pipeline.store import Output
     description="One float32 vector per vocabulary entry, as the teacher gives it, in Parquet parts.",
 )
 def teacher_token_embeddings(
-    context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
+    context: dg.AssetExecutionContext, config: EncoderConfig, distill_home: DistillHome
 ) -> dg.MaterializeResult[Any]:
     """Encode what each vocabulary entry reads like."""
-    return materialize_stage(context, config, distill_home, _work, describe=_describe, resumable=True)
+    return materialize_stage(
+        context, config, distill_home, lambda run: _work(run, config), describe=_describe, resumable=True
+    )
 
 
-def _work(run: StageRun) -> Mapping[str, Any]:
-    return encode_with_teacher(run, read_vocabulary(run.upstream("tokenizer_vocabulary").folder).teacher_ids)
+def _work(run: StageRun, config: EncoderConfig) -> Mapping[str, Any]:
+    sequences = read_vocabulary(run.upstream("tokenizer_vocabulary").folder).teacher_ids
+    return encode_with_teacher(run, config, sequences)
 
 
 def _describe(output: Output) -> Mapping[str, Any]:

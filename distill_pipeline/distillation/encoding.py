@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
+from distill_pipeline.distillation.batches import BatchEncoder, Encoding, Pace, Report
 from distill_pipeline.distillation.download import TeacherError
+from distill_pipeline.distillation.hardware import multiplies_bfloat16_natively
 from distill_pipeline.distillation.parts import Ledger, embedding_array, part_name, write_table
-from distill_pipeline.distillation.teacher import Teacher, multiplies_bfloat16_natively
+from distill_pipeline.distillation.teacher import Teacher
 
-TOKENS_PER_BATCH = 6144
 ROWS_PER_PART = 8192
 PROBE_ROWS = 64
 MOST_TOKENS = 256
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a stage has come."""
-
-    done: int
-    total: int
-    per_second: float
-
-    @property
-    def seconds_left(self) -> float:
-        """At the present pace; infinite before the first row of this run."""
-        return (self.total - self.done) / self.per_second if self.per_second else float("inf")
-
-    def __str__(self) -> str:
-        return f"{self.done:,}/{self.total:,} rows, {self.per_second:,.0f} rows/s, {self.seconds_left:,.0f} s left"
-
-
-Report = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
@@ -69,10 +51,10 @@ def settle_precision(
     """
     if wanted == "float32":
         return Precision("float32", "as the recipe says")
-    if wanted == "auto" and not multiplies_bfloat16_natively(str(teacher.backbone.device)):
+    if wanted == "auto" and not multiplies_bfloat16_natively(teacher.device):
         return Precision("float32", "this hardware has no bfloat16 products")
     exact = _unit(teacher.rows(sample))
-    teacher.to("bfloat16")
+    teacher.to_bfloat16()
     least = float((exact * _unit(teacher.rows(sample))).sum(axis=1).min())
     if wanted == "auto" and least < floor:
         return Precision("float32", f"bfloat16 gave cosine {least:.5f}, below the floor {floor}", least)
@@ -94,61 +76,69 @@ def encode_to_parts(
     rows_per_part: int = ROWS_PER_PART,
     texts: Sequence[str] | None = None,
 ) -> int:
-    """Encode every sequence and write the rows in order as `part-*.parquet` (row, embedding float32).
+    """Encode every sequence and write the rows in order as `part-*.parquet` (row or text, embedding float32).
 
     Finished parts of an earlier attempt in the folder are kept, and a part's bytes don't depend on which
-    attempt wrote it. With `texts`, one per sequence, a column `text` takes the place of `row`.
+    attempt wrote it. At most two parts are in memory: while one is written, the next is being encoded.
+
+    Args:
+        sequences: Token ids, special tokens included.
+        teacher: In the arithmetic to use.
+        folder: Where the parts are, and a ledger of the finished ones.
+        report: Told how far it is: at the beginning when something is kept, and after each batch.
+        rows_per_part: Rows of each part but the last.
+        texts: What the sequences are of; then the parts have a column `text` in place of `row`.
 
     Returns:
         The number of rows that were found finished.
 
     Raises:
-        TeacherError: The teacher gave a value that is not finite.
+        TeacherError: The teacher gave a value that is not finite, or a sequence doesn't fit into memory.
     """
-    ledger = Ledger(folder)
-    started, done, kept = time.monotonic(), 0, 0
-    for number, first in enumerate(range(0, len(sequences), rows_per_part)):
-        part = folder / part_name(number)
-        chunk = sequences[first : first + rows_per_part]
-        if ledger.has(part):
-            kept += len(chunk)
-            continue
-        rows = np.empty((len(chunk), 0), dtype=np.float32)
-        for positions in batches_by_length(chunk, TOKENS_PER_BATCH):
-            encoded = teacher.rows([chunk[position] for position in positions])
-            if not rows.size:
-                rows = np.empty((len(chunk), encoded.shape[1]), dtype=np.float32)
-            rows[positions] = encoded
-            done += len(positions)
-            report(Progress(kept + done, len(sequences), done / (time.monotonic() - started)))
-        bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-        if len(bad):
-            raise TeacherError(
-                f"the teacher gives values that are not finite for {len(bad)} of {len(chunk)} rows, the first "
-                f"being row {first + int(bad[0])}; try precision: float32, or leave these tokens out"
-            )
-        label: dict[str, Any]
-        if texts is None:
-            label = {"row": np.arange(first, first + len(chunk), dtype=np.int32)}
-        else:
-            label = {"text": texts[first : first + len(chunk)]}
-        write_table(part, {**label, "embedding": embedding_array(rows)})
-        ledger.add(part)
-    ledger.close()
+    ledger = Ledger(folder, plan_of(len(sequences), rows_per_part, teacher.precision, teacher.forward.name))
+    pending = [
+        number for number in range(-(-len(sequences) // rows_per_part)) if not ledger.has(folder / part_name(number))
+    ]
+    missing = sum(len(sequences[number * rows_per_part : (number + 1) * rows_per_part]) for number in pending)
+    kept = len(sequences) - missing
+    pace = Pace(kept, len(sequences), report)
+    with BatchEncoder(teacher) as encoder:
+        waiting: deque[tuple[int, Encoding]] = deque()
+        for number in [*pending, None]:
+            if number is not None:
+                chunk = sequences[number * rows_per_part : (number + 1) * rows_per_part]
+                waiting.append((number, encoder.start(chunk)))
+            while waiting and (number is None or len(waiting) > 1):
+                ready, encoding = waiting.popleft()
+                rows = encoding.rows(pace.advance)
+                first = ready * rows_per_part
+                write_part(folder / part_name(ready), rows, first, texts)
+                ledger.add(folder / part_name(ready))
     return kept
 
 
-def batches_by_length(sequences: Sequence[Sequence[int]], token_budget: int) -> Iterator[list[int]]:
-    """Yield positions of sequences of like length, each batch within a budget of padded tokens."""
-    order = sorted(range(len(sequences)), key=lambda position: len(sequences[position]))
-    batch: list[int] = []
-    for position in order:
-        if batch and (len(batch) + 1) * len(sequences[position]) > token_budget:
-            yield batch
-            batch = []
-        batch.append(position)
-    if batch:
-        yield batch
+def plan_of(rows: int, rows_per_part: int, precision: str, forward: str) -> dict[str, Any]:
+    """Return what parts must have been made with to fit together."""
+    return {"rows": rows, "rows_per_part": rows_per_part, "precision": precision, "forward": forward}
+
+
+def write_part(path: Path, rows: npt.NDArray[np.float32], first: int, texts: Sequence[str] | None) -> None:
+    """Write a part whose rows, float32 (n, dims), begin with row `first`.
+
+    Raises:
+        TeacherError: A value is not finite.
+    """
+    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if len(bad):
+        raise TeacherError(
+            f"the teacher gives values that are not finite for {len(bad)} of {len(rows)} rows, the first "
+            f"being row {first + int(bad[0])}; try precision: float32, or leave these tokens out"
+        )
+    if texts is None:
+        label: dict[str, Any] = {"row": np.arange(first, first + len(rows), dtype=np.int32)}
+    else:
+        label = {"text": pa.array(texts[first : first + len(rows)], pa.string())}
+    write_table(path, {**label, "embedding": embedding_array(rows)})
 
 
 def sentence_ids(teacher_folder: Path, texts: Sequence[str], *, prompt: str | None) -> list[list[int]]:

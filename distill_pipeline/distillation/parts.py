@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-LEDGER = "ledger.jsonl"
+LEDGER = ".ledger.jsonl"
+"""Hidden: no file of the output, and the store removes it once the output is in place."""
 
 
 def part_name(number: int) -> str:
@@ -38,36 +39,62 @@ def write_table(path: Path, columns: dict[str, Any]) -> None:
 
 
 class Ledger:
-    """Which parts of a folder are finished, by name and content."""
+    """Which parts of a folder are finished, by name and content.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: Where the parts are.
+        plan: What must be equal for parts of two attempts to fit together (JSON values). Parts that an attempt
+            with another plan left behind are removed.
+    """
+
+    def __init__(self, folder: Path, plan: Mapping[str, Any]) -> None:
         self.path = folder / LEDGER
         self._finished: dict[str, str] = {}
+        found = self._read()
+        if found != dict(plan):
+            for path in [self.path, *folder.glob("part-*.parquet")]:
+                path.unlink(missing_ok=True)
+            self._finished = {}
+            self._append(dict(plan))
+
+    def _read(self) -> dict[str, Any] | None:
+        """Read the finished parts; returns the plan that they were made with, or None."""
+        plan = None
         if self.path.exists():
             for line in self.path.read_text(encoding="utf-8").splitlines():
                 try:
                     entry = json.loads(line)
-                except ValueError:  # the line that was being written when the run was killed
+                except ValueError:  # empty, or being written when the run was killed
                     continue
-                self._finished[entry["part"]] = entry["sha256"]
+                if "part" in entry:
+                    self._finished[entry["part"]] = entry["sha256"]
+                else:
+                    plan = entry
+        return plan
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        # A line break on both sides: a line cut short by a kill spoils no other.
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(f"\n{json.dumps(entry, sort_keys=True)}\n")
 
     def has(self, part: Path) -> bool:
         """Whether this part is finished and still has the bytes that it was finished with."""
         if part.name not in self._finished or not part.is_file():
             return False
-        return _sha256(part) == self._finished[part.name]
+        return sha256_of_part(part) == self._finished[part.name]
 
-    def add(self, part: Path) -> None:
-        """Note that this part is finished."""
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"part": part.name, "sha256": _sha256(part)}) + "\n")
+    def names(self, part: str) -> bool:
+        """Whether this part is finished, wherever it is."""
+        return part in self._finished
 
-    def close(self) -> None:
-        """Remove the ledger: all parts are finished and the manifest takes over."""
-        self.path.unlink(missing_ok=True)
+    def add(self, part: Path, digest: str | None = None) -> None:
+        """Note that this part is finished, with the sha256 of its bytes if they are elsewhere."""
+        self._finished[part.name] = digest or sha256_of_part(part)
+        self._append({"part": part.name, "sha256": self._finished[part.name]})
 
 
-def _sha256(path: Path) -> str:
+def sha256_of_part(path: Path) -> str:
+    """Return a part's sha256 as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from distill_pipeline.distillation.download import TeacherError
+from distill_pipeline.distillation.hardware import best_device
 from distill_pipeline.distillation.source import TeacherSource
 
 if TYPE_CHECKING:
-    import torch
     from sentence_transformers import SentenceTransformer
 
 Pooling = Literal["auto", "mean", "first", "last", "pooler"]
@@ -22,67 +22,37 @@ class Teacher:
     """A loaded Sentence Transformer that turns token ids into rows."""
 
     def __init__(self, model: SentenceTransformer, pooling: Pooling) -> None:
-        import torch
+        from distill_pipeline.distillation.forward import Forward
 
         self.model = model.eval()
-        self.pooling = pooling
-        self._torch = torch
         self.backbone = model[0].auto_model
-        self.pad_id = int(getattr(self.backbone.config, "pad_token_id", None) or 0)
-        self.takes_token_types = bool(getattr(self.backbone.config, "type_vocab_size", 0))
+        self.device = str(self.backbone.device)
+        self.forward = Forward(model, pooling)
+        self.precision: Literal["float32", "bfloat16"] = "float32"
 
-    @property
-    def precision(self) -> str:
-        """Name of the arithmetic in use: float32 or bfloat16."""
-        return str(next(self.backbone.parameters()).dtype).removeprefix("torch.")
-
-    def to(self, precision: Literal["float32", "bfloat16"]) -> None:
-        """Convert the weights in place. From bfloat16 back to float32 the lost digits stay lost."""
-        self.model.to(getattr(self._torch, precision))
+    def to_bfloat16(self) -> None:
+        """Convert the weights of the transformer in place. What comes after it stays in float32."""
+        self.forward.reduce_weights()
+        self.precision = "bfloat16"
 
     def rows(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
-        """Encode one batch of token-id sequences, special tokens included; returns float32 (n, dims).
+        """Encode token-id sequences, special tokens included; returns float32 (n, dims).
+
+        Those of one length run together, so that nothing is padded or masked. Several threads may call this.
 
         Raises:
             TeacherError: `pooling` is "pooler", but this teacher has no pooler.
         """
-        torch = self._torch
-        length = max(map(len, sequences))
-        ids = np.full((len(sequences), length), self.pad_id, dtype=np.int64)
-        mask = np.zeros((len(sequences), length), dtype=np.int64)
-        for row, sequence in enumerate(sequences):
-            ids[row, : len(sequence)] = sequence
-            mask[row, : len(sequence)] = 1
-        device = self.backbone.device
-        features = {
-            "input_ids": torch.from_numpy(ids).to(device),
-            "attention_mask": torch.from_numpy(mask).to(device),
-        }
-        if self.takes_token_types:
-            features["token_type_ids"] = torch.zeros_like(features["input_ids"])
-        with torch.inference_mode():
-            pooled = self._pooled(features)
-            result: npt.NDArray[np.float32] = pooled.float().cpu().numpy()
-        return result
-
-    def _pooled(self, features: dict[str, torch.Tensor]) -> torch.Tensor:
-        if self.pooling == "auto":
-            sentence: torch.Tensor = self.model(features)["sentence_embedding"]
-            return sentence
-        output = self.backbone(**features)
-        mask = features["attention_mask"]
-        hidden: torch.Tensor = output.last_hidden_state
-        if self.pooling == "mean":
-            shares = mask.float() / mask.sum(1, keepdim=True)
-            return self._torch.bmm(shares[:, None, :], hidden.float())[:, 0]
-        if self.pooling == "first":
-            return hidden[:, 0]
-        if self.pooling == "last":
-            return hidden[self._torch.arange(len(hidden), device=hidden.device), mask.sum(1) - 1]
-        if getattr(output, "pooler_output", None) is None:
-            raise TeacherError("pooling=pooler: this teacher has no pooler output; use auto, mean, first or last")
-        pooler: torch.Tensor = output.pooler_output
-        return pooler
+        lengths = np.array([len(sequence) for sequence in sequences])
+        rows = np.empty((len(sequences), 0), dtype=np.float32)
+        for length in sorted(set(lengths.tolist())):
+            positions = np.flatnonzero(lengths == length).tolist()
+            ids = np.array([sequences[position] for position in positions], dtype=np.int64)
+            encoded = self.forward.rows(ids)
+            if not rows.size:
+                rows = np.empty((len(sequences), encoded.shape[1]), dtype=np.float32)
+            rows[positions] = encoded
+        return rows
 
 
 def load_teacher(source: TeacherSource, *, pooling: Pooling, device: str, trust_remote_code: bool) -> Teacher:
@@ -116,21 +86,3 @@ def load_teacher(source: TeacherSource, *, pooling: Pooling, device: str, trust_
             ) from error
         raise
     return Teacher(model, pooling)
-
-
-def best_device() -> str:
-    """Return cuda where there is a GPU, else cpu."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def multiplies_bfloat16_natively(device: str) -> bool:
-    """Whether the hardware has instructions for bfloat16 products, so that using them pays."""
-    import torch
-
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_capability(torch.device(device))[0] >= 8
-    if device != "cpu":
-        return False
-    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())

@@ -7,15 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from distill_pipeline.distillation.batches import Progress, batches_of_one_length
 from distill_pipeline.distillation.download import TeacherError
-from distill_pipeline.distillation.encoding import (
-    Progress,
-    batches_by_length,
-    encode_to_parts,
-    probe_sample,
-    settle_precision,
-)
-from distill_pipeline.distillation.parts import Embeddings, Ledger
+from distill_pipeline.distillation.encoding import encode_to_parts, probe_sample, settle_precision
+from distill_pipeline.distillation.parts import LEDGER, Embeddings, Ledger
 from distill_pipeline.distillation.source import resolve_teacher
 from distill_pipeline.distillation.teacher import Teacher, load_teacher
 from distill_pipeline.store import file_table
@@ -62,7 +57,8 @@ def test_an_interrupted_encoding_resumes_with_the_same_bytes(
         encode_to_parts(sequences, teacher, broken, rows_per_part=16, report=interrupt)
     seen: list[Progress] = []
     assert encode_to_parts(sequences, teacher, broken, rows_per_part=16, report=seen.append) == 48
-    assert seen[0].done > 48
+    assert (seen[0].done, str(seen[0])) == (48, "48/100 rows are there already")
+    assert seen[-1].done == 100
     assert file_table(broken) == file_table(whole)
 
 
@@ -72,26 +68,44 @@ def test_a_part_that_was_damaged_while_unfinished_is_encoded_again(
     encode_to_parts(sequences, teacher, tmp_path, rows_per_part=50)
     before = file_table(tmp_path)
     part = tmp_path / "part-000001.parquet"
-    ledger = Ledger(tmp_path)
-    ledger.add(tmp_path / "part-000000.parquet")
-    ledger.add(part)
     part.write_bytes(part.read_bytes()[:-10])
     assert encode_to_parts(sequences, teacher, tmp_path, rows_per_part=50) == 50
     assert file_table(tmp_path) == before
 
 
-def test_a_line_half_written_to_the_ledger_is_no_finished_part(tmp_path: Path) -> None:
-    (tmp_path / "part").write_text("x")
-    Ledger(tmp_path).add(tmp_path / "part")
-    text = (tmp_path / "ledger.jsonl").read_text()
-    (tmp_path / "ledger.jsonl").write_text(text + text[: len(text) // 2])
-    assert Ledger(tmp_path).has(tmp_path / "part")
+def test_a_line_half_written_to_the_ledger_is_no_finished_part_and_spoils_none(tmp_path: Path) -> None:
+    first, second = tmp_path / "part-000000.parquet", tmp_path / "part-000001.parquet"
+    first.write_text("x")
+    second.write_text("y")
+    ledger = Ledger(tmp_path, {"rows": 2})
+    first.write_text("x")
+    second.write_text("y")
+    ledger.add(first)
+    path = tmp_path / LEDGER
+    path.write_text(path.read_text() + '{"part": "part-000001.parq')
+    assert not Ledger(tmp_path, {"rows": 2}).has(second)
+    Ledger(tmp_path, {"rows": 2}).add(second)
+    found = Ledger(tmp_path, {"rows": 2})
+    assert found.has(first)
+    assert found.has(second)
+
+
+def test_parts_made_in_another_precision_or_cut_otherwise_are_not_mixed_in(
+    teacher: Teacher, sequences: list[list[int]], tmp_path: Path
+) -> None:
+    encode_to_parts(sequences, teacher, tmp_path, rows_per_part=20)
+    assert encode_to_parts(sequences, teacher, tmp_path, rows_per_part=60) == 0
+    assert len(list(tmp_path.glob("part-*"))) == 2
+    rows = Embeddings.of_parts(tmp_path).all()
+    assert len(rows) == len(sequences)
 
 
 def test_batches_hold_every_position_within_the_budget(sequences: list[list[int]]) -> None:
-    batches = list(batches_by_length(sequences, 40))
+    batches = list(batches_of_one_length(sequences, 40))
     assert sorted(position for batch in batches for position in batch) == list(range(len(sequences)))
-    assert all(len(batch) * max(len(sequences[p]) for p in batch) <= 40 for batch in batches)
+    for batch in batches:
+        [length] = {len(sequences[position]) for position in batch}
+        assert len(batch) * length <= 40
 
 
 def test_bfloat16_is_measured_against_float32(modernbert: Path, sequences: list[list[int]]) -> None:

@@ -1,0 +1,140 @@
+"""Rows per second and peak memory of encoding a vocabulary: ours against model2vec.distill's own encoding.
+
+Each measurement is a process of its own; the sides alternate, so that both see the same machine. Teachers:
+ModernBERT-base's shape with random weights, and the embedded MiniLM. Every row is `[CLS] token [SEP]`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import in_own_process, matrix_ceiling, peak_megabytes, report
+
+SIDES = {"model2vec": "float32", "ours float32": "float32", "ours auto": "bfloat16"}
+
+
+def build_base_shape(folder: Path) -> Path:
+    """Write a ModernBERT of the base shape with random weights as a Sentence Transformer; returns the folder."""
+    import torch
+    from transformers import ModernBertConfig, ModernBertModel
+
+    from distill_pipeline_tests.teachers import SPECIAL, save_teacher, train_bpe
+
+    if not (folder / "modules.json").exists():
+        torch.manual_seed(0)
+        model = ModernBertModel(ModernBertConfig())
+        tokenizer, _ = train_bpe(len(SPECIAL) + 300)
+        save_teacher(folder, model, tokenizer, normalize=True)
+    return folder
+
+
+def sequences(rows: int, vocabulary: int) -> list[list[int]]:
+    """Return token ids of so many rows, each a token between the first two entries of the vocabulary."""
+    return [[0, 2 + place % (vocabulary - 2), 1] for place in range(rows)]
+
+
+def side(name: str, teacher: str, rows: int) -> dict[str, Any]:
+    """Encode on one side, timing all but the loading."""
+    import torch
+    from transformers import AutoConfig
+
+    ids = sequences(rows, AutoConfig.from_pretrained(teacher).vocab_size)
+    started = time.perf_counter()
+    if name == "model2vec":
+        from model2vec.distill.inference import create_embeddings
+        from transformers import AutoModel
+
+        model = AutoModel.from_pretrained(teacher)
+        loaded = time.perf_counter()
+        create_embeddings(tokenized=ids, model=model, device="cpu", pad_token_id=0)
+        precision, cosine = "float32", None
+    else:
+        from distill_pipeline.distillation.encoding import encode_to_parts, probe_sample, settle_precision
+        from distill_pipeline.distillation.source import resolve_teacher
+        from distill_pipeline.distillation.teacher import load_teacher
+
+        source = resolve_teacher(teacher, None, known_commits=Path("none.json"))
+        ours = load_teacher(source, pooling="mean", device="cpu", trust_remote_code=False)
+        settled = settle_precision(ours, "auto" if name == "ours auto" else "float32", 0.999, probe_sample(ids))
+        model, precision, cosine = ours.backbone, settled.used, settled.least_cosine
+        loaded = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            encode_to_parts(ids, ours, Path(folder))
+    finished = time.perf_counter()
+    weights = sum(layer.weight.numel() for layer in model.modules() if isinstance(layer, torch.nn.Linear))
+    return {
+        "rows_per_second": rows / (finished - loaded),
+        "load_seconds": loaded - started,
+        "flop_per_row": 2 * 3 * weights,
+        "peak_mb": peak_megabytes(),
+        "precision": precision,
+        "least_cosine": cosine,
+    }
+
+
+def compare(label: str, teacher: Path, rows: int, rounds: int) -> list[dict[str, Any]]:
+    """Alternate the sides and return one line for each: medians over the rounds."""
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in SIDES}
+    ceilings: dict[str, list[float]] = {"float32": [], "bfloat16": []}
+    for _ in range(rounds):
+        for name in SIDES:
+            for dtype, values in ceilings.items():
+                values.append(matrix_ceiling(dtype))
+            few = max(256, rows // 4) if name == "model2vec" else rows
+            arguments = ["--side", name, "--teacher", str(teacher), "--rows", str(few)]
+            found[name].append(in_own_process(__file__, arguments))
+    theirs = found["model2vec"]
+    lines = []
+    for name, runs in found.items():
+        rate = statistics.median(run["rows_per_second"] for run in runs)
+        ceiling = max(ceilings[runs[0]["precision"]])
+        ratios = [run["rows_per_second"] / other["rows_per_second"] for run, other in zip(runs, theirs, strict=True)]
+        peak = max(run["peak_mb"] for run in runs)
+        lines.append(
+            {
+                "teacher": label,
+                "side": name,
+                "precision": runs[0]["precision"],
+                "rows/s": round(rate, 1),
+                "times model2vec": round(statistics.median(ratios), 2),
+                "TFLOP/s": round(rate * runs[0]["flop_per_row"] / 1e12, 3),
+                "ceiling TFLOP/s": round(ceiling, 3),
+                "share of ceiling": round(rate * runs[0]["flop_per_row"] / 1e12 / ceiling, 2),
+                "peak MB": round(peak),
+                "peak / model2vec": round(peak / max(run["peak_mb"] for run in theirs), 2),
+                "least cosine": runs[0]["least_cosine"],
+            }
+        )
+    return lines
+
+
+def main() -> None:
+    """Compare on both teachers, or be one side."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=50_368)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--teacher", help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.side:
+        print(json.dumps(side(options.side, options.teacher, options.rows)))
+        return
+    from distill_pipeline.distillation.source import resolve_teacher
+
+    base = build_base_shape(Path(tempfile.gettempdir()) / "distill-pipeline-bench" / "modernbert-base-shape")
+    minilm = resolve_teacher("embedded:all-MiniLM-L6-v2", None, known_commits=Path("none.json")).folder
+    lines = [
+        *compare("ModernBERT-base shape", base, options.rows, options.rounds),
+        *compare("all-MiniLM-L6-v2", minilm, min(options.rows * 4, 30_522), options.rounds),
+    ]
+    report("encode", list(lines[0]), lines, rows=options.rows, rounds=options.rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""What the benchmarks share: the machine's ceiling, a side run in a process of its own, tables and JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def matrix_ceiling(dtype: str, seconds: float = 2.0) -> float:
+    """Return the best matrix-product rate on all cores, in TFLOP/s, over both routines that torch carries."""
+    import torch
+
+    from distill_pipeline.distillation.products import linear
+
+    rows = torch.ones(1536, 768, dtype=getattr(torch, dtype))
+    weight = torch.ones(2304, 768, dtype=getattr(torch, dtype))
+    best = 0.0
+    with torch.inference_mode():
+        for product in (lambda: linear(rows, weight, None), lambda: rows @ weight.T):
+            until = time.perf_counter() + seconds / 2
+            while time.perf_counter() < until:
+                started = time.perf_counter()
+                for _ in range(4):
+                    product()
+                best = max(best, 4 * 2 * 1536 * 768 * 2304 / (time.perf_counter() - started))
+    return best / 1e12
+
+
+def in_own_process(script: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """Run a script's side in a process of its own and return the JSON of its last line, with its peak memory."""
+    finished = subprocess.run(
+        [sys.executable, script, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent), "TQDM_DISABLE": "1"},
+    )
+    if finished.returncode:
+        raise SystemExit(finished.stderr[-3000:])
+    found: dict[str, Any] = json.loads(finished.stdout.splitlines()[-1])
+    return found
+
+
+def peak_megabytes() -> float:
+    """Return the most memory that this process has had, in MB.
+
+    From the kernel's high-water mark where there is one: `getrusage` begins with that of the process that
+    started this one.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def report(name: str, columns: Sequence[str], lines: Sequence[Mapping[str, Any]], **facts: Any) -> None:
+    """Print a table of the lines and write them, with the machine and other facts, to `results/NAME.json`."""
+    cells = [[str(line.get(column, "")) for column in columns] for line in lines]
+    widths = [max(len(text) for text in column) for column in zip(columns, *cells, strict=True)]
+    for row in [columns, *cells]:
+        print("  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)))
+    for fact, value in facts.items():
+        print(f"{fact}: {value}")
+    RESULTS.mkdir(exist_ok=True)
+    value = {"machine": machine(), **facts, "lines": list(lines)}
+    (RESULTS / f"{name}.json").write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+
+
+def machine() -> dict[str, Any]:
+    """Describe the machine without its name."""
+    import torch
+
+    model = ""
+    if Path("/proc/cpuinfo").exists():
+        names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+        model = names[0].split(":")[1].strip() if names else ""
+    return {
+        "processor": model or platform.processor(),
+        "cores": os.cpu_count(),
+        "amx": torch.cpu._is_amx_tile_supported(),
+        "avx512_bf16": torch.cpu._is_avx512_bf16_supported(),
+        "load_average": [round(load, 1) for load in os.getloadavg()],
+        "torch": torch.__version__,
+    }

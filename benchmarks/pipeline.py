@@ -1,0 +1,151 @@
+"""The whole chain cold, warm and with pca_dims changed, and a sweep of recipes, against model2vec.distill.
+
+Ours is `distill-pipeline`'s job in one process, teacher to release with its quality report, which
+model2vec.distill doesn't make; the column "to student" leaves the report and the release out. The warm run is
+also timed as a command of its own, from start to end of its process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import in_own_process, report
+
+SWEEP = [
+    {"pca_dims": dimensions, "sif_coefficient": coefficient}
+    for dimensions in (32, 64, 128, 256)
+    for coefficient in (1e-3, 1e-4, 1e-5)
+]
+TO_STUDENT = ("tokenizer_vocabulary", "teacher_token_embeddings", "reduced_matrix", "static_model")
+
+
+def ours(teacher: str, settings: list[dict[str, Any]]) -> list[dict[str, float]]:
+    """Run the chain for each recipe in this process, in one home; returns seconds of each."""
+    import dagster as dg
+
+    from distill_pipeline.definitions import build_defs
+    from distill_pipeline.home import Home, default_home
+    from distill_pipeline.recipe_reading import make_recipe
+
+    home = Home(default_home())
+    home.prepare_dagster()
+    job = build_defs(home).resolve_job_def("distill")
+    found = []
+    for place, fields in enumerate(settings):
+        home.save_recipe(make_recipe({"name": f"bench-{place}", "teacher": teacher, **fields}, source="benchmark"))
+        started = time.perf_counter()
+        with dg.DagsterInstance.get() as instance:
+            result = job.execute_in_process(
+                run_config={"loggers": {"terminal": {}}}, instance=instance, partition_key=f"bench-{place}"
+            )
+        seconds = time.perf_counter() - started
+        of_stage = {
+            event.asset_key.path[-1]: float(event.materialization.metadata["seconds"].value)
+            for event in result.get_asset_materialization_events()
+            if event.asset_key is not None
+        }
+        found.append({"seconds": seconds, "to student": sum(of_stage[stage] for stage in TO_STUDENT)})
+    return found
+
+
+def model2vec(teacher: str, settings: list[dict[str, Any]]) -> list[dict[str, float]]:
+    """Call `model2vec.distill` for each recipe in this process; returns seconds of each."""
+    from model2vec.distill import distill
+
+    found = []
+    for fields in settings:
+        started = time.perf_counter()
+        distill(teacher, device="cpu", **fields)
+        found.append({"seconds": time.perf_counter() - started})
+    return found
+
+
+def side(name: str, teacher: str, settings: list[dict[str, Any]], home: Path) -> list[dict[str, float]]:
+    """Run one side in a process of its own; the recipes' names must be there when Dagster loads."""
+    (home / "recipes").mkdir(parents=True, exist_ok=True)
+    for place in range(len(SWEEP)):
+        path = home / "recipes" / f"bench-{place}.yaml"
+        if not path.exists():
+            path.write_text("teacher: MINILM_EMBEDDED\n", encoding="utf-8")
+    os.environ["DISTILL_HOME"] = str(home)
+    os.environ.pop("DAGSTER_HOME", None)
+    found = in_own_process(__file__, ["--side", name, "--teacher", teacher, "--settings", json.dumps(settings)])
+    lines: list[dict[str, float]] = found["runs"]
+    return lines
+
+
+def hit_as_a_command() -> dict[str, float]:
+    """Run a recipe whose outputs are all there as a command; returns its seconds, and those of processor time."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(
+        [sys.executable, "-m", "distill_pipeline", "run", "bench-0"], check=True, stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"seconds": time.perf_counter() - started, "processor seconds": used}
+
+
+def main() -> None:
+    """Compare the sides, or be one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--teacher", help="A folder; the embedded MiniLM when not given.")
+    parser.add_argument("--calls", type=int, default=len(SWEEP), help="Calls of distill; the rest is extrapolated.")
+    parser.add_argument("--side", choices=["ours", "model2vec"], help=argparse.SUPPRESS)
+    parser.add_argument("--settings", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.side:
+        run = ours if options.side == "ours" else model2vec
+        print(json.dumps({"runs": run(options.teacher, json.loads(options.settings))}))
+        return
+    from distill_pipeline.distillation.source import resolve_teacher
+
+    known = resolve_teacher(options.teacher or "embedded:all-MiniLM-L6-v2", None, known_commits=Path("none.json"))
+    teacher = str(known.folder)
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
+        base = {"pca_dims": 256}
+        [cold] = side("ours", teacher, [base], home)
+        [theirs] = side("model2vec", teacher, [base], home)
+        [warm] = side("ours", teacher, [base], home)
+        command = hit_as_a_command()
+        [changed] = side("ours", teacher, [{"pca_dims": 128}], home)
+        [theirs_again] = side("model2vec", teacher, [{"pca_dims": 128}], home)
+        sweep = side("ours", teacher, SWEEP, Path(folder) / "sweep")
+        calls = side("model2vec", teacher, SWEEP[: options.calls], home)
+    mean = sum(call["seconds"] for call in calls) / len(calls)
+    lines = [
+        _line("cold", cold, theirs["seconds"]),
+        _line("warm", warm, theirs["seconds"]),
+        _line("pca_dims changed", changed, theirs_again["seconds"]),
+        _line(
+            f"sweep of {len(SWEEP)}",
+            {key: sum(run[key] for run in sweep) for key in ("seconds", "to student")},
+            mean * len(SWEEP),
+        ),
+    ]
+    report("pipeline", list(lines[0]), lines, hit_as_a_command=command, distill_calls_measured=len(calls))
+
+
+def _line(what: str, run: dict[str, float], theirs: float) -> dict[str, Any]:
+    return {
+        "what": what,
+        "ours s": round(run["seconds"], 2),
+        "to student s": round(run["to student"], 2),
+        "model2vec.distill s": round(theirs, 2),
+        "times faster": round(theirs / run["seconds"], 1),
+        "to student, times faster": round(theirs / run["to student"], 1),
+    }
+
+
+if __name__ == "__main__":
+    main()

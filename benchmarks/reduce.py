@@ -1,0 +1,79 @@
+"""Seconds and memory of reduction and weighting at 50 thousand, 250 thousand and a million rows of 768 numbers.
+
+Ours alone: `model2vec` holds all rows several times over. Each size is a process of its own; the growth is its
+peak memory less that before the reduction began.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.machine import in_own_process, peak_megabytes, report
+from distill_pipeline.distillation.parts import Embeddings, embedding_array, part_name, write_table
+from distill_pipeline.distillation.reduction import reduce_rows
+
+DIMENSIONS = 768
+ROWS_PER_PART = 8192
+
+
+def write_rows(folder: Path, rows: int) -> None:
+    """Write parts of synthetic rows whose directions differ in strength."""
+    strengths = (1 / np.sqrt(1 + np.arange(DIMENSIONS))).astype(np.float32)
+    for number, first in enumerate(range(0, rows, ROWS_PER_PART)):
+        count = min(ROWS_PER_PART, rows - first)
+        random = np.random.default_rng(number)
+        part = random.standard_normal((count, DIMENSIONS), dtype=np.float32) * strengths
+        label = np.arange(first, first + count, dtype=np.int32)
+        write_table(folder / part_name(number), {"row": label, "embedding": embedding_array(part)})
+
+
+def reduce_once(rows: int) -> dict[str, Any]:
+    """Reduce so many rows to 256 dimensions with Zipf weights."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "rows", Path(folder) / "reduced"
+        source.mkdir()
+        target.mkdir()
+        write_rows(source, rows)
+        before, started = peak_megabytes(), time.perf_counter()
+        reduce_rows(
+            Embeddings.of_parts(source),
+            target,
+            pca_dims=256,
+            weighting="zipf",
+            sif_coefficient=1e-4,
+            clusters=None,
+        )
+        seconds = time.perf_counter() - started
+    peak = peak_megabytes()
+    return {
+        "rows": rows,
+        "seconds": round(seconds, 2),
+        "rows/s": round(rows / seconds),
+        "MB before": round(before),
+        "peak MB": round(peak),
+        "growth MB": round(peak - before),
+    }
+
+
+def main() -> None:
+    """Measure each size, or be one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, nargs="+", default=[50_000, 250_000, 1_000_000])
+    parser.add_argument("--alone", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.alone:
+        print(json.dumps(reduce_once(options.alone)))
+        return
+    lines = [in_own_process(__file__, ["--alone", str(rows)]) for rows in options.rows]
+    report("reduce", list(lines[0]), lines, dimensions=DIMENSIONS, kept=256)
+
+
+if __name__ == "__main__":
+    main()

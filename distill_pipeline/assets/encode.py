@@ -1,0 +1,101 @@
+"""What the assets that run the teacher share: where it runs, and what they say of it.
+
+Holds no numerics: the encoders are in `distillation/encoding.py` and `distillation/cluster.py`.
+"""
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from distill_pipeline.assets.stage import StageConfig, StageRun
+from distill_pipeline.distillation.encoding import encode_to_parts, probe_sample, settle_precision
+from distill_pipeline.distillation.parts import Embeddings
+from distill_pipeline.encoders import ENCODERS, check_encoder
+from distill_pipeline.store import Output, locked
+
+
+class EncoderConfig(StageConfig):
+    """Where the teacher runs; it decides none of the bytes, so no fingerprint holds it."""
+
+    encoder: str = Field(
+        default="",
+        description=f"One of {', '.join(ENCODERS)}: this machine, or a Ray cluster (extra ray). "
+        "Empty: $DISTILL_ENCODER, or local.",
+    )
+    parts_url: str = Field(
+        default="",
+        description="fsspec URL that Ray's workers write to, such as s3://bucket/parts. Empty: $DISTILL_PARTS_URL, "
+        "or the store's own folder, which all machines must see.",
+    )
+
+
+def encode_with_teacher(
+    run: StageRun,
+    config: EncoderConfig,
+    sequences: Sequence[Sequence[int]],
+    *,
+    texts: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Encode token-id sequences into the stage's folder where the configuration says; returns facts.
+
+    Raises:
+        EncoderError: There is no such encoder.
+    """
+    encoder = check_encoder(config.encoder or os.environ.get("DISTILL_ENCODER") or "local")
+    if encoder == "ray":
+        return _on_ray(run, config, sequences, texts)
+    # Dagster's pool counts the runs of a daemon; runs from command lines meet here.
+    busy = run.home.home.root / f"teacher.{platform.node()}.lock"
+    with locked(busy, lambda: run.log("another run on this machine uses a teacher; waiting for it")):
+        return _here(run, sequences, texts)
+
+
+def _here(run: StageRun, sequences: Sequence[Sequence[int]], texts: Sequence[str] | None) -> dict[str, Any]:
+    teacher = run.load_teacher()
+    precision = settle_precision(teacher, run.recipe.precision, run.recipe.precision_floor, probe_sample(sequences))
+    if precision.used != teacher.precision:
+        teacher = run.load_teacher()
+    run.log(f"encoding {len(sequences):,} rows in {precision.used} on {teacher.device}: {precision.reason}")
+    kept = encode_to_parts(sequences, teacher, run.folder, report=run.reporter(), texts=texts)
+    return {
+        "rows": len(sequences),
+        "dimensions": Embeddings.of_parts(run.folder).dimensions,
+        "rows_resumed": kept,
+        "precision": precision.used,
+        "precision_reason": precision.reason,
+        "least_cosine_to_float32": precision.least_cosine,
+        "device": teacher.device,
+        "forward": teacher.forward.name,
+    }
+
+
+def _on_ray(
+    run: StageRun, config: EncoderConfig, sequences: Sequence[Sequence[int]], texts: Sequence[str] | None
+) -> dict[str, Any]:
+    from distill_pipeline.distillation.cluster import TeacherSpec, encode_on_ray
+    from distill_pipeline.distillation.shards import shards_of
+
+    facts = encode_on_ray(
+        shards_of(sequences, texts),
+        TeacherSpec.of(run.recipe, run.teacher_source),
+        run.folder,
+        destination=config.parts_url or os.environ.get("DISTILL_PARTS_URL") or None,
+        sample=probe_sample(sequences),
+        report=run.reporter(),
+        log=run.log,
+    )
+    return {**facts, "dimensions": Embeddings.of_parts(run.folder).dimensions}
+
+
+def encoding_metadata(output: Output) -> Mapping[str, Any]:
+    """Return what `encode_with_teacher` found out, as metadata."""
+    facts = output.facts
+    names = ("dimensions", "precision", "precision_reason", "device", "forward", "rows_resumed")
+    return {
+        **{name: facts[name] for name in names},
+        "least_cosine_to_float32": facts["least_cosine_to_float32"] or "not measured in float32",
+        "dagster/row_count": facts["rows"],
+    }

@@ -1,0 +1,134 @@
+"""A teacher's forward pass over sequences of one length: transformer, pooling, and the modules after it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distill_pipeline.distillation import products
+from distill_pipeline.distillation.download import TeacherError
+from distill_pipeline.distillation.modernbert import ModernBert
+from distill_pipeline.distillation.teacher import Pooling
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+LEAST_COSINE_OF_OWN = 0.9999
+
+
+class Forward:
+    """From token ids to rows, through this project's own pass where it equals the library's.
+
+    Attributes:
+        own: The own pass of the transformer, or None: the library's runs.
+    """
+
+    def __init__(self, model: SentenceTransformer, pooling: Pooling) -> None:
+        self.model = model
+        self.backbone = model[0].auto_model
+        self.pooling = pooling
+        self.takes_token_types = bool(getattr(self.backbone.config, "type_vocab_size", 0))
+        self.own: ModernBert | None = None
+        if pooling != "pooler" and ModernBert.covers(self.backbone):
+            self.own = self._own_if_equal()
+        if self.own is None and self.backbone.device.type == "cpu":
+            products.use_in(self.backbone)
+
+    @property
+    def name(self) -> str:
+        """Whose pass it is."""
+        return "library" if self.own is None else "own"
+
+    def reduce_weights(self) -> None:
+        """Convert the transformer's weights to bfloat16 in place."""
+        import torch
+
+        if self.own is None:
+            self.backbone.to(torch.bfloat16)
+        else:
+            self.own.reduce_weights(torch.bfloat16)
+
+    def rows(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Encode token ids (n, length); returns float32 (n, dims).
+
+        Raises:
+            TeacherError: `pooling` is "pooler", but this teacher has no pooler.
+        """
+        import torch
+
+        device = self.backbone.device
+        there = torch.from_numpy(ids)
+        if device.type == "cuda":
+            there = there.pin_memory()
+        with torch.inference_mode():
+            pooled = self._pooled(there.to(device, non_blocking=True)).float()
+            rows: npt.NDArray[np.float32] = _to_host(pooled).numpy()
+        return rows
+
+    def _pooled(self, ids: torch.Tensor) -> torch.Tensor:
+        import torch
+
+        features = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        if self.takes_token_types:
+            features["token_type_ids"] = torch.zeros_like(ids)
+        if self.pooling == "auto":
+            features = self._token_features(features)
+            for module in list(self.model)[1:]:
+                features = module(features)
+            return features["sentence_embedding"]
+        if self.pooling == "pooler":
+            return self._pooler(features)
+        hidden = self.own(ids) if self.own else self.backbone(**features).last_hidden_state.float()
+        if self.pooling == "mean":
+            return hidden.mean(1)
+        return hidden[:, 0 if self.pooling == "first" else -1]
+
+    def _token_features(self, features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Run the first module: add the token embeddings, float32 (n, length, hidden)."""
+        if self.own is not None:
+            return {**features, "token_embeddings": self.own(features["input_ids"])}
+        features = self.model[0](features)
+        return {**features, "token_embeddings": features["token_embeddings"].float()}
+
+    def _pooler(self, features: dict[str, torch.Tensor]) -> torch.Tensor:
+        output: Any = self.backbone(**features)
+        if getattr(output, "pooler_output", None) is None:
+            raise TeacherError("pooling=pooler: this teacher has no pooler output; use auto, mean, first or last")
+        pooler: torch.Tensor = output.pooler_output
+        return pooler
+
+    def _own_if_equal(self) -> ModernBert | None:
+        """Return the own pass when its rows equal the library's on a sample of a short and a long length."""
+        own = ModernBert(self.backbone)
+        longest = min(self.backbone.config.max_position_embeddings, own.window + 8)
+        random = np.random.default_rng(0)
+        for count, length in ((4, 3), (2, longest)):
+            ids = random.integers(0, self.backbone.config.vocab_size, (count, length))
+            self.own = None
+            expected = self.rows(ids)
+            self.own = own
+            if _least_cosine(expected, self.rows(ids)) < LEAST_COSINE_OF_OWN:
+                return None
+        return own
+
+
+def _least_cosine(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    return float(((a * b).sum(axis=1) / norms).min())
+
+
+def _to_host(rows: torch.Tensor) -> torch.Tensor:
+    """Copy rows from a GPU through pinned memory, waiting for them alone and not for batches behind them."""
+    import torch
+
+    if rows.device.type != "cuda":
+        return rows.cpu()
+    host = torch.empty(rows.shape, dtype=rows.dtype, pin_memory=True)
+    host.copy_(rows, non_blocking=True)
+    arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    arrived.record()
+    arrived.synchronize()
+    return host

@@ -1,0 +1,18 @@
+"""The names of the places where a teacher can run. Imports nothing heavy: the command line asks here."""
+
+from __future__ import annotations
+
+from distill_pipeline.errors import DistillError, did_you_mean
+
+ENCODERS = ("local", "ray")
+
+
+class EncoderError(DistillError):
+    """An encoder that doesn't exist."""
+
+
+def check_encoder(name: str) -> str:
+    """Return the encoder's name. Raises `EncoderError` with the nearest one."""
+    if name not in ENCODERS:
+        raise EncoderError(f"encoder={name!r}: use one of {', '.join(ENCODERS)}{did_you_mean(name, ENCODERS)}")
+    return name

@@ -1,0 +1,60 @@
+"""Where the teacher runs: what is refused, what waits, and what an old home gets."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+
+import dagster as dg
+import pytest
+
+from distill_pipeline.home import Home
+from distill_pipeline.recipe import Recipe
+from distill_pipeline_tests.chain import Chain
+
+MakeRecipe = Callable[..., Recipe]
+ENCODE = ["tokenizer_vocabulary", "teacher_token_embeddings"]
+
+
+def _failure(result: dg.ExecuteInProcessResult) -> str:
+    [failure] = result.filter_events(lambda event: event.is_step_failure)
+    return str(failure.step_failure_data.error)
+
+
+def test_a_misspelt_encoder_is_refused_with_the_nearest_one(
+    chain: Chain, recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISTILL_ENCODER", "rey")
+    failure = _failure(chain.run(recipe(), ENCODE, raise_on_error=False))
+    assert "encoder='rey': use one of local, ray. Did you mean ray?" in failure
+
+
+def test_ray_that_is_not_installed_is_named_with_the_extra_to_install(
+    chain: Chain, recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISTILL_ENCODER", "ray")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert "pip install 'distill-pipeline[ray]'" in _failure(chain.run(recipe(), ENCODE, raise_on_error=False))
+
+
+def test_a_run_waits_for_another_teacher_on_this_machine(chain: Chain, recipe: MakeRecipe) -> None:
+    path = chain.home.root / f"teacher.{platform.node()}.lock"
+    program = f"import filelock, time\nwith filelock.FileLock({str(path)!r}):\n print(flush=True)\n time.sleep(3)"
+    other = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)  # noqa: S603
+    assert other.stdout is not None
+    other.stdout.readline()
+    chain.run(recipe(), ENCODE)
+    assert other.poll() == 0
+    assert chain.output(recipe(), "teacher_token_embeddings").facts["forward"] == "own"
+
+
+def test_dagster_reads_the_limit_of_the_pool_that_a_new_home_sets(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    home.prepare_dagster()
+    with dg.DagsterInstance.from_config(str(home.root / "dagster")) as instance:
+        pools = instance.get_concurrency_config().pool_config
+    assert pools.default_pool_limit == 1
+    assert pools.pool_granularity is not None
+    assert pools.pool_granularity.value == "run"

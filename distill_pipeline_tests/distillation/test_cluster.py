@@ -1,0 +1,91 @@
+"""Encoding on a Ray cluster of two workers: the local encoder's bytes, whatever dies on the way."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from distill_pipeline.distillation.cluster import TeacherSpec, encode_on_ray
+from distill_pipeline.distillation.encoding import encode_to_parts, sentence_ids
+from distill_pipeline.distillation.parts import Embeddings
+from distill_pipeline.distillation.shards import ClusterError, corpus_shards, shards_of
+from distill_pipeline.distillation.source import resolve_teacher
+from distill_pipeline.store import file_table
+
+ray = pytest.importorskip("ray", reason="needs the extra ray")
+
+
+@pytest.fixture(scope="module")
+def spec(modernbert: Path) -> TeacherSpec:
+    source = resolve_teacher(str(modernbert), None, known_commits=modernbert / "none.json")
+    return TeacherSpec(str(modernbert), source.identity, "auto", "cpu", False, "float32", 0.999)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def two_workers() -> Iterator[None]:
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", namespace="tests")
+    yield
+    ray.shutdown()
+
+
+def test_a_worker_killed_half_way_costs_no_row_and_changes_no_byte(spec: TeacherSpec, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    # Parts that take some tenths of a second, so that work is left when the first worker dies.
+    sequences = [[1, *random.integers(5, 600, random.integers(40, 60)).tolist(), 2] for _ in range(7500)]
+    local, cluster = tmp_path / "local", tmp_path / "cluster"
+    local.mkdir()
+    cluster.mkdir()
+    encode_to_parts(sequences, spec.load(), local, rows_per_part=300)
+    seen: list[str] = []
+    workers: set[str] = set()
+
+    def kill_the_first_worker(line: str) -> None:
+        if " by worker " in line:
+            seen.append(line)
+            workers.add(line.rsplit(" ", 1)[1])
+            if len(seen) == 2:
+                os.kill(int(line.rsplit(":", 1)[1]), signal.SIGKILL)
+
+    facts = encode_on_ray(shards_of(sequences, None, 300), spec, cluster, cpus_per_worker=1, log=kill_the_first_worker)
+    assert facts["rows"] == 7500
+    assert len(seen) == 25
+    assert len(workers) > 1
+    assert file_table(cluster) == file_table(local)
+
+
+def test_a_corpus_comes_back_part_by_part_through_a_url(spec: TeacherSpec, tmp_path: Path) -> None:
+    texts = [f"the {word} of a house number {place}" for place in range(15) for word in ("roof", "door", "cellar")]
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    pq.write_table(pa.table({"text": texts[:25]}), corpus / "a.parquet", row_group_size=10)
+    pq.write_table(pa.table({"text": texts[25:]}), corpus / "b.parquet")
+    url, folder, local = (tmp_path / "bucket").as_uri(), tmp_path / "stage", tmp_path / "local"
+    folder.mkdir()
+    local.mkdir()
+    shards = corpus_shards(corpus.as_uri())
+    assert [(shard.first, shard.rows) for shard in shards] == [(0, 10), (10, 10), (20, 5), (25, 20)]
+    encode_on_ray(shards, spec, folder, destination=url, fetch=False, cpus_per_worker=1)
+    assert file_table(folder) == {}
+    ids = sentence_ids(Path(spec.location), texts, prompt=None)
+    encode_to_parts(ids, spec.load(), local, texts=texts)
+    tables = [pq.read_table(path) for path in sorted((tmp_path / "bucket").glob("part-*"))]
+    assert pa.concat_tables(tables)["text"].to_pylist() == texts
+    np.testing.assert_allclose(
+        Embeddings.of_parts(tmp_path / "bucket").all(), Embeddings.of_parts(local).all(), atol=2e-6
+    )
+    (tmp_path / "bucket" / "part-000001.parquet").unlink()
+    again = encode_on_ray(shards, spec, folder, destination=url, fetch=False, cpus_per_worker=1)
+    assert again["rows_resumed"] == 35
+
+
+def test_a_corpus_without_the_column_is_refused_by_name(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"body": ["x"]}), tmp_path / "a.parquet")
+    with pytest.raises(ClusterError, match=r"no column 'text'.*it has body"):
+        corpus_shards(str(tmp_path))

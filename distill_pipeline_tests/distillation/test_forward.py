@@ -1,0 +1,106 @@
+"""The own forward pass and products against the library's, and what runs when they don't apply."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from distill_pipeline.distillation import products
+from distill_pipeline.distillation.modernbert import ModernBert
+from distill_pipeline.distillation.source import resolve_teacher
+from distill_pipeline.distillation.teacher import Teacher, load_teacher
+
+
+def _load(folder: Path, pooling: str = "auto") -> Teacher:
+    source = resolve_teacher(str(folder), None, known_commits=folder / "none.json")
+    return load_teacher(source, pooling=pooling, device="cpu", trust_remote_code=False)  # type: ignore[arg-type]
+
+
+def _ids(count: int, length: int, seed: int = 0) -> list[list[int]]:
+    random = np.random.default_rng(seed)
+    return [[1, *random.integers(5, 600, length - 2).tolist(), 2] for _ in range(count)]
+
+
+@pytest.mark.parametrize("length", [3, 5, 17, 18, 40, 128])
+def test_the_own_pass_equals_the_library_on_both_sides_of_the_window(modernbert: Path, length: int) -> None:
+    teacher = _load(modernbert)
+    assert teacher.forward.name == "own"
+    ids = torch.tensor(_ids(4, length))
+    with torch.inference_mode():
+        expected = teacher.backbone(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+        assert teacher.forward.own is not None
+        found = teacher.forward.own(ids)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("pooling", ["auto", "mean", "first", "last"])
+def test_each_pooling_gives_what_sentence_transformers_gives(modernbert: Path, pooling: str) -> None:
+    teacher = _load(modernbert, pooling)
+    sequences = _ids(3, 6)
+    ids = torch.tensor(sequences)
+    with torch.inference_mode():
+        features = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+        hidden = teacher.backbone(**features).last_hidden_state
+        whole = teacher.model(features)["sentence_embedding"]
+    expected = {"auto": whole, "mean": hidden.mean(1), "first": hidden[:, 0], "last": hidden[:, -1]}[pooling]
+    np.testing.assert_allclose(teacher.rows(sequences), expected.numpy(), atol=1e-5)
+
+
+def test_a_pass_that_differs_from_the_library_is_not_used(modernbert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Wrong(ModernBert):
+        def __call__(self, ids: torch.Tensor) -> torch.Tensor:
+            return super().__call__(ids.flip(1).roll(1, 0))
+
+    expected = _load(modernbert).rows(_ids(3, 4))
+    monkeypatch.setattr("distill_pipeline.distillation.forward.ModernBert", Wrong)
+    teacher = _load(modernbert)
+    assert teacher.forward.name == "library"
+    np.testing.assert_allclose(teacher.rows(_ids(3, 4)), expected, atol=1e-5)
+
+
+def test_another_architecture_runs_in_the_library_with_faster_products(bert: Path) -> None:
+    teacher = _load(bert)
+    assert teacher.forward.name == "library"
+    sequences = [[1, *(number % 400 + 5 for number in sequence[1:-1]), 2] for sequence in _ids(5, 9)]
+    features = {"input_ids": torch.tensor(sequences), "attention_mask": torch.ones(5, 9, dtype=torch.int64)}
+    with torch.inference_mode():
+        for layer in teacher.backbone.modules():
+            if isinstance(layer, torch.nn.Linear):
+                vars(layer).pop("forward", None)
+        expected = teacher.model(features)["sentence_embedding"].numpy()
+    np.testing.assert_allclose(_load(bert).rows(sequences), expected, atol=1e-5)
+
+
+def test_bfloat16_stays_nearer_to_float32_than_the_library_does(modernbert: Path) -> None:
+    sequences = _ids(64, 3)
+    teacher = _load(modernbert)
+    exact = teacher.rows(sequences)
+    teacher.to_bfloat16()
+    found = (teacher.rows(sequences) * exact).sum(axis=1).min()
+    library = _load(modernbert)
+    library.backbone.to(torch.bfloat16)
+    ids = torch.tensor(sequences)
+    with torch.inference_mode():
+        hidden = library.backbone(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
+    plain = hidden.float().mean(1)
+    plain = plain / plain.norm(dim=1, keepdim=True)
+    assert found > (plain.numpy() * exact).sum(axis=1).min()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("fused", [True, False])
+def test_products_are_right_with_and_without_onednn(bias: bool, fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not fused:
+        monkeypatch.setattr(products, "onednn_takes", lambda _: False)
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(24, 32, bias=bias)
+    rows = torch.randn(7, 24)
+    with torch.inference_mode():
+        expected = layer(rows)
+        torch.testing.assert_close(products.linear(rows, layer.weight, layer.bias), expected, atol=1e-5, rtol=1e-5)
+        a, b = expected.chunk(2, dim=-1)
+        gated = products.gated_gelu(rows, layer.weight, layer.bias)
+    torch.testing.assert_close(gated, torch.nn.functional.gelu(a) * b, atol=1e-5, rtol=1e-5)
