@@ -22,7 +22,7 @@ from distill_pipeline.stages import STAGES, stage_keys
 
 
 @SetParseFn(str)  # type: ignore[untyped-decorator]
-def run(recipe: str, force: str = "", dry_run: str = "false", override_reason: str = "", *, encoder: str = "") -> None:
+def run(recipe: str, force: str = "", *, dry_run: str = "false", override_reason: str = "", encoder: str = "") -> None:
     """Run the whole chain for a recipe; what the store holds is not computed again.
 
     Args:

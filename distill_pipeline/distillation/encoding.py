@@ -17,6 +17,7 @@ from distill_pipeline.distillation.download import TeacherError
 from distill_pipeline.distillation.hardware import multiplies_bfloat16_natively
 from distill_pipeline.distillation.parts import Ledger, embedding_array, part_name, write_table
 from distill_pipeline.distillation.teacher import Teacher
+from distill_pipeline.distillation.vectors import unit_rows
 
 ROWS_PER_PART = 8192
 PROBE_ROWS = 64
@@ -53,9 +54,9 @@ def settle_precision(
         return Precision("float32", "as the recipe says")
     if wanted == "auto" and not multiplies_bfloat16_natively(teacher.device):
         return Precision("float32", "this hardware has no bfloat16 products")
-    exact = _unit(teacher.rows(sample))
+    exact = unit_rows(teacher.rows(sample))
     teacher.to_bfloat16()
-    least = float((exact * _unit(teacher.rows(sample))).sum(axis=1).min())
+    least = float((exact * unit_rows(teacher.rows(sample))).sum(axis=1).min())
     if wanted == "auto" and least < floor:
         return Precision("float32", f"bfloat16 gave cosine {least:.5f}, below the floor {floor}", least)
     return Precision("bfloat16", "as the recipe says" if wanted == "bfloat16" else "native on this hardware", least)
@@ -150,9 +151,3 @@ def sentence_ids(teacher_folder: Path, texts: Sequence[str], *, prompt: str | No
     tokenizer.enable_truncation(MOST_TOKENS)
     prompted = [f"{prompt}{text}" for text in texts] if prompt else list(texts)
     return [encoding.ids for encoding in tokenizer.encode_batch(prompted)]
-
-
-def _unit(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    wide = rows.astype(np.float64)
-    unit: npt.NDArray[np.float64] = wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12)
-    return unit

@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from distill_pipeline.distillation.vectors import unit_rows
 from distill_pipeline.errors import DistillError
 
 Encode = Callable[[Sequence[str]], npt.NDArray[np.floating]]
@@ -53,7 +54,7 @@ def score(name: str, encode: Encode) -> float:
         raise LabelledSetError(f"labelled set {name!r}: its kind must be one of {', '.join([*_KINDS, 'mteb'])}")
     if not Path(where).exists():
         raise LabelledSetError(f"labelled set {name!r}: there is no {where}")
-    return round(_KINDS[kind](Path(where), lambda texts: _unit(np.asarray(encode(texts)))), 6)
+    return round(_KINDS[kind](Path(where), lambda texts: unit_rows(np.asarray(encode(texts)))), 6)
 
 
 def set_files(name: str) -> list[Path]:
@@ -172,9 +173,3 @@ def _read(path: Path, *columns: str) -> pa.Table:
     if missing:
         raise LabelledSetError(f"labelled set {path}: no column {missing[0]!r}; it has {', '.join(table.column_names)}")
     return table
-
-
-def _unit(rows: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    wide = rows.astype(np.float64)
-    unit: npt.NDArray[np.float64] = wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12)
-    return unit

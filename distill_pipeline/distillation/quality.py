@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distill_pipeline.distillation.vectors import unit_rows
+
 NEIGHBOURS = 10
 
 Encode = Callable[[Sequence[str]], npt.NDArray[np.floating]]
@@ -49,8 +51,7 @@ def compare(teacher: npt.NDArray[np.floating], student: npt.NDArray[np.floating]
 
 
 def _similarities(rows: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    wide = rows.astype(np.float64)
-    unit = wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12)
+    unit = unit_rows(rows)
     similarities: npt.NDArray[np.float64] = unit @ unit.T
     np.fill_diagonal(similarities, -np.inf)
     return similarities

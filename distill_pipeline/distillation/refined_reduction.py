@@ -31,6 +31,7 @@ from distill_pipeline.distillation.refinement import (
     whiten,
 )
 from distill_pipeline.distillation.tuning import tune_similarities
+from distill_pipeline.distillation.vectors import unit_rows
 from distill_pipeline.distillation.vocabulary import Vocabulary
 from distill_pipeline.distillation.weighting import row_weights
 from distill_pipeline.distillation.words import entry_groups
@@ -67,7 +68,10 @@ class Sentences:
     def centred(self, axes: npt.NDArray[np.float64] | None = None) -> Matrix:
         """Return the unit embeddings, on the axes if given, less their group's mean: float32 (texts, dims)."""
         rows = np.concatenate(
-            [(_unit(b) if axes is None else _unit(b) @ axes).astype(np.float32) for b in self.embeddings.batches()]
+            [
+                (unit_rows(b) if axes is None else unit_rows(b) @ axes).astype(np.float32)
+                for b in self.embeddings.batches()
+            ]
         )
         first = 0
         for size in self.groups:
@@ -200,10 +204,10 @@ def _centred_entries(entries: Embeddings, groups: npt.NDArray[np.int8]) -> Batch
     """Return what starts a pass over the entries at unit length, centred on the mean of the words."""
     words, total, first = groups == 0, np.zeros(entries.dimensions), 0
     for batch in entries.batches():
-        total += _unit(batch)[words[first : first + len(batch)]].sum(axis=0)
+        total += unit_rows(batch)[words[first : first + len(batch)]].sum(axis=0)
         first += len(batch)
     mean = total / max(int(words.sum()), 1)
-    return lambda: (_unit(batch) - mean for batch in entries.batches())
+    return lambda: (unit_rows(batch) - mean for batch in entries.batches())
 
 
 def _choose_penalty(
@@ -255,9 +259,3 @@ def _rows_of(embeddings: Embeddings, wanted: npt.NDArray[np.bool_]) -> Matrix:
         found.append(batch[wanted[first : first + len(batch)]])
         first += len(batch)
     return np.concatenate(found)
-
-
-def _unit(rows: Matrix) -> npt.NDArray[np.float64]:
-    wide = rows.astype(np.float64)
-    unit: npt.NDArray[np.float64] = wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12)
-    return unit

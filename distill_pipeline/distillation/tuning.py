@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from distill_pipeline.distillation.vectors import unit_rows
+
 Matrix = npt.NDArray[np.float32]
 
 TEXTS_PER_STEP = 2048
@@ -45,7 +47,7 @@ def tune_similarities(
     restraint = (counts / (counts + _RESTRAINT))[:, None]
     momentum, spread = np.zeros_like(state), np.zeros((len(state), 1), dtype=np.float32)
     seen = np.zeros((len(state), 1), dtype=np.float32)
-    wanted = _unit(teacher)
+    wanted = unit_rows(teacher).astype(np.float32)
     losses = []
     for step, texts in enumerate(_batches(shares.shape[0], steps, seed), start=1):
         batch = within[texts]
@@ -97,8 +99,3 @@ def similarity_loss(
     by_unit = ((4 * 50 / pairs) * difference) @ unit
     by_means = (by_unit - unit * (unit * by_unit).sum(axis=1, keepdims=True)) / lengths
     return float((difference.astype(np.float64) ** 2).sum()) / pairs, by_means
-
-
-def _unit(rows: Matrix) -> Matrix:
-    unit: Matrix = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    return unit.astype(np.float32)
