@@ -113,7 +113,8 @@ def encode_to_parts(
                 ready, encoding = waiting.popleft()
                 rows = encoding.rows(pace.advance)
                 first = ready * rows_per_part
-                write_part(folder / part_name(ready), rows, first, texts)
+                own_texts = None if texts is None else texts[first : first + len(rows)]
+                write_part(folder / part_name(ready), rows, first, own_texts)
                 ledger.add(folder / part_name(ready))
     return kept
 
@@ -124,7 +125,7 @@ def plan_of(rows: int, rows_per_part: int, precision: str, forward: str) -> dict
 
 
 def write_part(path: Path, rows: npt.NDArray[np.float32], first: int, texts: Sequence[str] | None) -> None:
-    """Write a part whose rows, float32 (n, dims), begin with row `first`.
+    """Write a part whose rows, float32 (n, dims), begin with row `first`; `texts` are those of its rows.
 
     Raises:
         TeacherError: A value is not finite.
@@ -138,7 +139,7 @@ def write_part(path: Path, rows: npt.NDArray[np.float32], first: int, texts: Seq
     if texts is None:
         label: dict[str, Any] = {"row": np.arange(first, first + len(rows), dtype=np.int32)}
     else:
-        label = {"text": pa.array(texts[first : first + len(rows)], pa.string())}
+        label = {"text": pa.array(texts, pa.string())}
     write_table(path, {**label, "embedding": embedding_array(rows)})
 
 

@@ -45,8 +45,10 @@ def test_a_run_waits_for_another_teacher_on_this_machine(chain: Chain, recipe: M
     other = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)  # noqa: S603
     assert other.stdout is not None
     other.stdout.readline()
-    chain.run(recipe(), ENCODE)
-    assert other.poll() == 0
+    result = chain.run(recipe(), ENCODE)
+    assert other.wait(timeout=20) == 0
+    messages = [entry.user_message for entry in chain.instance.all_logs(result.run_id)]
+    assert "another run on this machine uses a teacher; waiting for it" in messages
     assert chain.output(recipe(), "teacher_token_embeddings").facts["forward"] == "own"
 
 

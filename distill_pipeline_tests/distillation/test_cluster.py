@@ -38,11 +38,11 @@ def two_workers() -> Iterator[None]:
 def test_a_worker_killed_half_way_costs_no_row_and_changes_no_byte(spec: TeacherSpec, tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     # Parts that take some tenths of a second, so that work is left when the first worker dies.
-    sequences = [[1, *random.integers(5, 600, random.integers(40, 60)).tolist(), 2] for _ in range(7500)]
+    sequences = [[1, *random.integers(5, 600, random.integers(40, 60)).tolist(), 2] for _ in range(3000)]
     local, cluster = tmp_path / "local", tmp_path / "cluster"
     local.mkdir()
     cluster.mkdir()
-    encode_to_parts(sequences, spec.load(), local, rows_per_part=300)
+    encode_to_parts(sequences, spec.load(), local, rows_per_part=150)
     seen: list[str] = []
     workers: set[str] = set()
 
@@ -53,9 +53,9 @@ def test_a_worker_killed_half_way_costs_no_row_and_changes_no_byte(spec: Teacher
             if len(seen) == 2:
                 os.kill(int(line.rsplit(":", 1)[1]), signal.SIGKILL)
 
-    facts = encode_on_ray(shards_of(sequences, None, 300), spec, cluster, cpus_per_worker=1, log=kill_the_first_worker)
-    assert facts["rows"] == 7500
-    assert len(seen) == 25
+    facts = encode_on_ray(shards_of(sequences, None, 150), spec, cluster, cpus_per_worker=1, log=kill_the_first_worker)
+    assert facts["rows"] == 3000
+    assert len(seen) == 20
     assert len(workers) > 1
     assert file_table(cluster) == file_table(local)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from distill_pipeline.distillation.batches import Progress, batches_of_one_length
@@ -39,6 +41,16 @@ def test_rows_come_in_order_whatever_their_lengths(
     rows = Embeddings.of_parts(tmp_path).all()
     alone = np.concatenate([teacher.rows([sequence]) for sequence in sequences])
     np.testing.assert_allclose(rows, alone, atol=2e-6)
+
+
+def test_texts_stay_beside_their_own_rows_across_parts(
+    teacher: Teacher, sequences: list[list[int]], tmp_path: Path
+) -> None:
+    texts = [" ".join(map(str, sequence)) for sequence in sequences]
+    encode_to_parts(sequences, teacher, tmp_path, rows_per_part=32, texts=texts)
+    tables = [pq.read_table(path) for path in sorted(tmp_path.glob("part-*"))]
+    assert [table.schema.names for table in tables] == [["text", "embedding"]] * 4
+    assert pa.concat_tables(tables)["text"].to_pylist() == texts
 
 
 def test_an_interrupted_encoding_resumes_with_the_same_bytes(
