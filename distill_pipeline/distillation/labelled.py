@@ -132,17 +132,20 @@ def _discounted(gains: Sequence[float]) -> float:
 def _mteb(task: str, encode: Encode) -> float:
     try:
         import mteb
+        from mteb.models import ModelMeta
+        from mteb.models.abs_encoder import AbsEncoder
     except ImportError as error:
         raise LabelledSetError(f"labelled set mteb:{task} needs the extra 'mteb': install it first") from error
 
-    class _Model(mteb.AbsEncoder):  # type: ignore[misc]
-        mteb_model_meta = None
+    class _Model(AbsEncoder):  # type: ignore[misc]
+        mteb_model_meta = ModelMeta.create_empty({"name": "distill-pipeline/student"})
 
         def encode(self, inputs: Any, **_: Any) -> npt.NDArray[np.floating]:
             return np.concatenate([np.asarray(encode(batch["text"])) for batch in inputs])
 
-    [result] = mteb.evaluate(_Model(), mteb.get_tasks(tasks=[task])).task_results
-    return float(result.get_score())
+    # No cache: it knows models by name, and teacher and student would answer for each other.
+    [result] = mteb.evaluate(_Model(), mteb.get_tasks(tasks=[task]), cache=None, show_progress_bar=False).task_results
+    return round(float(result.get_score()), 6)
 
 
 _KINDS: Mapping[str, Callable[[Path, Encode], float]] = {

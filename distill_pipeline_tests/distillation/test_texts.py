@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -86,3 +87,17 @@ def test_an_unreadable_corpus_is_named(tmp_path: Path, name: str, said: str) -> 
 def test_a_missing_parquet_column_is_named_with_those_there_are(tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="no column 'body'; it has text"):
         sample_passages([_write(tmp_path, "parquet") + "#body"], 5, seed=0)
+
+
+def test_a_data_set_in_a_folder_is_read_as_a_stream(tmp_path: Path) -> None:
+    pytest.importorskip("datasets")
+    _write(tmp_path, "jsonl")
+    assert set(sample_passages([f"dataset:{tmp_path}"], 20, seed=0)) <= set(LINES)
+    with pytest.raises(CorpusError, match="no column 'body'"):
+        sample_passages([f"dataset:{tmp_path}#body"], 20, seed=0)
+
+
+def test_a_data_set_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(CorpusError, match="needs the extra 'datasets'"):
+        sample_passages(["dataset:someone/texts"], 20, seed=0)
