@@ -36,6 +36,7 @@ lint: setup  ## Check style, types and that Dagster can load the code location
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@$(BIN)/distill-pipeline init
 	$(BIN)/dagster definitions validate -m distill_pipeline.definitions
 
 bench: setup  ## Measure against model2vec (hours at full size: ARGS="--rows 2048" takes minutes); JSON in benchmarks/results
