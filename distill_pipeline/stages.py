@@ -95,7 +95,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "quality_report",
-            version="2",
+            version="3",
             upstream=("static_model",),
             reads=_always("prompt", "trust_remote_code", "evaluation_texts", "labelled_sets"),
             reads_teacher=lambda _: True,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -17,6 +18,7 @@ from distill_pipeline.assets.stage import (
     upstream_of,
 )
 from distill_pipeline.distillation.labelled import score
+from distill_pipeline.distillation.parts import Embeddings, embedding_array, part_name, write_table
 from distill_pipeline.distillation.quality import (
     compare,
     evaluation_texts,
@@ -28,8 +30,10 @@ from distill_pipeline.partitions import RECIPES
 from distill_pipeline.release.card import markdown_table
 from distill_pipeline.release.files import REPORT, model_digest
 from distill_pipeline.resources import DistillHome
+from distill_pipeline.stages import StageKey, fingerprint
 from distill_pipeline.store import Output, write_json
 
+TEACHER_SIDE = "teacher_evaluation"
 FIGURES = ("similarity_correlation", "neighbour_overlap", "nearest_retrieved")
 
 
@@ -55,14 +59,9 @@ def _work(run: StageRun) -> Mapping[str, Any]:
 
     model = run.upstream("static_model")
     student = StaticModel.from_pretrained(model.folder)
-    teacher = run.load_teacher().model
     texts = evaluation_texts(run.recipe.evaluation_texts)
-    prompt = run.recipe.prompt or ""
-
-    def by_teacher(some: Sequence[str]) -> npt.NDArray[np.floating]:
-        return np.asarray(teacher.encode([prompt + text for text in some], show_progress_bar=False))
-
-    theirs, ours = by_teacher(texts), np.asarray(student.encode(texts))
+    teacher = _teacher_side(run, texts)
+    theirs, ours = Embeddings.of_parts(teacher.folder).all(), np.asarray(student.encode(texts))
     report = {
         **compare(theirs, ours),
         "texts": len(texts),
@@ -71,10 +70,10 @@ def _work(run: StageRun) -> Mapping[str, Any]:
             {
                 "set": name.rsplit("/", 1)[-1],
                 "kind": name.partition(":")[0],
-                "teacher": score(name, by_teacher),
+                "teacher": teachers,
                 "student": score(name, student.encode),
             }
-            for name in run.recipe.labelled_sets
+            for name, teachers in zip(run.recipe.labelled_sets, teacher.facts["scores"], strict=True)
         ],
         "model_digest": model_digest(model.folder),
         "student_bytes": folder_bytes(model.folder),
@@ -84,8 +83,34 @@ def _work(run: StageRun) -> Mapping[str, Any]:
     # Speed differs from run to run, so it is kept out of the report, whose bytes are reproducible.
     return {
         "student_texts_per_second": round(texts_per_second(student.encode, texts)),
-        "teacher_texts_per_second": round(texts_per_second(by_teacher, texts[:16])),
+        "teacher_texts_per_second": teacher.facts["texts_per_second"],
     }
+
+
+def _teacher_side(run: StageRun, texts: Sequence[str]) -> Output:
+    """Return the teacher's embeddings of the texts and its scores: the same for every student of this teacher.
+
+    They lie in the store beside the stages' outputs, so that a sweep runs the teacher once.
+    """
+    report = run.keys["quality_report"].inputs
+    inputs = {**{name: value for name, value in report.items() if name != "upstream"}, "stage": TEACHER_SIDE}
+
+    def make(folder: Path) -> Mapping[str, Any]:
+        teacher = run.load_teacher().model
+        prompt = run.recipe.prompt or ""
+
+        def encode(some: Sequence[str]) -> npt.NDArray[np.floating]:
+            return np.asarray(teacher.encode([prompt + text for text in some], show_progress_bar=False))
+
+        rows = encode(texts).astype(np.float32)
+        write_table(folder / part_name(0), {"text": texts, "embedding": embedding_array(rows)})
+        return {
+            "scores": [score(name, encode) for name in run.recipe.labelled_sets],
+            "texts_per_second": round(texts_per_second(encode, texts[:16])),
+        }
+
+    key = StageKey(TEACHER_SIDE, fingerprint(inputs), inputs)
+    return run.home.home.store.get_or_make(key, make, log=run.log)[0]
 
 
 def _describe(output: Output) -> Mapping[str, Any]:

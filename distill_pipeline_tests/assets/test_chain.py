@@ -95,6 +95,15 @@ def test_two_recipes_with_one_teacher_encode_once(chain: Chain, recipe: MakeReci
     assert cache["reduced_matrix"] == "computed"
 
 
+def test_the_teacher_reads_the_evaluation_texts_once_for_all_its_students(chain: Chain, recipe: MakeRecipe) -> None:
+    chain.run(recipe())
+    [folder] = (chain.home.root / "store" / "teacher_evaluation").glob("[!.]*")
+    made = (folder / "manifest.json").stat().st_mtime_ns
+    assert chain.cache(chain.run(recipe(pca_dims=4)))["quality_report"] == "computed"
+    assert (folder / "manifest.json").stat().st_mtime_ns == made
+    assert len(list(folder.parent.glob("[!.]*"))) == 1
+
+
 @pytest.mark.parametrize("damage", ["changed", "truncated", "missing", "manifest"])
 def test_a_damaged_file_is_noticed_and_made_again(chain: Chain, recipe: MakeRecipe, damage: str) -> None:
     chain.run(recipe())
