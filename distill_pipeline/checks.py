@@ -89,6 +89,12 @@ def rows_are_finite_and_not_all_alike(_: Recipe, output: Output) -> tuple[bool, 
     }
 
 
+def _sentences_are_finite(recipe: Recipe, output: Output) -> tuple[bool, Mapping[str, Any]]:
+    if recipe.refinement == "none":
+        return output.facts["rows"] == 0, {"rows": output.facts["rows"]}
+    return rows_are_finite_and_not_all_alike(recipe, output)
+
+
 def _matrix_is_finite(_: Recipe, output: Output) -> tuple[bool, Mapping[str, Any]]:
     matrix = Embeddings([output.folder / MATRIX])
     bad = sum(int((~np.isfinite(batch)).any(axis=1).sum()) for batch in matrix.batches())
@@ -124,6 +130,12 @@ CHECKS = [
         "rows_are_finite_and_not_all_alike",
         "Every row is there and finite, none is zero, and they differ.",
         rows_are_finite_and_not_all_alike,
+    ),
+    _check(
+        "teacher_sentence_embeddings",
+        "sentences_are_finite_and_not_all_alike",
+        "Every text's embedding is there and finite, none is zero, and they differ; none at all without a refinement.",
+        _sentences_are_finite,
     ),
     _check("reduced_matrix", "matrix_is_finite", "Every row is there and finite.", _matrix_is_finite),
     _check(

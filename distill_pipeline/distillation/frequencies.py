@@ -25,6 +25,9 @@ WORDS_SHARE = 0.827
 CAPITALISED, UPPER_CASE, WITHOUT_SPACE = 0.144, 0.007, 0.066
 """Shares of all words that begin with a capital, are all capitals, or follow no space; counted as above."""
 
+_COUNTED, _COUNTED_IN_ALL_FORMS = 100_000, 20_000
+"""Words that are tokenised, and those in every form: 99.3 and 95.9 % of the words of English text."""
+
 _RARE = 1e-6
 """Probability of an entry that no counted text holds: such entries exist, and are rarer than those counted."""
 
@@ -68,9 +71,9 @@ def token_probabilities(tokenizer: Tokenizer, words: WordList) -> npt.NDArray[np
     size = tokenizer.get_vocab_size()
     counts = np.zeros(size)
     plain = 1 - CAPITALISED - UPPER_CASE
-    head = words.words[:50_000]
+    counted, head = words.words[:_COUNTED], words.words[:_COUNTED_IN_ALL_FORMS]
     forms: list[tuple[Sequence[str], npt.NDArray[np.float64]]] = [
-        ([f" {word}" for word in words.words], words.shares * plain * (1 - WITHOUT_SPACE)),
+        ([f" {word}" for word in counted], words.shares[: len(counted)] * plain * (1 - WITHOUT_SPACE)),
         (head, words.shares[: len(head)] * plain * WITHOUT_SPACE),
         ([f" {word.capitalize()}" for word in head], words.shares[: len(head)] * CAPITALISED * (1 - WITHOUT_SPACE)),
         ([word.capitalize() for word in head], words.shares[: len(head)] * CAPITALISED * WITHOUT_SPACE),

@@ -40,12 +40,13 @@ def test_ray_that_is_not_installed_is_named_with_the_extra_to_install(
 
 
 def test_a_run_waits_for_another_teacher_on_this_machine(chain: Chain, recipe: MakeRecipe) -> None:
+    chain.run(recipe(), ENCODE[:1])
     path = chain.home.root / f"teacher.{platform.node()}.lock"
-    program = f"import filelock, time\nwith filelock.FileLock({str(path)!r}):\n print(flush=True)\n time.sleep(3)"
+    program = f"import filelock, time\nwith filelock.FileLock({str(path)!r}):\n print(flush=True)\n time.sleep(5)"
     other = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)  # noqa: S603
     assert other.stdout is not None
     other.stdout.readline()
-    result = chain.run(recipe(), ENCODE)
+    result = chain.run(recipe(), ENCODE[1:])
     assert other.wait(timeout=20) == 0
     messages = [entry.user_message for entry in chain.instance.all_logs(result.run_id)]
     assert "another run on this machine uses a teacher; waiting for it" in messages
