@@ -46,8 +46,9 @@ def _work(run: StageRun) -> Mapping[str, Any]:
     vocabulary = read_vocabulary(run.upstream("tokenizer_vocabulary").folder)
     entries = Embeddings.of_parts(run.upstream("teacher_token_embeddings").folder)
     if recipe.refinement == "none":
-        # The preset keeps the rows that model2vec keeps; with real frequencies, what is no text weighs nothing.
-        silent = np.flatnonzero(entry_groups(vocabulary.tokenizer) < 0) if recipe.weighting != "zipf" else None
+        # With real frequencies, what is no text weighs nothing; the others keep the rows that model2vec keeps.
+        by_frequency = recipe.resolved_weighting == "frequency"
+        silent = np.flatnonzero(entry_groups(vocabulary.tokenizer) < 0) if by_frequency else None
         return reduce_rows(
             entries,
             run.folder,

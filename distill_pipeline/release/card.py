@@ -55,7 +55,7 @@ def model_card(recipe: Recipe, facts: CardFacts) -> str:
     ]
     figures += [
         (f"{e['set']} ({e['kind']}), teacher {e['teacher']:.3f}", f"{e['student']:.3f}")
-        for e in quality["labelled_sets"]
+        for e in quality.get("labelled_sets", ())
     ]
     examples = [(e["text"], e["teacher"], e["student"]) for e in quality["examples"]]
     pinned = ", ".join(f"{key} `{value}`" for key, value in facts.teacher.items())
