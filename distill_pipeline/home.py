@@ -15,7 +15,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 SHIPPED_RECIPES = PROJECT / "recipes"
 
 _DAGSTER_YAML = """\
-# Made once by distill-pipeline; yours to change. deploy/ holds one for a team.
+# Made once by distill-pipeline; yours to change.
 telemetry:
   enabled: false
 nux:
