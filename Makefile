@@ -55,7 +55,7 @@ clean:  ## Remove the environment and caches; stored stages and releases in $DIS
 .venv/.installed: pyproject.toml uv.lock | $(UV)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Set PYTHON=..."; exit 1; }
 	test -x $(BIN)/python || $(UV) venv --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv
-	$(UV) export --quiet --frozen --no-emit-project --extra embedded --extra onnx --extra ray --output-file .venv/requirements.txt
+	$(UV) export --quiet --frozen --no-emit-project --extra embedded --extra onnx --extra ray --extra s3 --extra postgres --output-file .venv/requirements.txt
 	VIRTUAL_ENV=.venv $(UV) pip sync --compile-bytecode --require-hashes .venv/requirements.txt
 	VIRTUAL_ENV=.venv $(UV) pip install --no-deps -e .
 	@touch $@
