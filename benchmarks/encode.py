@@ -42,7 +42,6 @@ def sequences(rows: int, vocabulary: int) -> list[list[int]]:
 
 def side(name: str, teacher: str, rows: int) -> dict[str, Any]:
     """Encode on one side, timing all but the loading."""
-    import torch
     from transformers import AutoConfig
 
     ids = sequences(rows, AutoConfig.from_pretrained(teacher).vocab_size)
@@ -54,6 +53,7 @@ def side(name: str, teacher: str, rows: int) -> dict[str, Any]:
         imported = peak_megabytes()
         # `distill` copies the teacher, in `reshape_embeddings`, before it encodes.
         model = copy.deepcopy(AutoModel.from_pretrained(teacher))
+        numbers = _in_products(model)
         loaded = time.perf_counter()
         create_embeddings(tokenized=ids, model=model, device="cpu", pad_token_id=0)
         precision, cosine = "float32", None
@@ -67,22 +67,29 @@ def side(name: str, teacher: str, rows: int) -> dict[str, Any]:
         imported = peak_megabytes()
         source = resolve_teacher(teacher, None, known_commits=Path("none.json"))
         ours = load_teacher(source, pooling="mean", device="cpu", trust_remote_code=False)
+        numbers = _in_products(ours.backbone)
         settled = settle_precision(ours, "auto" if name == "ours auto" else "float32", 0.999, probe_sample(ids))
-        model, precision, cosine = ours.backbone, settled.used, settled.least_cosine
+        precision, cosine = settled.used, settled.least_cosine
         loaded = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             encode_to_parts(ids, ours, Path(folder))
     finished = time.perf_counter()
-    weights = sum(layer.weight.numel() for layer in model.modules() if isinstance(layer, torch.nn.Linear))
     return {
         "rows_per_second": rows / (finished - loaded),
         "load_seconds": loaded - started,
-        "flop_per_row": 2 * 3 * weights,
+        "flop_per_row": 2 * 3 * numbers,
         "peak_mb": peak_megabytes(),
         "imported_mb": imported,
         "precision": precision,
         "least_cosine": cosine,
     }
+
+
+def _in_products(model: Any) -> int:
+    """Return how many numbers the weights of a model's linear layers hold."""
+    import torch
+
+    return sum(layer.weight.numel() for layer in model.modules() if isinstance(layer, torch.nn.Linear))
 
 
 def compare(label: str, teacher: Path, rows: int, rounds: int) -> list[dict[str, Any]]:

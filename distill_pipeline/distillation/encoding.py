@@ -54,7 +54,8 @@ def settle_precision(
         return Precision("float32", "as the recipe says")
     if wanted == "auto" and not multiplies_bfloat16_natively(teacher.device):
         return Precision("float32", "this hardware has no bfloat16 products")
-    exact = unit_rows(teacher.rows(sample))
+    with teacher.forward.sparing_memory():
+        exact = unit_rows(teacher.rows(sample))
     teacher.to_bfloat16()
     least = float((exact * unit_rows(teacher.rows(sample))).sum(axis=1).min())
     if wanted == "auto" and least < floor:

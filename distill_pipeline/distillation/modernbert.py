@@ -11,9 +11,12 @@ Warner et al. 2024, "Smarter, Better, Faster, Longer" (ModernBERT); Su et al. 20
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from distill_pipeline.distillation.products import gated_gelu, linear
+from distill_pipeline.distillation.hardware import tokens_per_batch
+from distill_pipeline.distillation.memory import MappedWeights
+from distill_pipeline.distillation.products import gated_gelu, linear, packed
 
 if TYPE_CHECKING:
     import torch
@@ -21,15 +24,47 @@ if TYPE_CHECKING:
 LONGEST_BY_HAND = 4
 
 
+@dataclass
+class Matrices:
+    """The weights of one layer's matrix products: the model's own, or packed copies in another dtype."""
+
+    joined: torch.Tensor
+    attended: torch.Tensor
+    first: torch.Tensor
+    second: torch.Tensor
+    down: torch.Tensor
+
+    @classmethod
+    def of(cls, layer: Any) -> Matrices:
+        """Return views of a library layer's weights."""
+        first, second = layer.mlp.Wi.weight.chunk(2)
+        return cls(layer.attn.Wqkv.weight, layer.attn.Wo.weight, first, second, layer.mlp.Wo.weight)
+
+    def all(self) -> list[torch.Tensor]:
+        """Return the five."""
+        return [getattr(self, field.name) for field in fields(self)]
+
+
 class ModernBert:
-    """The forward pass of a loaded `transformers.ModernBertModel`, reading the model's own weights."""
+    """The forward pass of a loaded `transformers.ModernBertModel`, reading the model's own weights.
+
+    Attributes:
+        spare_memory: Drop each layer's mapped weights once they were used: slower when they are used again, but
+            a pass then holds one layer's at a time.
+    """
 
     def __init__(self, backbone: Any) -> None:
+        import torch
+
         self.backbone = backbone
         config = backbone.config
         self.heads = config.num_attention_heads
         self.head_size = config.hidden_size // config.num_attention_heads
         self.window = config.sliding_window
+        self.matrices = [Matrices.of(layer) for layer in backbone.layers]
+        self.dtype = torch.float32
+        self.spare_memory = False
+        self._mapped = MappedWeights()
         self._turns: dict[tuple[str, int], tuple[torch.Tensor, torch.Tensor]] = {}
 
     @staticmethod
@@ -39,32 +74,53 @@ class ModernBert:
 
         return type(backbone) is ModernBertModel and backbone.config.hidden_activation == "gelu"
 
+    @staticmethod
+    def first_of_each_kind(config: Any) -> int:
+        """Return how many layers hold one of each kind; the first has no norm, which is a kind of its own."""
+        kinds = config.layer_types
+        return 1 + max((kinds.index(kind, 1) for kind in set(kinds[1:])), default=0)
+
     def reduce_weights(self, dtype: torch.dtype) -> None:
-        """Convert the weights of the matrix products in place; embeddings and norms stay float32."""
-        for layer in self.backbone.layers:
+        """Convert the weights of the matrix products; embeddings and norms stay float32.
+
+        Layer by layer, and the model loses its own, so that no second set of weights is ever in memory.
+        """
+        rows = tokens_per_batch(self.backbone.config, str(self.backbone.device))
+        for place, layer in enumerate(self.backbone.layers):
+            plain = self.matrices[place].all()
+            self.matrices[place] = Matrices(*(packed(weight.to(dtype), rows) for weight in plain))
+            self._mapped.drop(plain)
             for module in (layer.attn.Wqkv, layer.attn.Wo, layer.mlp.Wi, layer.mlp.Wo):
-                module.to(dtype)
+                module.weight = None
+                if module.bias is not None:
+                    module.bias.data = module.bias.to(dtype)
+        self.dtype = dtype
+
+    def drop_mapped(self) -> None:
+        """Drop the pages of all mapped weights, which are read from the file again where they are needed."""
+        self._mapped.drop(self.backbone.parameters())
 
     def __call__(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the last hidden states of token ids (n, length), float32 (n, length, hidden)."""
         model = self.backbone
         count, length = ids.shape
         stream = model.embeddings(input_ids=ids).flatten(0, 1)
-        dtype = model.layers[0].attn.Wqkv.weight.dtype
-        for layer in model.layers:
-            attended = self._attend(layer, layer.attn_norm(stream).to(dtype), count, length)
-            stream = stream.add_(linear(attended.to(dtype), layer.attn.Wo.weight, layer.attn.Wo.bias))
-            hidden = gated_gelu(layer.mlp_norm(stream).to(dtype), layer.mlp.Wi.weight, layer.mlp.Wi.bias)
-            stream = stream.add_(linear(hidden, layer.mlp.Wo.weight, layer.mlp.Wo.bias))
+        for layer, matrices in zip(model.layers, self.matrices, strict=False):
+            attended = self._attend(layer, matrices, layer.attn_norm(stream).to(self.dtype), count, length)
+            stream = stream.add_(linear(attended.to(self.dtype), matrices.attended, layer.attn.Wo.bias))
+            biases = (None, None) if layer.mlp.Wi.bias is None else layer.mlp.Wi.bias.chunk(2)
+            hidden = gated_gelu(layer.mlp_norm(stream).to(self.dtype), (matrices.first, matrices.second), biases)
+            stream = stream.add_(linear(hidden, matrices.down, layer.mlp.Wo.bias))
+            if self.spare_memory:
+                self._mapped.drop(matrices.all())
         states: torch.Tensor = model.final_norm(stream)
         return states.view(count, length, -1)
 
-    def _attend(self, layer: Any, rows: torch.Tensor, count: int, length: int) -> torch.Tensor:
+    def _attend(self, layer: Any, matrices: Matrices, rows: torch.Tensor, count: int, length: int) -> torch.Tensor:
         """Return what each token attends to, (count * length, hidden)."""
         import torch
 
-        attention = layer.attn
-        joined = linear(rows, attention.Wqkv.weight, attention.Wqkv.bias).float()
+        joined = linear(rows, matrices.joined, layer.attn.Wqkv.bias).float()
         joined = joined.view(count, length, 3, self.heads, self.head_size)
         cosine, sine = self._rotary(layer.attention_type, length, rows.device)
         turned = joined[:, :, :2]

@@ -1,0 +1,75 @@
+"""What the process tells its system about memory."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from distill_pipeline.distillation.memory import MappedWeights, keep_freed_memory
+from distill_pipeline.distillation.source import resolve_teacher
+from distill_pipeline.distillation.teacher import load_teacher
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux's calls")
+MEGABYTES = 8
+
+
+def _resident_of_file(path: Path) -> int:
+    """Return how many bytes of a mapped file this process holds in memory."""
+    inside, held = False, 0
+    for line in Path("/proc/self/smaps").read_text(encoding="utf-8").splitlines():
+        name, value = line.split()[:2]
+        if not name.endswith(":"):
+            inside = line.endswith(str(path))
+        elif inside and name == "Rss:":
+            held += int(value) * 1024
+    return held
+
+
+@pytest.fixture
+def mapped(tmp_path: Path) -> tuple[Path, torch.Tensor]:
+    """A file of weights, and the weight that is mapped from it."""
+    path = tmp_path / "model.safetensors"
+    save_file({"weight": torch.arange(MEGABYTES << 18, dtype=torch.float32)}, path)
+    return path, load_file(path)["weight"]
+
+
+def test_dropped_weights_leave_memory_and_come_back_unchanged(mapped: tuple[Path, torch.Tensor]) -> None:
+    path, weight = mapped
+    total = float(weight.double().sum())
+    assert _resident_of_file(path) >= MEGABYTES << 20
+    MappedWeights().drop([weight])
+    assert _resident_of_file(path) < 1 << 20
+    assert float(weight.double().sum()) == total
+
+
+def test_weights_that_were_written_to_are_never_dropped(mapped: tuple[Path, torch.Tensor]) -> None:
+    _, weight = mapped
+    weight[1000] = -5.0
+    MappedWeights().drop([weight])
+    assert float(weight[1000]) == -5.0
+
+
+def test_weights_in_plain_memory_are_left_alone() -> None:
+    weight = torch.arange(1 << 20, dtype=torch.float32)
+    MappedWeights().drop([weight])
+    assert float(weight[12345]) == 12345.0
+
+
+def test_a_sparing_pass_gives_the_same_rows(modernbert: Path) -> None:
+    source = resolve_teacher(str(modernbert), None, known_commits=modernbert / "none.json")
+    teacher = load_teacher(source, pooling="auto", device="cpu", trust_remote_code=False)
+    sequences = [[1, 5 + place, 2] for place in range(8)]
+    expected = teacher.rows(sequences)
+    with teacher.forward.sparing_memory():
+        np.testing.assert_array_equal(teacher.rows(sequences), expected)
+    np.testing.assert_array_equal(teacher.rows(sequences), expected)
+
+
+def test_the_allocator_is_asked_where_it_can_be() -> None:
+    assert keep_freed_memory() is keep_freed_memory()
+    assert keep_freed_memory() == (sys.platform == "linux")
