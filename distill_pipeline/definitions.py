@@ -40,6 +40,9 @@ def build_defs(home: Home) -> dg.Definitions:
         schedules=[stale_recipes],
         sensors=[teacher_watch],
         resources={"distill_home": DistillHome(path=str(home.root))},
+        # All steps of a run in one process: torch is imported and warm once, and a run of nothing but cache hits takes
+        # seconds. Nothing is lost with a process that dies, since the next run finds each finished stage and part.
+        executor=dg.in_process_executor,
         loggers={"console": dg.colored_console_logger, "terminal": terminal_logger},
     )
 
