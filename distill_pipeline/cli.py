@@ -13,12 +13,21 @@ from fire.decorators import SetParseFn
 
 from distill_pipeline.encoders import check_encoder
 from distill_pipeline.errors import DistillError, did_you_mean
-from distill_pipeline.flags import UsageError, check_command_line, recipe_fields, with_recipe_flags
+from distill_pipeline.flags import (
+    HELP,
+    STDIN,
+    UsageError,
+    check_command_line,
+    recipe_fields,
+    truth,
+    with_recipe_flags,
+)
 from distill_pipeline.home import Home, default_home
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.recipe_reading import make_recipe
 from distill_pipeline.release_commands import rollback, verify
 from distill_pipeline.stages import STAGES, stage_keys
+from distill_pipeline.student_commands import encode, search
 
 
 @SetParseFn(str)  # type: ignore[untyped-decorator]
@@ -35,9 +44,7 @@ def run(recipe: str, force: str = "", *, dry_run: str = "false", override_reason
     home = Home(default_home())
     _choose_encoder(encoder)
     wanted, forced = home.recipe(recipe), _forced_stages(force)
-    if dry_run.lower() not in {"true", "false"}:
-        raise UsageError(f"--dry_run {dry_run}: use true or false")
-    if dry_run.lower() == "false":
+    if not truth("dry_run", dry_run):
         _execute(home, wanted, forced, override_reason)
         return
     _execute(home, wanted, forced, override_reason, release=False)
@@ -101,7 +108,7 @@ def init() -> None:
 
 COMMANDS = {
     **{"run": run, "distill": distill, "plan": plan, "recipes": recipes, "init": init},
-    **{"verify": verify, "rollback": rollback},
+    **{"search": search, "encode": encode, "verify": verify, "rollback": rollback},
 }
 
 
@@ -111,6 +118,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("PAGER", "cat")
     try:
         check_command_line(COMMANDS, arguments)
+        if HELP & set(arguments[1:]):  # alone: for fire it would be about the result where a command takes any values
+            arguments = [arguments[0], "--help"]
+        if STDIN in arguments:  # for fire a lone "-" ends a call, unless something else does
+            arguments += ["--", "--separator=\N{SYMBOL FOR UNIT SEPARATOR}"]
         fire.Fire(COMMANDS, command=arguments, name="distill-pipeline")
     except DistillError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import numpy as np
-import numpy.typing as npt
 
 from distill_pipeline.assets.stage import (
     OWNERS,
@@ -96,14 +96,8 @@ def _teacher_side(run: StageRun, texts: Sequence[str]) -> Output:
     inputs = {**{name: value for name, value in report.items() if name != "upstream"}, "stage": TEACHER_SIDE}
 
     def make(folder: Path) -> Mapping[str, Any]:
-        teacher = run.load_teacher().model
-        prompt = run.recipe.prompt or ""
-
-        def encode(some: Sequence[str]) -> npt.NDArray[np.floating]:
-            return np.asarray(teacher.encode([prompt + text for text in some], show_progress_bar=False))
-
-        rows = encode(texts).astype(np.float32)
-        write_table(folder / part_name(0), {"text": texts, "embedding": embedding_array(rows)})
+        encode = partial(run.load_teacher().encode, prompt=run.recipe.prompt)
+        write_table(folder / part_name(0), {"text": texts, "embedding": embedding_array(encode(texts))})
         return {
             "scores": [score(name, encode) for name in run.recipe.labelled_sets],
             "texts_per_second": round(texts_per_second(encode, texts[:16])),
