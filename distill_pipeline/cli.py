@@ -23,9 +23,11 @@ from distill_pipeline.flags import (
     with_recipe_flags,
 )
 from distill_pipeline.home import Home, default_home
+from distill_pipeline.housekeeping_commands import gc
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.recipe_reading import make_recipe
 from distill_pipeline.release_commands import rollback, verify
+from distill_pipeline.side_by_side import indented
 from distill_pipeline.stages import STAGES, stage_keys
 from distill_pipeline.student_commands import encode, search
 
@@ -90,13 +92,26 @@ def plan(recipe: str) -> None:
 
 
 def recipes() -> None:
-    """List the recipes: the shipped ones and those of this installation."""
+    """List the recipes, the shipped ones and those of this installation, with what each keeps in the store."""
+    from distill_pipeline.housekeeping import Address, size_of, sizes
+    from distill_pipeline.release.card import megabytes
+
     home = Home(default_home())
     valid, problems = home.load_recipes()
     width = max(map(len, valid), default=0)
+    together: dict[Address, int] = {}
     for name, recipe in sorted(valid.items()):
         released = "released" if (home.releases / name).is_dir() else ""
         print(f"{name:<{width}}  {recipe.teacher_label:<42} {recipe.pca_dims!s:>5} dims  {released}".rstrip())
+        kept = sizes(home.store, name)
+        together |= kept
+        if kept:
+            parts = ", ".join(f"{stage} {megabytes(size)}" for (stage, _), size in kept.items())
+            print(indented(f"{megabytes(sum(kept.values()))}: {parts}", width + 2))
+    print(
+        f"\nall recipes together {megabytes(sum(together.values()))}, what they share counted once; "
+        f"the store holds {megabytes(size_of(home.store.root))} (distill-pipeline gc shows what can go)"
+    )
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
 
@@ -107,7 +122,7 @@ def init() -> None:
 
 
 COMMANDS = {
-    **{"run": run, "distill": distill, "plan": plan, "recipes": recipes, "init": init},
+    **{"run": run, "distill": distill, "plan": plan, "recipes": recipes, "gc": gc, "init": init},
     **{"search": search, "encode": encode, "verify": verify, "rollback": rollback},
 }
 

@@ -1,7 +1,9 @@
-"""Columns of text beside each other that fit a terminal's width."""
+"""Text that fits a terminal's width: wrapped, or in columns beside each other."""
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 import unicodedata
 from collections.abc import Sequence
 
@@ -20,6 +22,18 @@ def side_by_side(columns: Sequence[Sequence[str]], width: int) -> list[str]:
     height = max(map(len, columns))
     rows = zip(*([*column, *[""] * (height - len(column))] for column in columns), strict=True)
     return [GAP.join(fitted(cell, share) for cell in row).rstrip() for row in rows]
+
+
+def indented(text: str, columns: int) -> str:
+    """Return the text wrapped to the terminal's width, each line after so many spaces."""
+    space = " " * columns
+    width = max(terminal_width(), columns + LEAST_WIDTH)
+    return textwrap.fill(text, width, initial_indent=space, subsequent_indent=space)
+
+
+def terminal_width() -> int:
+    """Return the terminal's width in cells, or 120 where there is none."""
+    return shutil.get_terminal_size((120, 24)).columns
 
 
 def fitted(text: str, width: int) -> str:

@@ -62,6 +62,8 @@ def _matrix_reads(recipe: Recipe) -> tuple[str, ...]:
     return fields
 
 
+TEACHER_SIDE = "teacher_evaluation"
+
 _TEACHER_RUN = ("pooling", "precision", "precision_floor", "trust_remote_code")
 
 STAGES: Mapping[str, Stage] = {
@@ -141,6 +143,20 @@ def stage_keys(recipe: Recipe, teacher_identity: Mapping[str, str]) -> dict[str,
             inputs["teacher"] = dict(teacher_identity)
         keys[stage.name] = StageKey(stage.name, fingerprint(inputs), inputs)
     return keys
+
+
+def teacher_side_key(report: StageKey) -> StageKey:
+    """Return the key of the teacher's part in a quality report: the same for every student of this teacher.
+
+    It is no stage, but lies in the store beside the stages' outputs.
+    """
+    inputs = {**{name: value for name, value in report.inputs.items() if name != "upstream"}, "stage": TEACHER_SIDE}
+    return StageKey(TEACHER_SIDE, fingerprint(inputs), inputs)
+
+
+def remembered_key(made_of: Mapping[str, Any]) -> StageKey:
+    """Return the key of an output from what it was made of, as the store remembers it."""
+    return StageKey(str(made_of["stage"]), fingerprint(made_of), made_of)
 
 
 def fingerprint(inputs: Mapping[str, Any]) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +15,7 @@ from fire.decorators import SetParseFn
 from distill_pipeline.flags import STDIN, UsageError, positive_number, truth
 from distill_pipeline.home import Home, default_home
 from distill_pipeline.recipe import Recipe
-from distill_pipeline.side_by_side import side_by_side
+from distill_pipeline.side_by_side import side_by_side, terminal_width
 from distill_pipeline.students import Student, find_student
 
 if TYPE_CHECKING:
@@ -182,4 +181,4 @@ def _answer(query: str, sides: Sequence[tuple[str, Index]], lines: Sequence[str]
                 *(f"{similarity:.2f}  {lines[number]}" for number, similarity in result.found),
             ]
         )
-    return [f"> {query}", *side_by_side(columns, shutil.get_terminal_size((120, 24)).columns), ""]
+    return [f"> {query}", *side_by_side(columns, terminal_width()), ""]

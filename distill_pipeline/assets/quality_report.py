@@ -30,10 +30,9 @@ from distill_pipeline.partitions import RECIPES
 from distill_pipeline.release.card import markdown_table
 from distill_pipeline.release.files import REPORT, model_digest
 from distill_pipeline.resources import DistillHome
-from distill_pipeline.stages import StageKey, fingerprint
+from distill_pipeline.stages import teacher_side_key
 from distill_pipeline.store import Output, write_json
 
-TEACHER_SIDE = "teacher_evaluation"
 FIGURES = ("similarity_correlation", "neighbour_overlap", "nearest_retrieved")
 
 
@@ -92,8 +91,6 @@ def _teacher_side(run: StageRun, texts: Sequence[str]) -> Output:
 
     They lie in the store beside the stages' outputs, so that a sweep runs the teacher once.
     """
-    report = run.keys["quality_report"].inputs
-    inputs = {**{name: value for name, value in report.items() if name != "upstream"}, "stage": TEACHER_SIDE}
 
     def make(folder: Path) -> Mapping[str, Any]:
         encode = partial(run.load_teacher().encode, prompt=run.recipe.prompt)
@@ -103,7 +100,7 @@ def _teacher_side(run: StageRun, texts: Sequence[str]) -> Output:
             "texts_per_second": round(texts_per_second(encode, texts[:16])),
         }
 
-    key = StageKey(TEACHER_SIDE, fingerprint(inputs), inputs)
+    key = teacher_side_key(run.keys["quality_report"])
     return run.home.home.store.get_or_make(key, make, log=run.log)[0]
 
 
