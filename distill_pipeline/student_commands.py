@@ -178,7 +178,7 @@ def _answer(query: str, sides: Sequence[tuple[str, Index]], lines: Sequence[str]
             [
                 f"{side}: {(result.encode_seconds + result.search_seconds) * 1e3:.2f} ms "
                 f"({result.encode_seconds * 1e3:.2f} query + {result.search_seconds * 1e3:.2f} search)",
-                *(f"{similarity:.2f}  {lines[number]}" for number, similarity in result.found),
+                *(f"{similarity:>5.2f}  {lines[number]}" for number, similarity in result.found),
             ]
         )
     return [f"> {query}", *side_by_side(columns, terminal_width()), ""]
