@@ -103,9 +103,13 @@ def reach(home: Home) -> Reach:
 
 
 def remembered(store: Store, recipe_name: str) -> list[StageKey]:
-    """Return the keys that this recipe's stages were last made with."""
-    found = (store.remembered(recipe_name, stage) for stage in STAGES)
-    return [remembered_key(made_of) for made_of in found if made_of is not None]
+    """Return the keys that this recipe's stages, and what lies beside them, were last made with."""
+    found = [made_of for stage in STAGES if (made_of := store.remembered(recipe_name, stage)) is not None]
+    # What a stage makes besides its own output may be remembered for `RECIPE/PURPOSE`.
+    for path in sorted((store.memories / recipe_name).glob("*/*.json")):
+        made_of = store.remembered(f"{recipe_name}/{path.parent.name}", path.stem)
+        found += [] if made_of is None else [made_of]
+    return [remembered_key(made_of) for made_of in found]
 
 
 def _addresses(keys: Iterable[StageKey]) -> Iterator[Address]:

@@ -15,6 +15,8 @@ from typing import Any
 
 from distill_pipeline.distillation.corpus import source_files
 from distill_pipeline.distillation.labelled import set_files
+from distill_pipeline.distillation.refinements import refinements
+from distill_pipeline.distillation.weightings import weightings
 from distill_pipeline.recipe import Recipe
 
 Reads = Callable[[Recipe], tuple[str, ...]]
@@ -47,16 +49,12 @@ def _vocabulary_reads(recipe: Recipe) -> tuple[str, ...]:
 def _sentences_read(recipe: Recipe) -> tuple[str, ...]:
     if recipe.refinement == "none":
         return ("refinement",)
-    fields: tuple[str, ...] = ("refinement", "seed", *_TEACHER_RUN, "prompt")
-    if recipe.refinement == "corpus":
-        fields += ("corpus", "corpus_texts")
-    return (*fields, "generated_texts", "language", "vocabulary_words") if recipe.generated_texts else fields
+    return ("refinement", "seed", *_TEACHER_RUN, "prompt", *refinements()[recipe.refinement].reads(recipe))
 
 
 def _matrix_reads(recipe: Recipe) -> tuple[str, ...]:
     fields: tuple[str, ...] = ("refinement", "resolved_weighting", "pca_dims", "vocabulary_quantization")
-    if recipe.resolved_weighting in {"zipf", "frequency"}:
-        fields += ("sif_coefficient",)
+    fields += weightings()[recipe.resolved_weighting].reads
     if recipe.refinement != "none":
         fields += ("refinement_penalty", "directions", "remove_directions", "whitening", "similarity_steps", "seed")
     return fields

@@ -35,11 +35,12 @@ TEXTS = ["The owl hunts mice.", "", "Boil the pasta for nine minutes.", "naïve 
 @pytest.fixture
 def student(
     chain: Chain, home: Home, recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[StaticModel]:
+) -> StaticModel:
     """The stored student of the recipe tiny, in the process' home."""
     monkeypatch.setenv("DISTILL_HOME", str(home.root))
     chain.run(recipe(refinement="none"), list(STAGES)[:5])
-    return StaticModel.from_pretrained(chain.output(recipe(refinement="none"), "static_model").folder)
+    model: StaticModel = StaticModel.from_pretrained(chain.output(recipe(refinement="none"), "static_model").folder)
+    return model
 
 
 def test_files_of_every_kind_become_one_parquet_file_in_order(
