@@ -159,6 +159,7 @@ class Recipe(BaseModel):
         "auto",
         description="; ".join(f"{name} = {weighting.description}" for name, weighting in weightings().items())
         + "; auto = fitted with a refinement, else frequency.",
+        json_schema_extra={"enum": ["auto", *weightings()]},
     )
     sif_coefficient: float = Field(1e-3, gt=0, lt=1, description="The coefficient a of frequency and zipf.")
     refinement: Annotated[str, _one_of("none", *refinements())] = Field(
@@ -166,6 +167,7 @@ class Recipe(BaseModel):
         description="Fit the rows to the teacher's embeddings of texts: "
         + "; ".join(f"{name} = {refinement.description}" for name, refinement in refinements().items())
         + "; none = don't.",
+        json_schema_extra={"enum": ["none", *refinements()]},
     )
     corpus: tuple[str, ...] = Field(
         (),

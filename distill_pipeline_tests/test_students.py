@@ -33,9 +33,7 @@ TEXTS = ["The owl hunts mice.", "", "Boil the pasta for nine minutes.", "naïve 
 
 
 @pytest.fixture
-def student(
-    chain: Chain, home: Home, recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch
-) -> StaticModel:
+def student(chain: Chain, home: Home, recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch) -> StaticModel:
     """The stored student of the recipe tiny, in the process' home."""
     monkeypatch.setenv("DISTILL_HOME", str(home.root))
     chain.run(recipe(refinement="none"), list(STAGES)[:5])
