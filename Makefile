@@ -12,7 +12,7 @@ export DISTILL_HOME ?= $(CURDIR)/.distill
 export DAGSTER_HOME ?= $(DISTILL_HOME)/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run run-main dev test lint bench lock clean
+.PHONY: help setup run run-main dev test lint bench docs lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -43,6 +43,9 @@ bench: setup  ## Measure against model2vec (hours at full size: ARGS="--rows 204
 	$(BIN)/python -m benchmarks.encode $(ARGS)
 	$(BIN)/python -m benchmarks.reduce
 	$(BIN)/python -m benchmarks.pipeline
+
+docs: setup  ## Make docs/recipes.md from the recipe's fields
+	$(BIN)/python -m distill_pipeline.recipe_reference
 
 lock: $(UV)  ## Resolve the dependencies anew; the lock names no package index (see CONTRIBUTING)
 	$(UV) lock

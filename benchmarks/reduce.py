@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.machine import in_own_process, peak_megabytes, report
 from distill_pipeline.distillation.parts import Embeddings, embedding_array, part_name, write_table
 from distill_pipeline.distillation.reduction import reduce_rows
-from distill_pipeline.distillation.weighting import zipf_probabilities
+from distill_pipeline.distillation.sif import sif_weights, zipf_probabilities
 
 DIMENSIONS = 768
 ROWS_PER_PART = 8192
@@ -46,10 +46,8 @@ def reduce_once(rows: int) -> dict[str, Any]:
         reduce_rows(
             Embeddings.of_parts(source),
             target,
-            frequencies=zipf_probabilities(rows),
+            weights=sif_weights(zipf_probabilities(rows), 1e-4),
             pca_dims=256,
-            weighting="zipf",
-            sif_coefficient=1e-4,
             clusters=None,
         )
         seconds = time.perf_counter() - started

@@ -24,10 +24,10 @@ from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.distillation.quality import compare
 from distill_pipeline.distillation.refined_reduction import Problem, Sentences, Settings, fit_directions, pose
 from distill_pipeline.distillation.refinement import solve_ridge, token_shares, whiten
+from distill_pipeline.distillation.sif import sif_weights
 from distill_pipeline.distillation.source import find_teacher
 from distill_pipeline.distillation.tuning import tune_similarities
 from distill_pipeline.distillation.vocabulary import Vocabulary, read_vocabulary
-from distill_pipeline.distillation.weighting import sif_weights
 from distill_pipeline.distillation.words import entry_groups
 from distill_pipeline.home import Home, default_home
 from distill_pipeline.stages import stage_keys
@@ -85,7 +85,7 @@ def load(name: str) -> tuple[Vocabulary, Problem, Matrix, int]:
     texts = outputs["teacher_sentence_embeddings"]
     sentences = Sentences(Embeddings.of_parts(texts.folder), texts.facts["groups"])
     settings = Settings(
-        pca_dims=recipe.pca_dims or "auto", weighting="fitted", sif_coefficient=1e-3, penalty=0.2,
+        pca_dims=recipe.pca_dims or "auto", weighting="fitted", weighting_fields={}, penalty=0.2,
         directions="sentences", remove_directions=0, whitening=recipe.whitening, similarity_steps=0, seed=0,
         clusters=None,
     )  # fmt: skip

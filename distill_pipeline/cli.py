@@ -13,12 +13,23 @@ from fire.decorators import SetParseFn
 
 from distill_pipeline.encoders import check_encoder
 from distill_pipeline.errors import DistillError, did_you_mean
-from distill_pipeline.flags import UsageError, check_command_line, recipe_fields, with_recipe_flags
+from distill_pipeline.flags import (
+    HELP,
+    STDIN,
+    UsageError,
+    check_command_line,
+    recipe_fields,
+    truth,
+    with_recipe_flags,
+)
 from distill_pipeline.home import Home, default_home
+from distill_pipeline.housekeeping_commands import gc
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.recipe_reading import make_recipe
 from distill_pipeline.release_commands import rollback, verify
+from distill_pipeline.side_by_side import indented
 from distill_pipeline.stages import STAGES, stage_keys
+from distill_pipeline.student_commands import encode, search
 
 
 @SetParseFn(str)  # type: ignore[untyped-decorator]
@@ -35,9 +46,7 @@ def run(recipe: str, force: str = "", *, dry_run: str = "false", override_reason
     home = Home(default_home())
     _choose_encoder(encoder)
     wanted, forced = home.recipe(recipe), _forced_stages(force)
-    if dry_run.lower() not in {"true", "false"}:
-        raise UsageError(f"--dry_run {dry_run}: use true or false")
-    if dry_run.lower() == "false":
+    if not truth("dry_run", dry_run):
         _execute(home, wanted, forced, override_reason)
         return
     _execute(home, wanted, forced, override_reason, release=False)
@@ -83,13 +92,26 @@ def plan(recipe: str) -> None:
 
 
 def recipes() -> None:
-    """List the recipes: the shipped ones and those of this installation."""
+    """List the recipes, the shipped ones and those of this installation, with what each keeps in the store."""
+    from distill_pipeline.housekeeping import Address, size_of, sizes
+    from distill_pipeline.release.card import megabytes
+
     home = Home(default_home())
     valid, problems = home.load_recipes()
     width = max(map(len, valid), default=0)
+    together: dict[Address, int] = {}
     for name, recipe in sorted(valid.items()):
         released = "released" if (home.releases / name).is_dir() else ""
         print(f"{name:<{width}}  {recipe.teacher_label:<42} {recipe.pca_dims!s:>5} dims  {released}".rstrip())
+        kept = sizes(home.store, name)
+        together |= kept
+        if kept:
+            parts = ", ".join(f"{stage} {megabytes(size)}" for (stage, _), size in kept.items())
+            print(indented(f"{megabytes(sum(kept.values()))}: {parts}", width + 2))
+    print(
+        f"\nall recipes together {megabytes(sum(together.values()))}, what they share counted once; "
+        f"the store holds {megabytes(size_of(home.store.root))} (distill-pipeline gc shows what can go)"
+    )
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
 
@@ -100,8 +122,8 @@ def init() -> None:
 
 
 COMMANDS = {
-    **{"run": run, "distill": distill, "plan": plan, "recipes": recipes, "init": init},
-    **{"verify": verify, "rollback": rollback},
+    **{"run": run, "distill": distill, "plan": plan, "recipes": recipes, "gc": gc, "init": init},
+    **{"search": search, "encode": encode, "verify": verify, "rollback": rollback},
 }
 
 
@@ -111,6 +133,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("PAGER", "cat")
     try:
         check_command_line(COMMANDS, arguments)
+        if HELP & set(arguments[1:]):  # alone: for fire it would be about the result where a command takes any values
+            arguments = [arguments[0], "--help"]
+        if STDIN in arguments:  # for fire a lone "-" ends a call, unless something else does
+            arguments += ["--", "--separator=\N{SYMBOL FOR UNIT SEPARATOR}"]
         fire.Fire(COMMANDS, command=arguments, name="distill-pipeline")
     except DistillError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
+from distill_pipeline.assets import extra
 from distill_pipeline.assets.hub_release import hub_release
 from distill_pipeline.assets.quality_report import quality_report
 from distill_pipeline.assets.reduced_matrix import reduced_matrix
@@ -34,6 +35,7 @@ def build_defs(home: Home) -> dg.Definitions:
             static_model,
             quality_report,
             hub_release,
+            *dg.load_assets_from_package_module(extra),
         ],
         asset_checks=CHECKS,
         jobs=[DISTILL],

@@ -18,6 +18,11 @@ from distill_pipeline.recipe import PRESETS, Recipe
 
 PRESET = "preset"
 
+HELP = frozenset({"-h", "--help"})
+
+STDIN = "-"
+"""Stands for standard input among a command's files."""
+
 FLAG_OF_FIELD: Mapping[str, str] = {
     "teacher": "base_model_name",
     "repository": "model_repository_name",
@@ -36,22 +41,24 @@ def check_command_line(commands: Mapping[str, Callable[..., object]], arguments:
     Raises:
         UsageError: The nearest valid name is in the message.
     """
-    if not arguments or arguments[0] in {"-h", "--help", "--"}:
+    if not arguments or arguments[0] in {*HELP, "--"}:
         return
     name, *rest = arguments
     if name not in commands:
         raise UsageError(f"unknown command {name!r}{did_you_mean(name, commands)} (commands: {', '.join(commands)})")
-    if "--help" in rest or "-h" in rest:
+    if HELP & set(rest):
         return
     parameters = inspect.signature(commands[name]).parameters
     positional = [p for p in parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
-    given_by_flag, values = _split(rest, name, parameters)
-    if len(values) > len(positional):
+    takes_any_number = any(p.kind is p.VAR_POSITIONAL for p in parameters.values())
+    flags = {flag: p for flag, p in parameters.items() if p.kind is not p.VAR_POSITIONAL}
+    given_by_flag, values = _split(rest, name, flags)
+    if len(values) > len(positional) and not takes_any_number:
         raise UsageError(
             f"{name} takes {len(positional)} values, not {len(values)}: {values[len(positional)]!r} is too many"
         )
     given = {p.name for p in positional[: len(values)]} | given_by_flag
-    missing = [p.name for p in parameters.values() if p.default is p.empty and p.name not in given]
+    missing = [p.name for p in flags.values() if p.default is p.empty and p.name not in given]
     if missing:
         raise UsageError(f"{name} needs {', '.join(missing)}; see distill-pipeline {name} --help")
 
@@ -64,7 +71,7 @@ def _split(
     values: list[str] = []
     waiting: str | None = None
     for argument in arguments:
-        if argument.startswith("-") and not _is_number(argument):
+        if argument.startswith("-") and argument != STDIN and not _is_number(argument):
             _refuse_without_value(waiting)
             flag, equals, _ = argument.lstrip("-").partition("=")
             flag = flag.replace("-", "_")
@@ -97,6 +104,20 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def truth(flag: str, value: str) -> bool:
+    """Return what a flag's true or false says. Raises `UsageError`."""
+    if value.lower() not in {"true", "false"}:
+        raise UsageError(f"--{flag} {value}: use true or false")
+    return value.lower() == "true"
+
+
+def positive_number(flag: str, value: str) -> int:
+    """Return a flag's whole number from 1. Raises `UsageError`."""
+    if not value.isdecimal() or int(value) < 1:
+        raise UsageError(f"--{flag} {value}: use a whole number from 1")
+    return int(value)
 
 
 class _Default(str):

@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
+from distill_pipeline.distillation.refinements import refinements
+from distill_pipeline.distillation.weightings import weightings
 from distill_pipeline.errors import DistillError, did_you_mean
 from distill_pipeline.release_fields import Ref, Variants
 
@@ -70,6 +73,18 @@ def _number_if_it_reads_like_one(value: object) -> object:
 
 def _none_if_empty(value: object) -> object:
     return None if isinstance(value, str) and value.strip().lower() in {"", "none", "null"} else value
+
+
+def _one_of(*names: str) -> AfterValidator:
+    """Return a validator as `Literal` has it, for names that are found when the process begins."""
+
+    def check(value: str) -> str:
+        if value not in names:
+            expected = ", ".join(f"'{name}'" for name in names)
+            raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
+        return value
+
+    return AfterValidator(check)
 
 
 Dimensions = Annotated[int, Field(ge=1, le=65536, strict=True)]
@@ -140,15 +155,19 @@ class Recipe(BaseModel):
         description="Least cosine to float32 on a sample of rows; below it auto uses float32.",
     )
 
-    weighting: Literal["auto", "fitted", "frequency", "zipf", "none"] = Field(
+    weighting: Annotated[str, _one_of("auto", *weightings())] = Field(
         "auto",
-        description="fitted = a curve over frequency fitted to the refinement's texts; frequency = a / (a + p), p from "
-        "real word frequencies; zipf = the same, p from the row's rank; auto = fitted with refinement, else frequency.",
+        description="; ".join(f"{name} = {weighting.description}" for name, weighting in weightings().items())
+        + "; auto = fitted with a refinement, else frequency.",
+        json_schema_extra={"enum": ["auto", *weightings()]},
     )
     sif_coefficient: float = Field(1e-3, gt=0, lt=1, description="The coefficient a of frequency and zipf.")
-    refinement: Literal["generated", "corpus", "none"] = Field(
+    refinement: Annotated[str, _one_of("none", *refinements())] = Field(
         "generated",
-        description="Fit the rows to the teacher's embeddings of texts: generated from word frequencies, or a corpus.",
+        description="Fit the rows to the teacher's embeddings of texts: "
+        + "; ".join(f"{name} = {refinement.description}" for name, refinement in refinements().items())
+        + "; none = don't.",
+        json_schema_extra={"enum": ["none", *refinements()]},
     )
     corpus: tuple[str, ...] = Field(
         (),
@@ -256,14 +275,12 @@ class Recipe(BaseModel):
     @model_validator(mode="after")
     def _fields_fit_together(self) -> Recipe:
         refined = self.refinement != "none"
-        if self.refinement == "corpus" and not self.corpus:
-            raise ValueError("refinement=corpus needs texts: name files or a data set in corpus")
-        if self.refinement == "generated" and self.generated_texts < 100:
-            raise ValueError(f"generated_texts={self.generated_texts}: a refinement needs at least 100 texts")
+        if refined:
+            refinements()[self.refinement].check(self)
         if refined and self.pca_dims is None:
             raise ValueError("refinement works on principal directions: use pca_dims=auto, or refinement=none")
-        if self.weighting == "fitted" and not refined:
-            raise ValueError("weighting=fitted is fitted to the refinement's texts: use weighting=frequency")
+        if weightings()[self.resolved_weighting].fit and not refined:
+            raise ValueError(f"weighting={self.weighting} needs the refinement's texts: use weighting=frequency")
         if self.vocabulary == "words" and self.words_as == "token":
             raise ValueError("words_as=token exists for vocabulary=teacher alone")
         return self

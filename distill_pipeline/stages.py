@@ -15,6 +15,8 @@ from typing import Any
 
 from distill_pipeline.distillation.corpus import source_files
 from distill_pipeline.distillation.labelled import set_files
+from distill_pipeline.distillation.refinements import refinements
+from distill_pipeline.distillation.weightings import weightings
 from distill_pipeline.recipe import Recipe
 
 Reads = Callable[[Recipe], tuple[str, ...]]
@@ -47,20 +49,18 @@ def _vocabulary_reads(recipe: Recipe) -> tuple[str, ...]:
 def _sentences_read(recipe: Recipe) -> tuple[str, ...]:
     if recipe.refinement == "none":
         return ("refinement",)
-    fields: tuple[str, ...] = ("refinement", "seed", *_TEACHER_RUN, "prompt")
-    if recipe.refinement == "corpus":
-        fields += ("corpus", "corpus_texts")
-    return (*fields, "generated_texts", "language", "vocabulary_words") if recipe.generated_texts else fields
+    return ("refinement", "seed", *_TEACHER_RUN, "prompt", *refinements()[recipe.refinement].reads(recipe))
 
 
 def _matrix_reads(recipe: Recipe) -> tuple[str, ...]:
     fields: tuple[str, ...] = ("refinement", "resolved_weighting", "pca_dims", "vocabulary_quantization")
-    if recipe.resolved_weighting in {"zipf", "frequency"}:
-        fields += ("sif_coefficient",)
+    fields += weightings()[recipe.resolved_weighting].reads
     if recipe.refinement != "none":
         fields += ("refinement_penalty", "directions", "remove_directions", "whitening", "similarity_steps", "seed")
     return fields
 
+
+TEACHER_SIDE = "teacher_evaluation"
 
 _TEACHER_RUN = ("pooling", "precision", "precision_floor", "trust_remote_code")
 
@@ -141,6 +141,20 @@ def stage_keys(recipe: Recipe, teacher_identity: Mapping[str, str]) -> dict[str,
             inputs["teacher"] = dict(teacher_identity)
         keys[stage.name] = StageKey(stage.name, fingerprint(inputs), inputs)
     return keys
+
+
+def teacher_side_key(report: StageKey) -> StageKey:
+    """Return the key of the teacher's part in a quality report: the same for every student of this teacher.
+
+    It is no stage, but lies in the store beside the stages' outputs.
+    """
+    inputs = {**{name: value for name, value in report.inputs.items() if name != "upstream"}, "stage": TEACHER_SIDE}
+    return StageKey(TEACHER_SIDE, fingerprint(inputs), inputs)
+
+
+def remembered_key(made_of: Mapping[str, Any]) -> StageKey:
+    """Return the key of an output from what it was made of, as the store remembers it."""
+    return StageKey(str(made_of["stage"]), fingerprint(made_of), made_of)
 
 
 def fingerprint(inputs: Mapping[str, Any]) -> str:

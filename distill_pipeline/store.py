@@ -95,6 +95,10 @@ class Store:
         """Return where this output is, or would be."""
         return self.root / key.stage / key.fingerprint
 
+    def lock(self, key: StageKey) -> Path:
+        """Return the lock that who makes, or removes, this output holds."""
+        return self.root / key.stage / f".{key.fingerprint}.lock"
+
     def get(self, key: StageKey) -> Output:
         """Return the output after hashing each of its files.
 
@@ -143,6 +147,7 @@ class Store:
         resumable: bool = False,
         still_valid: Callable[[Output], bool] = lambda _: True,
         made_by: str | None = None,
+        made_for: str | None = None,
         log: Callable[[str], None] = lambda _: None,
     ) -> tuple[Output, bool]:
         """Return the output and whether it was there already; make it otherwise.
@@ -156,14 +161,18 @@ class Store:
             resumable: `make` recognises the finished parts of an earlier, killed attempt.
             still_valid: Asked about an output found intact; false makes it anew.
             made_by: Id of the run that makes it, for the manifest.
+            made_for: Recipe to remember it for. Done before the lock is released, so that whoever removes what no
+                recipe reaches never finds an output between being made and being remembered.
             log: Receives a line when the caller waits, or when an output was found damaged.
         """
-        lock = self.root / key.stage / f".{key.fingerprint}.lock"
-        with locked(lock, lambda: log(f"another run is making {key.stage} {key.fingerprint[:12]}; waiting for it")):
+        with locked(
+            self.lock(key), lambda: log(f"another run is making {key.stage} {key.fingerprint[:12]}; waiting for it")
+        ):
             if not force:
                 try:
                     output = self.get(key)
                     if still_valid(output):
+                        self._remember_for(made_for, key)
                         return output, True
                 except Missing:
                     pass
@@ -175,7 +184,9 @@ class Store:
             partial.mkdir(parents=True, exist_ok=True)
             started = time.monotonic()
             facts = make(partial)
-            return self._finish(key, partial, facts, time.monotonic() - started, made_by), False
+            output = self._finish(key, partial, facts, time.monotonic() - started, made_by)
+            self._remember_for(made_for, key)
+            return output, False
 
     def _finish(
         self, key: StageKey, partial: Path, facts: Mapping[str, Any], seconds: float, made_by: str | None
@@ -199,6 +210,10 @@ class Store:
         # Read back what readers will see: tuples have become lists.
         return Output(key, self.folder(key), json.loads((self.folder(key) / MANIFEST).read_text(encoding="utf-8")))
 
+    def _remember_for(self, recipe_name: str | None, key: StageKey) -> None:
+        if recipe_name is not None:
+            self.remember(recipe_name, key)
+
     def remember(self, recipe_name: str, key: StageKey) -> None:
         """Note that this recipe's stage now stands at this key."""
         path = self._memory(recipe_name, key.stage)
@@ -215,8 +230,13 @@ class Store:
             return None
         return inputs
 
+    @property
+    def memories(self) -> Path:
+        """A folder per recipe: what its stages were last made of."""
+        return self.root / "recipes"
+
     def _memory(self, recipe_name: str, stage: str) -> Path:
-        return self.root / "recipes" / recipe_name / f"{stage}.json"
+        return self.memories / recipe_name / f"{stage}.json"
 
 
 def machine() -> str:

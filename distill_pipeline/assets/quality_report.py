@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import numpy as np
-import numpy.typing as npt
 
 from distill_pipeline.assets.stage import (
     OWNERS,
@@ -30,10 +30,9 @@ from distill_pipeline.partitions import RECIPES
 from distill_pipeline.release.card import markdown_table
 from distill_pipeline.release.files import REPORT, model_digest
 from distill_pipeline.resources import DistillHome
-from distill_pipeline.stages import StageKey, fingerprint
+from distill_pipeline.stages import teacher_side_key
 from distill_pipeline.store import Output, write_json
 
-TEACHER_SIDE = "teacher_evaluation"
 FIGURES = ("similarity_correlation", "neighbour_overlap", "nearest_retrieved")
 
 
@@ -92,24 +91,16 @@ def _teacher_side(run: StageRun, texts: Sequence[str]) -> Output:
 
     They lie in the store beside the stages' outputs, so that a sweep runs the teacher once.
     """
-    report = run.keys["quality_report"].inputs
-    inputs = {**{name: value for name, value in report.items() if name != "upstream"}, "stage": TEACHER_SIDE}
 
     def make(folder: Path) -> Mapping[str, Any]:
-        teacher = run.load_teacher().model
-        prompt = run.recipe.prompt or ""
-
-        def encode(some: Sequence[str]) -> npt.NDArray[np.floating]:
-            return np.asarray(teacher.encode([prompt + text for text in some], show_progress_bar=False))
-
-        rows = encode(texts).astype(np.float32)
-        write_table(folder / part_name(0), {"text": texts, "embedding": embedding_array(rows)})
+        encode = partial(run.load_teacher().encode, prompt=run.recipe.prompt)
+        write_table(folder / part_name(0), {"text": texts, "embedding": embedding_array(encode(texts))})
         return {
             "scores": [score(name, encode) for name in run.recipe.labelled_sets],
             "texts_per_second": round(texts_per_second(encode, texts[:16])),
         }
 
-    key = StageKey(TEACHER_SIDE, fingerprint(inputs), inputs)
+    key = teacher_side_key(run.keys["quality_report"])
     return run.home.home.store.get_or_make(key, make, log=run.log)[0]
 
 

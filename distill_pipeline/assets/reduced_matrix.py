@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
-import numpy as np
 
 from distill_pipeline.assets.stage import (
     OWNERS,
@@ -18,7 +17,9 @@ from distill_pipeline.assets.stage import (
 from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.distillation.reduction import reduce_rows
 from distill_pipeline.distillation.refined_reduction import Sentences, Settings, refine_rows
+from distill_pipeline.distillation.refinements import refinements
 from distill_pipeline.distillation.vocabulary import read_vocabulary
+from distill_pipeline.distillation.weightings import row_weights, weightings
 from distill_pipeline.distillation.words import entry_groups
 from distill_pipeline.partitions import RECIPES
 from distill_pipeline.resources import DistillHome
@@ -45,24 +46,23 @@ def _work(run: StageRun) -> Mapping[str, Any]:
     recipe = run.recipe
     vocabulary = read_vocabulary(run.upstream("tokenizer_vocabulary").folder)
     entries = Embeddings.of_parts(run.upstream("teacher_token_embeddings").folder)
+    weighting = weightings()[recipe.resolved_weighting]
+    weighting_fields = {field: getattr(recipe, field) for field in weighting.reads}
     if recipe.refinement == "none":
-        # With real frequencies, what is no text weighs nothing; the others keep the rows that model2vec keeps.
-        by_frequency = recipe.resolved_weighting == "frequency"
-        silent = np.flatnonzero(entry_groups(vocabulary.tokenizer) < 0) if by_frequency else None
+        weights = row_weights(recipe.resolved_weighting, vocabulary.frequencies, weighting_fields)
+        if weighting.silences:
+            weights[entry_groups(vocabulary.tokenizer) < 0] = 0
         return reduce_rows(
             entries,
             run.folder,
-            frequencies=vocabulary.frequencies,
+            weights=weights,
             pca_dims=recipe.pca_dims,
-            weighting=recipe.resolved_weighting,
-            sif_coefficient=recipe.sif_coefficient,
             clusters=recipe.vocabulary_quantization,
-            silent=silent,
         )
     settings = Settings(
         pca_dims=recipe.pca_dims or "auto",
         weighting=recipe.resolved_weighting,
-        sif_coefficient=recipe.sif_coefficient,
+        weighting_fields=weighting_fields,
         penalty=recipe.refinement_penalty,
         directions=recipe.directions,
         remove_directions=recipe.remove_directions,
@@ -73,7 +73,8 @@ def _work(run: StageRun) -> Mapping[str, Any]:
     )
     output = run.upstream("teacher_sentence_embeddings")
     sentences = Sentences(Embeddings.of_parts(output.folder), output.facts["groups"])
-    return refine_rows(vocabulary, entries, sentences, run.folder, settings)
+    refine = refinements()[recipe.refinement].fit or refine_rows
+    return refine(vocabulary, entries, sentences, run.folder, settings)
 
 
 def _describe(output: Output) -> Mapping[str, Any]:

@@ -128,9 +128,9 @@ def materialize_stage(
         resumable=resumable,
         still_valid=still_valid,
         made_by=context.run.run_id,
+        made_for=recipe.name,
         log=context.log.info,
     )
-    store.remember(recipe.name, keys[stage])
     seconds = time.monotonic() - started
     context.log.info(f"cache: {'hit' if hit else 'computed'} in {seconds:.2f} s, {output.size:,} bytes")
     metadata = {

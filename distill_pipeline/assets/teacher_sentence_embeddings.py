@@ -13,12 +13,9 @@ from distill_pipeline.assets.stage import (
     materialize_stage,
     table_metadata,
 )
-from distill_pipeline.distillation.corpus import sample_passages
 from distill_pipeline.distillation.encoding import sentence_ids
-from distill_pipeline.distillation.frequencies import word_list
-from distill_pipeline.distillation.generator import Generator, generate_sentences, generate_texts
+from distill_pipeline.distillation.refinements import refinements
 from distill_pipeline.partitions import RECIPES
-from distill_pipeline.recipe import Recipe
 from distill_pipeline.resources import DistillHome
 from distill_pipeline.store import Output
 
@@ -45,27 +42,12 @@ def _work(run: StageRun, config: EncoderConfig) -> Mapping[str, Any]:
     if run.recipe.refinement == "none":
         run.log("this recipe has no refinement, so no texts are encoded")
         return {"rows": 0}
-    groups = _texts(run.recipe)
+    groups = [group for group in refinements()[run.recipe.refinement].texts(run.recipe) if group]
     texts = [text for group in groups for text in group]
     sequences = sentence_ids(run.teacher_source.folder, texts, prompt=run.recipe.prompt)
     facts = encode_with_teacher(run, config, sequences, texts=texts)
     # Texts of one kind have a mean of their own, which says nothing about their words.
     return {**facts, "groups": [len(group) for group in groups]}
-
-
-def _texts(recipe: Recipe) -> list[list[str]]:
-    """Return the texts by kind: passages of the corpus, word bags, sentence-like texts."""
-    groups = []
-    if recipe.refinement == "corpus":
-        groups.append(sample_passages(recipe.corpus, recipe.corpus_texts, seed=recipe.seed))
-    if recipe.generated_texts:
-        words = word_list(recipe.language)
-        # The phrases between content words are English.
-        sentences = recipe.generated_texts // 3 if recipe.language == "en" else 0
-        style = Generator(covered=recipe.vocabulary_words)
-        groups.append(generate_texts(words, recipe.generated_texts - sentences, seed=recipe.seed, style=style))
-        groups.append(generate_sentences(words, sentences, seed=recipe.seed, covered=recipe.vocabulary_words))
-    return [group for group in groups if group]
 
 
 def _describe(output: Output) -> Mapping[str, Any]:

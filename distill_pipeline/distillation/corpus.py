@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import glob
-import gzip
 import hashlib
 import heapq
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
+from distill_pipeline.distillation.text_files import TextFileError, read_text_file
 from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe import DATASET
 
@@ -90,7 +87,10 @@ def read_texts(source: str) -> Iterator[str]:
         yield from _read_data_set(name.removeprefix(DATASET), column)
         return
     for path in source_files(source):
-        yield from _read_file(path, column)
+        try:
+            yield from read_text_file(path, column)
+        except TextFileError as error:
+            raise CorpusError(f"corpus={error}") from error
 
 
 def source_files(source: str) -> list[Path]:
@@ -106,28 +106,6 @@ def source_files(source: str) -> list[Path]:
     if not paths:
         raise CorpusError(f"corpus={name}: there is no such file, and the pattern matches none")
     return paths
-
-
-def _read_file(path: Path, column: str) -> Iterator[str]:
-    kind = path.name.removesuffix(".gz").rsplit(".", 1)[-1]
-    if kind == "parquet":
-        file = pq.ParquetFile(path)
-        if column not in file.schema_arrow.names:
-            raise CorpusError(f"corpus={path}: no column {column!r}; it has {', '.join(file.schema_arrow.names)}")
-        for batch in file.iter_batches(columns=[column]):
-            yield from (str(value) for value in batch.column(0).to_pylist() if value)
-        return
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, start=1):
-            yield line.strip() if kind != "jsonl" else _column_of(line, column, f"{path}:{number}")
-
-
-def _column_of(line: str, column: str, where: str) -> str:
-    try:
-        record = json.loads(line)
-        return str(record[column])
-    except (ValueError, KeyError, TypeError) as error:
-        raise CorpusError(f"corpus={where}: no JSON object with a column {column!r}") from error
 
 
 def _read_data_set(name: str, column: str) -> Iterator[str]:

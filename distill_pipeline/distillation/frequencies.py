@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from distill_pipeline.distillation.weighting import zipf_probabilities
+from distill_pipeline.distillation.sif import zipf_probabilities
 
 # What wordfreq leaves out. Counted for this project over 7.6 million tokens of public English text (Brown,
 # MASC, UD English, WikiSplit, broadcast news, speeches, web text, novels): share of all tokens.

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 
 from distill_pipeline.distillation.parts import Embeddings, embedding_array, write_table
 from distill_pipeline.distillation.pca import Batches, PrincipalComponents, fit_principal_components
-from distill_pipeline.distillation.weighting import row_weights
 from distill_pipeline.recipe import RecipeError
 
 MATRIX = "matrix.parquet"
@@ -39,12 +38,9 @@ def reduce_rows(
     source: Embeddings,
     folder: Path,
     *,
-    frequencies: npt.NDArray[np.float64],
+    weights: npt.NDArray[np.float64],
     pca_dims: int | float | str | None,
-    weighting: str,
-    sif_coefficient: float,
     clusters: int | None,
-    silent: npt.NDArray[np.integer] | None = None,
 ) -> dict[str, Any]:
     """Reduce and weight the rows and write `matrix.parquet` (row, embedding, weight).
 
@@ -54,19 +50,13 @@ def reduce_rows(
     Args:
         source: The teacher's embeddings of the entries.
         folder: Where to write.
-        frequencies: The entries', float64 (rows,).
+        weights: The rows', float64 (rows,).
         pca_dims: Directions to keep, see `fit_principal_components`; None keeps the teacher's axes.
-        weighting: none, zipf or frequency.
-        sif_coefficient: The coefficient of the last two.
         clusters: Number of centroids that the rows share, or None.
-        silent: Rows that weigh nothing: padding and unknown.
 
     Returns:
         Facts: rows, dimensions, explained variance by direction.
     """
-    weights = row_weights(weighting, frequencies, sif_coefficient)
-    if silent is not None:
-        weights[silent] = 0
     assignment: npt.NDArray[np.int32] | None = None
     batches: Batches = source.batches
     if clusters is not None:

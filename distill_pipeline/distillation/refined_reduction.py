@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,16 +24,14 @@ from distill_pipeline.distillation.reduction import write_matrix
 from distill_pipeline.distillation.refinement import (
     Matrix,
     Solution,
-    fit_start,
     solve_ridge,
     token_shares,
-    weight_curves,
     whiten,
 )
 from distill_pipeline.distillation.tuning import tune_similarities
 from distill_pipeline.distillation.vectors import unit_rows
 from distill_pipeline.distillation.vocabulary import Vocabulary
-from distill_pipeline.distillation.weighting import row_weights
+from distill_pipeline.distillation.weightings import row_weights, weightings
 from distill_pipeline.distillation.words import entry_groups
 from distill_pipeline.recipe import RecipeError
 
@@ -44,11 +42,11 @@ MOST_HELD_OUT = 2000
 
 @dataclass(frozen=True)
 class Settings:
-    """How to refine; the fields are those of the recipe."""
+    """How to refine; the fields are those of the recipe, and of them the ones that the weighting reads."""
 
     pca_dims: int | float | str
     weighting: str
-    sif_coefficient: float
+    weighting_fields: Mapping[str, Any]
     penalty: float | Literal["auto"]
     directions: Literal["sentences", "entries"]
     remove_directions: int
@@ -185,11 +183,11 @@ def pose(
     shares = token_shares(vocabulary.tokenizer, texts, skip=np.flatnonzero(groups < 0))
     targets = sentences.centred(components.axes)
     rows = _centred_entries(entries, groups)
-    if settings.weighting == "fitted":
-        curves = weight_curves(vocabulary.frequencies, groups)
-        start, weights = fit_start(rows, components.axes, curves, shares, targets)
+    fit = weightings()[settings.weighting].fit
+    if fit is not None:
+        start, weights = fit(rows, components.axes, (vocabulary.frequencies, groups), shares, targets)
     else:
-        weights = row_weights(settings.weighting, vocabulary.frequencies, settings.sif_coefficient).astype(np.float32)
+        weights = row_weights(settings.weighting, vocabulary.frequencies, settings.weighting_fields).astype(np.float32)
         weights[groups < 0] = 0
         start = np.concatenate([(batch @ components.axes).astype(np.float32) for batch in rows()]) * weights[:, None]
         means = shares @ start

@@ -54,6 +54,11 @@ class Teacher:
             rows[positions] = encoded
         return rows
 
+    def encode(self, texts: Sequence[str], prompt: str | None = None) -> npt.NDArray[np.float32]:
+        """Encode whole texts, each after the prompt, as sentence_transformers does; returns float32 (n, dims)."""
+        prompted = [f"{prompt or ''}{text}" for text in texts]
+        return np.asarray(self.model.encode(prompted, show_progress_bar=False), dtype=np.float32)
+
 
 def load_teacher(source: TeacherSource, *, pooling: Pooling, device: str, trust_remote_code: bool) -> Teacher:
     """Load a teacher in float32 from its local files, weights from safetensors alone.

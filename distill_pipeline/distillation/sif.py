@@ -1,4 +1,4 @@
-"""How much each vocabulary entry counts in a text's mean."""
+"""Smooth inverse frequency, and Zipf's law where no frequencies are known."""
 
 from __future__ import annotations
 
@@ -14,19 +14,6 @@ def zipf_probabilities(rows: int) -> npt.NDArray[np.float64]:
     inverse_rank = 1 / np.arange(2, rows + 2, dtype=np.float64)
     probabilities: npt.NDArray[np.float64] = inverse_rank / inverse_rank.sum()
     return probabilities
-
-
-def row_weights(weighting: str, frequencies: npt.NDArray[np.float64], coefficient: float) -> npt.NDArray[np.float64]:
-    """Return the weight of each row, float64 (rows,).
-
-    Args:
-        weighting: "none"; "zipf", by the row's rank; or "frequency", by the entries' own frequencies.
-        frequencies: The vocabulary's, (rows,).
-        coefficient: a of `sif_weights`.
-    """
-    if weighting == "none":
-        return np.ones(len(frequencies))
-    return sif_weights(frequencies if weighting == "frequency" else zipf_probabilities(len(frequencies)), coefficient)
 
 
 def sif_weights(probabilities: npt.NDArray[np.float64], coefficient: float) -> npt.NDArray[np.float64]:

@@ -1,0 +1,43 @@
+"""Which texts the rows are fitted to, and how: one module per refinement, named as recipes name it.
+
+Every module of this package holds one `REFINEMENT`; adding a module adds a refinement, see docs/extending.md. A
+recipe's `refinement: none` is none of them. Modules import nothing heavy before their functions are called.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from distill_pipeline.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """One way to refine.
+
+    Attributes:
+        description: A few words for the recipe's reference.
+        texts: Returns a recipe's texts, in groups of one kind.
+        reads: Returns the fields of the recipe that `texts` reads. They become part of the stage's fingerprint.
+        check: Raises `ValueError`, with what to do, for a recipe whose fields don't fit.
+        fit: Fits the rows, called as `refine_rows` is, which is the default.
+    """
+
+    description: str
+    texts: Callable[[Recipe], list[list[str]]]
+    reads: Callable[[Recipe], tuple[str, ...]]
+    check: Callable[[Recipe], None] = lambda _: None
+    fit: Callable[..., dict[str, Any]] | None = None
+
+
+@cache
+def refinements() -> Mapping[str, Refinement]:
+    """Return every refinement by its name, in alphabetical order."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return {name: importlib.import_module(f"{__name__}.{name}").REFINEMENT for name in names}

@@ -1,0 +1,29 @@
+"""Passages of a corpus, and generated texts besides: no corpus holds all rare words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from distill_pipeline.distillation.refinements import Refinement
+from distill_pipeline.distillation.refinements.generated import generated_reads, generated_texts
+
+if TYPE_CHECKING:
+    from distill_pipeline.recipe import Recipe
+
+
+def _texts(recipe: Recipe) -> list[list[str]]:
+    from distill_pipeline.distillation.corpus import sample_passages
+
+    return [sample_passages(recipe.corpus, recipe.corpus_texts, seed=recipe.seed), *generated_texts(recipe)]
+
+
+def _reads(recipe: Recipe) -> tuple[str, ...]:
+    return ("corpus", "corpus_texts", "seed", *generated_reads(recipe))
+
+
+def _check(recipe: Recipe) -> None:
+    if not recipe.corpus:
+        raise ValueError("refinement=corpus needs texts: name files or a data set in corpus")
+
+
+REFINEMENT = Refinement("passages of a corpus, and generated ones besides", _texts, _reads, _check)

@@ -1,0 +1,40 @@
+"""Texts made of nothing but word frequencies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from distill_pipeline.distillation.refinements import Refinement
+
+if TYPE_CHECKING:
+    from distill_pipeline.recipe import Recipe
+
+
+def generated_texts(recipe: Recipe) -> list[list[str]]:
+    """Return word bags and sentence-like texts; none when the recipe wants none."""
+    if not recipe.generated_texts:
+        return []
+    from distill_pipeline.distillation.frequencies import word_list
+    from distill_pipeline.distillation.generator import Generator, generate_sentences, generate_texts
+
+    words = word_list(recipe.language)
+    # The phrases between content words are English.
+    sentences = recipe.generated_texts // 3 if recipe.language == "en" else 0
+    style = Generator(covered=recipe.vocabulary_words)
+    return [
+        generate_texts(words, recipe.generated_texts - sentences, seed=recipe.seed, style=style),
+        generate_sentences(words, sentences, seed=recipe.seed, covered=recipe.vocabulary_words),
+    ]
+
+
+def generated_reads(recipe: Recipe) -> tuple[str, ...]:
+    """Return the fields that `generated_texts` reads."""
+    return ("generated_texts", "language", "vocabulary_words", "seed") if recipe.generated_texts else ()
+
+
+def _check(recipe: Recipe) -> None:
+    if recipe.generated_texts < 100:
+        raise ValueError(f"generated_texts={recipe.generated_texts}: a refinement needs at least 100 texts")
+
+
+REFINEMENT = Refinement("generated from word frequencies", generated_texts, generated_reads, _check)

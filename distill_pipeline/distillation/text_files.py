@@ -1,0 +1,67 @@
+"""Files of texts, read as a stream: lines, JSON lines and Parquet columns. Knows nothing of what they are for."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from distill_pipeline.errors import DistillError
+
+
+class TextFileError(DistillError):
+    """A file that texts can't be read from; the message begins with the file, and says what to do."""
+
+
+def read_text_file(path: Path, column: str = "text") -> Iterator[str]:
+    """Yield a file's texts in order, empty ones too, with no more than a batch of them in memory.
+
+    Args:
+        path: `.parquet`; `.jsonl`, one object a line; anything else is one text a line. The last two also with `.gz`.
+        column: The texts' column in a Parquet file, or their key in an object.
+
+    Raises:
+        TextFileError: It doesn't exist, isn't what its name says, isn't UTF-8, or has no such column.
+    """
+    kind = path.name.removesuffix(".gz").rsplit(".", 1)[-1]
+    if not path.exists():
+        raise TextFileError(f"{path}: there is no such file")
+    try:
+        if kind == "parquet":
+            yield from _read_parquet(path, column)
+            return
+        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
+            yield from read_json_lines(lines, column, str(path)) if kind == "jsonl" else read_lines(lines)
+    except UnicodeDecodeError as error:
+        raise TextFileError(f"{path}: not UTF-8 ({error}); convert it first") from error
+    except (pa.ArrowInvalid, OSError, EOFError, zlib.error) as error:
+        raise TextFileError(f"{path}: can't be read: {error}") from error
+
+
+def read_lines(lines: IO[str] | Iterable[str]) -> Iterator[str]:
+    """Yield each line without its line break."""
+    return (line.rstrip("\r\n") for line in lines)
+
+
+def read_json_lines(lines: Iterable[str], column: str, where: str) -> Iterator[str]:
+    """Yield one key's value of each line's JSON object. Raises `TextFileError` with the line's number."""
+    for number, line in enumerate(lines, start=1):
+        try:
+            value = json.loads(line)[column]
+        except (ValueError, KeyError, TypeError) as error:
+            raise TextFileError(f"{where}:{number}: no JSON object with a column {column!r}") from error
+        yield "" if value is None else str(value)
+
+
+def _read_parquet(path: Path, column: str) -> Iterator[str]:
+    with pq.ParquetFile(path) as file:
+        if column not in file.schema_arrow.names:
+            raise TextFileError(f"{path}: no column {column!r}; it has {', '.join(file.schema_arrow.names)}")
+        for batch in file.iter_batches(8192, columns=[column]):
+            yield from ("" if value is None else str(value) for value in batch.column(0).to_pylist())
