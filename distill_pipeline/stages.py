@@ -83,26 +83,29 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "reduced_matrix",
-            version="5",
+            version="6",
             upstream=("tokenizer_vocabulary", "teacher_token_embeddings", "teacher_sentence_embeddings"),
             reads=_matrix_reads,
         ),
         Stage(
             "static_model",
-            version="1",
+            version="2",
             upstream=("tokenizer_vocabulary", "reduced_matrix"),
             reads=_always("teacher_label", "pooling", "resolved_weighting", "sif_coefficient", "pca_dims", "dtype"),
         ),
         Stage(
             "quality_report",
-            version="3",
+            version="4",
             upstream=("static_model",),
-            reads=_always("prompt", "trust_remote_code", "evaluation_texts", "labelled_sets"),
+            reads=_always(
+                *("prompt", "trust_remote_code", "language", "evaluation_texts", "labelled_sets"),
+                "compare_with_model2vec",
+            ),
             reads_teacher=lambda _: True,
         ),
         Stage(
             "hub_release",
-            version="2",
+            version="3",
             upstream=("static_model", "quality_report"),
             reads=_always(
                 *("name", "repository", "private", "pull_request", "branch", "tag", "commit_message"),
