@@ -188,8 +188,12 @@ def _describe(output: Output, released: Mapping[str, Any] | None) -> Mapping[str
         "nearest_texts": dg.MetadataValue.md(
             markdown_table(["text", "teacher's nearest", "student's nearest"], examples)
         ),
-        "nearest_words": dg.MetadataValue.md(word_table(report["word_examples"])),
+        **_words(report["word_examples"]),
     }
+
+
+def _words(examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"nearest_words": dg.MetadataValue.md(word_table(examples))} if examples else {}
 
 
 def _sets(sets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def flat_map(rows: npt.NDArray[np.floating]) -> Floats:
         method="exact",
         init="pca",
         perplexity=min(15, len(rows) / 4),
-        max_iter=500,
+        max_iter=400,
         random_state=_SEED,
     )
     places: Floats = layout.fit_transform(unit_rows(rows)).astype(np.float64)

@@ -86,10 +86,10 @@ def weights_by_rank(
 
 
 def _name(axes: Axes, named: Sequence[Named]) -> None:
-    """Name words by turns above on the left and below on the right: weights rise, so that is where there is room."""
+    """Name words above on the left or, where weights rise, by turns below on the right: there is room."""
     shown = [word for word, possible in zip(named, drawable(n.text for n in named), strict=True) if possible]
     for number, word in enumerate(shown):
-        above = number % 2 == 0 or word is shown[-1]
+        above = number % 2 == 0 or number > len(shown) / 2
         axes.plot([word.across], [word.up], "o", color=INK, markersize=5, fillstyle="none")
         axes.annotate(
             word.text,
@@ -142,12 +142,12 @@ def word_map(words: Sequence[str], places: Values) -> bytes:
     """
 
     def paint(figure: Figure) -> None:
-        axes = figure.subplots()
+        figure.set_layout_engine("none")  # where the axes are must be known before the words are placed
+        axes = figure.add_axes((0.01, 0.01, 0.98, 0.94))
         axes.set_title(f"The {len(words)} most frequent words")
         axes.set_axis_off()
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
-        figure.canvas.draw()  # settles where the axes are, in pixels
         window = axes.get_window_extent()
         size = np.array([window.width, window.height])
         labels: list[Any] = [
@@ -165,7 +165,7 @@ def word_map(words: Sequence[str], places: Values) -> bytes:
     return draw(paint, width=8.4, height=6.4)
 
 
-def move_apart(at: Values, sizes: Values, frame: Values, rounds: int = 400) -> Values:
+def move_apart(at: Values, sizes: Values, frame: Values, rounds: int = 150) -> Values:
     """Return centres of boxes, each pair that overlapped pushed apart the shorter way, within the frame.
 
     Args:
@@ -174,20 +174,19 @@ def move_apart(at: Values, sizes: Values, frame: Values, rounds: int = 400) -> V
         frame: (2,) of the frame, whose corner is 0, 0.
         rounds: How often at most.
     """
-    centres, least = np.array(at, dtype=np.float64), (sizes[:, None] + sizes[None]) / 2
-    # Two at the very same place have no direction to go: their order decides.
-    order = np.sign(np.arange(len(centres))[:, None] - np.arange(len(centres))[None])
+    centres = np.array(at, dtype=np.float64)
+    first, second = np.triu_indices(len(centres), k=1)
+    least = (sizes[first] + sizes[second]) / 2
     for _ in range(rounds):
-        apart = centres[:, None] - centres[None]
+        apart = centres[first] - centres[second]
         overlap = least - np.abs(apart)
-        np.einsum("iik->ik", overlap)[:] = 0
-        touching = (overlap > 0).all(axis=2)
-        if not touching.any():
+        touching = np.flatnonzero((overlap > 0).all(axis=1))
+        if not len(touching):
             break
-        shorter = overlap.argmin(axis=2)
-        for axis in (0, 1):
-            push = np.where(touching & (shorter == axis), overlap[:, :, axis], 0)
-            towards = np.where(apart[:, :, axis] == 0, order, np.sign(apart[:, :, axis]))
-            centres[:, axis] += 0.35 * (push * towards).sum(axis=1)
+        axis = overlap[touching].argmin(axis=1)
+        # Two at the very same place have no direction to go: the earlier one goes down.
+        push = 0.35 * overlap[touching, axis] * np.where(apart[touching, axis] > 0, 1, -1)
+        np.add.at(centres, (first[touching], axis), push)
+        np.add.at(centres, (second[touching], axis), -push)
         centres = np.clip(centres, sizes / 2, frame - sizes / 2)
     return centres
