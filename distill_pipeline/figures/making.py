@@ -151,7 +151,7 @@ def word_map(words: Sequence[str], places: Values) -> bytes:
         window = axes.get_window_extent()
         size = np.array([window.width, window.height])
         labels: list[Any] = [
-            axes.text(0, 0, word if possible else "·", fontsize=8.5, ha="center", va="center",
+            axes.text(0, 0, word if possible else "·", fontsize=7.5, ha="center", va="center",
                       color=ACCENT if number < len(words) / 3 else INK)
             for number, (word, possible) in enumerate(zip(words, drawable(words), strict=True))
         ]  # fmt: skip
@@ -162,7 +162,7 @@ def word_map(words: Sequence[str], places: Values) -> bytes:
         for label, place in zip(labels, at / size, strict=True):
             label.set_position(place)
 
-    return draw(paint, width=8.4, height=6.4)
+    return draw(paint, height=5.8)
 
 
 def move_apart(at: Values, sizes: Values, frame: Values, rounds: int = 150) -> Values:

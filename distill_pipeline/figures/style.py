@@ -28,7 +28,7 @@ def draw(paint: Callable[[Figure], None], *, width: float = 6.6, height: float =
 
     Args:
         paint: Receives the figure.
-        width: In inches, of `DOTS_PER_INCH` pixels each.
+        width: In inches, of `DOTS_PER_INCH` pixels each. A wider picture than this doesn't fit the UI's dialog.
         height: Likewise.
     """
     import matplotlib
