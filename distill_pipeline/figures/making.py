@@ -80,7 +80,7 @@ def weights_by_rank(
         axes.set_ylim(bottom=0)
         axes.margins(y=0.12)
         _name(axes, named)
-        axes.legend(loc="lower right", markerscale=3)
+        figure.legend(loc="outside lower center", ncols=len(dots), markerscale=3)
 
     return draw(paint)
 
