@@ -68,16 +68,19 @@ def pair_similarities(
     return _similarities(teacher)[pairs], _similarities(student)[pairs]
 
 
-def frequent_words(language: str, count: int = 2000) -> list[str]:
-    """Return a language's most frequent words of four letters or more; none of a language that wordfreq lacks.
+def frequent_words(language: str, count: int = 2000, skip: int = 200) -> list[str]:
+    """Return a language's frequent words of more than one letter; none of a language that wordfreq lacks.
 
-    Shorter words are mostly grammar, whose neighbours tell little.
+    Args:
+        language: wordfreq's code.
+        count: How many words.
+        skip: The most frequent ones are mostly grammar, whose neighbours tell little.
     """
     try:
         words = word_list(language).words
     except UnknownLanguage:
         return []
-    return [word for word in words if len(word) >= 4 and word.isalpha()][:count]
+    return [word for word in words[skip:] if len(word) > 1 and word.isalpha()][:count]
 
 
 def texts_per_second(encode: Encode, texts: Sequence[str], seconds: float = 0.3) -> float:

@@ -17,7 +17,7 @@ from distill_pipeline.distillation.overview import (
     spread_over_ranks,
     words_to_name,
 )
-from distill_pipeline.distillation.quality import nearest_words, pair_similarities
+from distill_pipeline.distillation.quality import frequent_words, nearest_words, pair_similarities
 from distill_pipeline.distillation.vocabulary import build_vocabulary, build_word_vocabulary
 
 
@@ -142,3 +142,14 @@ def test_the_table_has_a_column_for_each_side_that_was_measured() -> None:
     header, rows = kinds_table({**REPORT, "model2vec": plain}, {"pairs": 0.65})
     assert header == ["kind", "teacher", "student", "model2vec", "last release"]
     assert ("pairs", "0.800", "0.700", "", "0.650") in rows
+
+
+@pytest.mark.parametrize(("language", "word", "common"), [("en", "goalkeeper", "the"), ("zh", "天气", "的")])
+def test_the_words_of_the_table_are_words_of_any_script_without_the_commonest(
+    language: str, word: str, common: str
+) -> None:
+    words = frequent_words(language, count=30_000)
+    assert word in words
+    assert common not in words
+    assert all(word.isalpha() for word in words)
+    assert len(frequent_words(language)) == 2000
