@@ -213,6 +213,11 @@ class Recipe(BaseModel):
         description="Labelled sets to score both on: pairs:FILE, classification:FILE, clustering:FILE, "
         "retrieval:FOLDER, mteb:TASK.",
     )
+    compare_with_model2vec: bool = Field(
+        True,
+        description="Measure what model2vec.distill makes of the same teacher too; once a teacher and number of "
+        "dimensions, and the teacher must encode its own vocabulary for it.",
+    )
     min_similarity_correlation: float = Field(
         0.0, ge=-1, le=1, description="Floor for a release: correlation of student and teacher similarities."
     )

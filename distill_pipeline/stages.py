@@ -60,7 +60,7 @@ def _matrix_reads(recipe: Recipe) -> tuple[str, ...]:
     return fields
 
 
-TEACHER_SIDE = "teacher_evaluation"
+TEACHER_SIDE, MODEL2VEC_SIDE = "teacher_evaluation", "model2vec_evaluation"
 
 _TEACHER_RUN = ("pooling", "precision", "precision_floor", "trust_remote_code")
 
@@ -83,26 +83,29 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "reduced_matrix",
-            version="5",
+            version="6",
             upstream=("tokenizer_vocabulary", "teacher_token_embeddings", "teacher_sentence_embeddings"),
             reads=_matrix_reads,
         ),
         Stage(
             "static_model",
-            version="1",
+            version="2",
             upstream=("tokenizer_vocabulary", "reduced_matrix"),
             reads=_always("teacher_label", "pooling", "resolved_weighting", "sif_coefficient", "pca_dims", "dtype"),
         ),
         Stage(
             "quality_report",
-            version="3",
+            version="4",
             upstream=("static_model",),
-            reads=_always("prompt", "trust_remote_code", "evaluation_texts", "labelled_sets"),
+            reads=_always(
+                *("prompt", "trust_remote_code", "language", "evaluation_texts", "labelled_sets"),
+                "compare_with_model2vec",
+            ),
             reads_teacher=lambda _: True,
         ),
         Stage(
             "hub_release",
-            version="2",
+            version="3",
             upstream=("static_model", "quality_report"),
             reads=_always(
                 *("name", "repository", "private", "pull_request", "branch", "tag", "commit_message"),
@@ -144,12 +147,21 @@ def stage_keys(recipe: Recipe, teacher_identity: Mapping[str, str]) -> dict[str,
 
 
 def teacher_side_key(report: StageKey) -> StageKey:
-    """Return the key of the teacher's part in a quality report: the same for every student of this teacher.
+    """Return the key of the teacher's part in a quality report: the same for every student of this teacher."""
+    return _side_key(report, TEACHER_SIDE)
 
-    It is no stage, but lies in the store beside the stages' outputs.
-    """
-    inputs = {**{name: value for name, value in report.inputs.items() if name != "upstream"}, "stage": TEACHER_SIDE}
-    return StageKey(TEACHER_SIDE, fingerprint(inputs), inputs)
+
+def model2vec_side_key(report: StageKey, student: StageKey) -> StageKey:
+    """Return the key of what a quality report measures of model2vec's student of the same teacher."""
+    return _side_key(report, MODEL2VEC_SIDE, static_model=student.fingerprint)
+
+
+def _side_key(report: StageKey, name: str, **upstream: str) -> StageKey:
+    """Return the key of what is no stage, but lies in the store beside the stages' outputs: measured as the report is,
+    and not of its student."""
+    read = {field: value for field, value in report.inputs["recipe"].items() if field != "compare_with_model2vec"}
+    inputs = {**report.inputs, "stage": name, "recipe": read, "upstream": upstream}
+    return StageKey(name, fingerprint(inputs), inputs)
 
 
 def remembered_key(made_of: Mapping[str, Any]) -> StageKey:

@@ -27,7 +27,8 @@ from distill_pipeline.stages import StageKey
 
 MANIFEST = "manifest.json"
 _RECORDED_LIBRARIES = (
-    "dagster", "model2vec", "numpy", "pyarrow", "scipy", "sentence-transformers", "tokenizers", "torch", "transformers",
+    "dagster", "matplotlib", "model2vec", "numpy", "pyarrow", "scipy", "sentence-transformers", "tokenizers", "torch",
+    "transformers",
 )  # fmt: skip
 
 

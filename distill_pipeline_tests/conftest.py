@@ -78,6 +78,7 @@ def recipe(modernbert: Path) -> Callable[..., Recipe]:
 
     def make(**fields: Any) -> Recipe:
         small = {"pca_dims": 8, "vocabulary_words": 300, "generated_texts": 300, "max_regression": 2}
+        small["compare_with_model2vec"] = False  # which would distil the teacher twice in every test
         return make_recipe({"name": "tiny", "teacher": str(modernbert), **small, **fields}, source="test")
 
     return make

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
+from distill_pipeline.assets.pictures import pictures_metadata, write_pictures
 from distill_pipeline.assets.stage import (
     OWNERS,
     StageConfig,
@@ -15,9 +17,14 @@ from distill_pipeline.assets.stage import (
     materialize_stage,
     upstream_of,
 )
+from distill_pipeline.distillation.kinds import since
+from distill_pipeline.figures.captions import SINCE_RELEASE
+from distill_pipeline.figures.pictures import draw_kinds
 from distill_pipeline.home import Home
 from distill_pipeline.partitions import RECIPES
 from distill_pipeline.recipe import Recipe
+from distill_pipeline.release.files import REPORT
+from distill_pipeline.release.gate import read_report
 from distill_pipeline.release.ingredients import gather
 from distill_pipeline.release.local import is_intact
 from distill_pipeline.release.release import preview, release
@@ -71,8 +78,11 @@ def hub_release(
 def _work(run: StageRun, override_reason: str) -> Mapping[str, Any]:
     home: Home = run.home.home
     recipe: Recipe = run.recipe
+    ingredients = gather(home, recipe, run.teacher_source)
+    # Drawn for the metadata alone, before the release is replaced: its own bytes must not tell of history.
+    _draw_since_release(run.folder, ingredients.quality.folder / REPORT, home.releases / recipe.name / REPORT)
     files, commit = release(
-        gather(home, recipe, run.teacher_source),
+        ingredients,
         home.releases / recipe.name,
         override_reason=override_reason,
         log=run.log,
@@ -89,6 +99,13 @@ def _work(run: StageRun, override_reason: str) -> Mapping[str, Any]:
     return {"files": len(files), "teacher": run.teacher_source.identity}
 
 
+def _draw_since_release(folder: Path, report: Path, released: Path) -> None:
+    quality, before = (read_report(path.read_bytes()) if path.exists() else None for path in (report, released))
+    found = since(quality, before) if quality else {}
+    if quality and found:
+        write_pictures(folder, {SINCE_RELEASE: draw_kinds(quality, found)})
+
+
 def _receipt(output: Output) -> dict[str, Any]:
     receipt: dict[str, Any] = json.loads((output.folder / RECEIPT).read_text(encoding="utf-8"))
     return receipt
@@ -97,6 +114,7 @@ def _receipt(output: Output) -> dict[str, Any]:
 def _describe(output: Output, target: str) -> Mapping[str, Any]:
     hub = _receipt(output).get("hub")
     metadata: dict[str, Any] = {"release": dg.MetadataValue.path(target), "files": output.facts["files"]}
+    metadata |= pictures_metadata(output.folder, [SINCE_RELEASE])
     if hub:
         metadata |= {"commit": hub["commit"], "url": dg.MetadataValue.url(hub["url"]), "tag": hub["tag"] or "none"}
     return metadata

@@ -8,7 +8,9 @@ from typing import Any
 
 import dagster as dg
 import numpy as np
+import numpy.typing as npt
 
+from distill_pipeline.assets.pictures import pictures_metadata, write_pictures
 from distill_pipeline.assets.stage import (
     OWNERS,
     StageConfig,
@@ -17,23 +19,31 @@ from distill_pipeline.assets.stage import (
     materialize_stage,
     upstream_of,
 )
+from distill_pipeline.assets.yardstick import yardstick_memory, yardstick_student
+from distill_pipeline.distillation.kinds import MEASURES, kinds_table, since
 from distill_pipeline.distillation.labelled import score
 from distill_pipeline.distillation.parts import Embeddings, embedding_array, part_name, write_table
 from distill_pipeline.distillation.quality import (
+    Encode,
     compare,
     evaluation_texts,
     folder_bytes,
+    frequent_words,
     nearest_examples,
+    nearest_words,
     texts_per_second,
 )
+from distill_pipeline.figures.captions import KINDS, SIMILARITIES
+from distill_pipeline.figures.pictures import draw_quality
 from distill_pipeline.partitions import RECIPES
-from distill_pipeline.release.card import markdown_table
+from distill_pipeline.release.card import markdown_table, word_table
 from distill_pipeline.release.files import REPORT, model_digest
+from distill_pipeline.release.gate import read_report
 from distill_pipeline.resources import DistillHome
-from distill_pipeline.stages import teacher_side_key
+from distill_pipeline.stages import model2vec_side_key, teacher_side_key
 from distill_pipeline.store import Output, write_json
 
-FIGURES = ("similarity_correlation", "neighbour_overlap", "nearest_retrieved")
+WORDS = "words.parquet"
 
 
 @dg.asset(
@@ -50,7 +60,10 @@ def quality_report(
     context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
 ) -> dg.MaterializeResult[Any]:
     """Compare the student with its teacher."""
-    return materialize_stage(context, config, distill_home, _work, describe=_describe)
+    target = distill_home.home.releases / context.partition_key / REPORT
+    return materialize_stage(
+        context, config, distill_home, _work, describe=lambda output: _describe(output, _read(target))
+    )
 
 
 def _work(run: StageRun) -> Mapping[str, Any]:
@@ -59,26 +72,25 @@ def _work(run: StageRun) -> Mapping[str, Any]:
     model = run.upstream("static_model")
     student = StaticModel.from_pretrained(model.folder)
     texts = evaluation_texts(run.recipe.evaluation_texts)
-    teacher = _teacher_side(run, texts)
+    words = frequent_words(run.recipe.language)
+    teacher = _teacher_side(run, texts, words)
     theirs, ours = Embeddings.of_parts(teacher.folder).all(), np.asarray(student.encode(texts))
+    scores = teacher.facts["scores"]
     report = {
         **compare(theirs, ours),
         "texts": len(texts),
         "examples": nearest_examples(texts, theirs, ours),
+        "word_examples": _word_examples(teacher, words, student.encode),
         "labelled_sets": [
-            {
-                "set": name.rsplit("/", 1)[-1],
-                "kind": name.partition(":")[0],
-                "teacher": teachers,
-                "student": score(name, student.encode),
-            }
-            for name, teachers in zip(run.recipe.labelled_sets, teacher.facts["scores"], strict=True)
+            {**entry, "teacher": teachers} for entry, teachers in zip(_scores(run, student.encode), scores, strict=True)
         ],
+        "model2vec": _model2vec_side(run, model.facts["dimensions"], texts, theirs),
         "model_digest": model_digest(model.folder),
         "student_bytes": folder_bytes(model.folder),
         "teacher_bytes": folder_bytes(run.teacher_source.folder),
     }
     write_json(run.folder / REPORT, report)
+    write_pictures(run.folder, draw_quality(report, theirs, ours))
     # Speed differs from run to run, so it is kept out of the report, whose bytes are reproducible.
     return {
         "student_texts_per_second": round(texts_per_second(student.encode, texts)),
@@ -86,40 +98,94 @@ def _work(run: StageRun) -> Mapping[str, Any]:
     }
 
 
-def _teacher_side(run: StageRun, texts: Sequence[str]) -> Output:
-    """Return the teacher's embeddings of the texts and its scores: the same for every student of this teacher.
+def _scores(run: StageRun, encode: Encode) -> list[dict[str, Any]]:
+    """Return a student's score on each labelled set of the recipe."""
+    return [
+        {"set": name.rsplit("/", 1)[-1], "kind": name.partition(":")[0], "student": score(name, encode)}
+        for name in run.recipe.labelled_sets
+    ]
+
+
+def _teacher_side(run: StageRun, texts: Sequence[str], words: Sequence[str]) -> Output:
+    """Return the teacher's embeddings of texts and words, and its scores: the same for every student of this teacher.
 
     They lie in the store beside the stages' outputs, so that a sweep runs the teacher once.
     """
 
     def make(folder: Path) -> Mapping[str, Any]:
         encode = partial(run.load_teacher().encode, prompt=run.recipe.prompt)
-        write_table(folder / part_name(0), {"text": texts, "embedding": embedding_array(encode(texts))})
+        for path, some in ((folder / part_name(0), texts), (folder / WORDS, words)):
+            if some:
+                write_table(path, {"text": some, "embedding": embedding_array(encode(some))})
         return {
             "scores": [score(name, encode) for name in run.recipe.labelled_sets],
             "texts_per_second": round(texts_per_second(encode, texts[:16])),
         }
 
-    key = teacher_side_key(run.keys["quality_report"])
-    return run.home.home.store.get_or_make(key, make, log=run.log)[0]
+    return run.home.home.store.get_or_make(teacher_side_key(run.keys["quality_report"]), make, log=run.log)[0]
 
 
-def _describe(output: Output) -> Mapping[str, Any]:
+def _word_examples(teacher: Output, words: Sequence[str], encode: Encode) -> list[dict[str, Any]]:
+    if not words:
+        return []
+    return nearest_words(words, Embeddings([teacher.folder / WORDS]).all(), np.asarray(encode(words)))
+
+
+def _model2vec_side(
+    run: StageRun, dimensions: int, texts: Sequence[str], theirs: npt.NDArray[np.floating]
+) -> Mapping[str, Any] | None:
+    """Return the measures of what model2vec.distill makes of this teacher in as many dimensions.
+
+    None when the recipe doesn't ask for it, or makes this very student.
+    """
+    plain = yardstick_student(run, dimensions) if run.recipe.compare_with_model2vec else None
+    if plain is None:
+        return None
+
+    def make(_: Path) -> Mapping[str, Any]:
+        from model2vec import StaticModel
+
+        student = StaticModel.from_pretrained(plain.folder)
+        return {
+            **compare(theirs, np.asarray(student.encode(texts))),
+            "labelled_sets": _scores(run, student.encode),
+            "student_bytes": folder_bytes(plain.folder),
+        }
+
+    key = model2vec_side_key(run.keys["quality_report"], plain.key)
+    measured = run.home.home.store.get_or_make(key, make, log=run.log)[0]
+    run.home.home.store.remember(yardstick_memory(run.recipe.name), key)
+    return measured.facts
+
+
+def _read(report: Path) -> dict[str, Any] | None:
+    return read_report(report.read_bytes()) if report.exists() else None
+
+
+def _describe(output: Output, released: Mapping[str, Any] | None) -> Mapping[str, Any]:
     report = json.loads((output.folder / REPORT).read_text(encoding="utf-8"))
     examples = [(e["text"], e["teacher"], e["student"]) for e in report["examples"]]
     return {
-        **{name: report[name] for name in FIGURES},
+        **{name: report[name] for name in MEASURES},
         "student_bytes": report["student_bytes"],
         "teacher_bytes": report["teacher_bytes"],
         **output.facts,
-        **_scores(report["labelled_sets"]),
+        # What is released may change at any time: it is looked at now, and is no part of the stored report.
+        "by_kind": dg.MetadataValue.md(markdown_table(*kinds_table(report, since(report, released)))),
+        **pictures_metadata(output.folder, (KINDS, SIMILARITIES)),
+        **_sets(report["labelled_sets"]),
         "nearest_texts": dg.MetadataValue.md(
             markdown_table(["text", "teacher's nearest", "student's nearest"], examples)
         ),
+        **_words(report["word_examples"]),
     }
 
 
-def _scores(sets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _words(examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"nearest_words": dg.MetadataValue.md(word_table(examples))} if examples else {}
+
+
+def _sets(sets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if not sets:
         return {}
     rows = [(e["set"], e["kind"], f"{e['teacher']:.3f}", f"{e['student']:.3f}") for e in sets]

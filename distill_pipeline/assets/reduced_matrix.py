@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from distill_pipeline.assets.pictures import pictures_metadata, write_pictures
 from distill_pipeline.assets.stage import (
     OWNERS,
     StageConfig,
@@ -18,9 +19,11 @@ from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.distillation.reduction import reduce_rows
 from distill_pipeline.distillation.refined_reduction import Sentences, Settings, refine_rows
 from distill_pipeline.distillation.refinements import refinements
-from distill_pipeline.distillation.vocabulary import read_vocabulary
+from distill_pipeline.distillation.vocabulary import Vocabulary, read_vocabulary
 from distill_pipeline.distillation.weightings import row_weights, weightings
 from distill_pipeline.distillation.words import entry_groups
+from distill_pipeline.figures.captions import NORMS, VARIANCE, WEIGHTS
+from distill_pipeline.figures.pictures import draw_rows
 from distill_pipeline.partitions import RECIPES
 from distill_pipeline.resources import DistillHome
 from distill_pipeline.store import Output
@@ -39,13 +42,21 @@ def reduced_matrix(
     context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
 ) -> dg.MaterializeResult[Any]:
     """Reduce, weight and refine the rows."""
-    return materialize_stage(context, config, distill_home, _work, describe=_describe)
+    return materialize_stage(context, config, distill_home, work, describe=_describe)
 
 
-def _work(run: StageRun) -> Mapping[str, Any]:
-    recipe = run.recipe
+def work(run: StageRun) -> Mapping[str, Any]:
+    """Reduce, weight and refine the rows, and draw what came of it."""
     vocabulary = read_vocabulary(run.upstream("tokenizer_vocabulary").folder)
     entries = Embeddings.of_parts(run.upstream("teacher_token_embeddings").folder)
+    facts = _reduce(run, vocabulary, entries)
+    left_out = run.recipe.remove_directions if run.recipe.refinement != "none" else 0
+    write_pictures(run.folder, draw_rows(vocabulary, entries, run.folder, facts, left_out))
+    return facts
+
+
+def _reduce(run: StageRun, vocabulary: Vocabulary, entries: Embeddings) -> dict[str, Any]:
+    recipe = run.recipe
     weighting = weightings()[recipe.resolved_weighting]
     weighting_fields = {field: getattr(recipe, field) for field in weighting.reads}
     if recipe.refinement == "none":
@@ -84,5 +95,6 @@ def _describe(output: Output) -> Mapping[str, Any]:
         "dimensions": facts["dimensions"],
         "teacher_dimensions": facts["teacher_dimensions"],
         "explained_variance": facts.get("explained_variance", 1.0),
+        **pictures_metadata(output.folder, (VARIANCE, WEIGHTS, NORMS)),
         **({"refinement": dg.MetadataValue.json(facts["refinement"])} if "refinement" in facts else {}),
     }

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from distill_pipeline.assets.pictures import pass_pictures_on, pictures_metadata, write_pictures
 from distill_pipeline.assets.stage import (
     OWNERS,
     StageConfig,
@@ -17,6 +18,8 @@ from distill_pipeline.distillation.quality import evaluation_texts
 from distill_pipeline.distillation.reduction import read_reduced
 from distill_pipeline.distillation.student import verify_golden, write_student
 from distill_pipeline.distillation.vocabulary import read_vocabulary
+from distill_pipeline.figures.captions import WORD_MAP
+from distill_pipeline.figures.pictures import draw_words
 from distill_pipeline.partitions import RECIPES
 from distill_pipeline.resources import DistillHome
 from distill_pipeline.store import Output
@@ -37,15 +40,18 @@ def static_model(
     context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
 ) -> dg.MaterializeResult[Any]:
     """Package rows and tokenizer."""
-    return materialize_stage(context, config, distill_home, _work, describe=_describe)
+    return materialize_stage(context, config, distill_home, work, describe=_describe)
 
 
-def _work(run: StageRun) -> Mapping[str, Any]:
+def work(run: StageRun) -> Mapping[str, Any]:
+    """Write the student's folder with its golden vectors, and map its most frequent words."""
     recipe = run.recipe
+    matrix = run.upstream("reduced_matrix").folder
+    vocabulary, reduced = read_vocabulary(run.upstream("tokenizer_vocabulary").folder), read_reduced(matrix)
     facts = write_student(
         run.folder,
-        read_vocabulary(run.upstream("tokenizer_vocabulary").folder).tokenizer,
-        read_reduced(run.upstream("reduced_matrix").folder),
+        vocabulary.tokenizer,
+        reduced,
         dtype=recipe.dtype,
         config={
             "tokenizer_name": recipe.teacher_label,
@@ -55,8 +61,14 @@ def _work(run: StageRun) -> Mapping[str, Any]:
         },
         texts=evaluation_texts()[:GOLDEN_TEXTS],
     )
+    pass_pictures_on(matrix, run.folder)
+    write_pictures(run.folder, draw_words(vocabulary, reduced.embeddings))
     return {**facts, "golden_difference": verify_golden(run.folder)}
 
 
 def _describe(output: Output) -> Mapping[str, Any]:
-    return {**output.facts, "dagster/row_count": output.facts["rows"]}
+    return {
+        **output.facts,
+        "dagster/row_count": output.facts["rows"],
+        **pictures_metadata(output.folder, [WORD_MAP]),
+    }

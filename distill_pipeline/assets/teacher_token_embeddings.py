@@ -35,11 +35,12 @@ def teacher_token_embeddings(
 ) -> dg.MaterializeResult[Any]:
     """Encode what each vocabulary entry reads like."""
     return materialize_stage(
-        context, config, distill_home, lambda run: _work(run, config), describe=_describe, resumable=True
+        context, config, distill_home, lambda run: work(run, config), describe=_describe, resumable=True
     )
 
 
-def _work(run: StageRun, config: EncoderConfig) -> Mapping[str, Any]:
+def work(run: StageRun, config: EncoderConfig) -> Mapping[str, Any]:
+    """Encode the vocabulary's entries."""
     sequences = read_vocabulary(run.upstream("tokenizer_vocabulary").folder).teacher_ids
     return encode_with_teacher(run, config, sequences)
 

@@ -40,12 +40,13 @@ def tokenizer_vocabulary(
         context,
         config,
         distill_home,
-        _work,
+        work,
         describe=_describe,
     )
 
 
-def _work(run: StageRun) -> Mapping[str, Any]:
+def work(run: StageRun) -> Mapping[str, Any]:
+    """Build and write the vocabulary."""
     recipe = run.recipe
     common: dict[str, Any] = {
         "words": read_words(recipe.words),

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distill_pipeline.distillation.frequencies import UnknownLanguage, word_list
 from distill_pipeline.distillation.vectors import unit_rows
 
 NEIGHBOURS = 10
@@ -57,6 +58,31 @@ def _similarities(rows: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     return similarities
 
 
+def pair_similarities(
+    teacher: npt.NDArray[np.floating], student: npt.NDArray[np.floating], most: int = 6000
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return the cosine similarities of at most so many pairs of texts, spread over all pairs: (pairs,) each."""
+    first, second = np.triu_indices(len(teacher), k=1)
+    step = -(-len(first) // most)
+    pairs = first[::step], second[::step]
+    return _similarities(teacher)[pairs], _similarities(student)[pairs]
+
+
+def frequent_words(language: str, count: int = 2000, skip: int = 200) -> list[str]:
+    """Return a language's frequent words of more than one letter; none of a language that wordfreq lacks.
+
+    Args:
+        language: wordfreq's code.
+        count: How many words.
+        skip: The most frequent ones are mostly grammar, whose neighbours tell little.
+    """
+    try:
+        words = word_list(language).words
+    except UnknownLanguage:
+        return []
+    return [word for word in words[skip:] if len(word) > 1 and word.isalpha()][:count]
+
+
 def texts_per_second(encode: Encode, texts: Sequence[str], seconds: float = 0.3) -> float:
     """Return how many texts a second this function encodes here, after one call to warm up."""
     encode(texts)
@@ -77,6 +103,22 @@ def nearest_examples(
     theirs, ours = _similarities(teacher).argmax(axis=1), _similarities(student).argmax(axis=1)
     picks = range(0, len(texts), max(1, len(texts) // examples))
     return [{"text": texts[i], "teacher": texts[theirs[i]], "student": texts[ours[i]]} for i in list(picks)[:examples]]
+
+
+def nearest_words(
+    words: Sequence[str],
+    teacher: npt.NDArray[np.floating],
+    student: npt.NDArray[np.floating],
+    examples: int = 8,
+    neighbours: int = 4,
+) -> list[dict[str, Any]]:
+    """Return, for a few words spread over all, the nearest other words by teacher and by student, nearest first."""
+    theirs, ours = (np.argsort(-_similarities(rows), axis=1)[:, :neighbours] for rows in (teacher, student))
+    step = max(1, len(words) // examples)
+    return [
+        {"word": words[i], "teacher": [words[j] for j in theirs[i]], "student": [words[j] for j in ours[i]]}
+        for i in list(range(step // 2, len(words), step))[:examples]
+    ]
 
 
 def folder_bytes(folder: Path, pattern: str = "*.safetensors") -> int:

@@ -155,9 +155,14 @@ def write_matrix(
 def read_reduced(folder: Path) -> Reduced:
     """Read what `reduce_rows` wrote."""
     matrix = Embeddings([folder / MATRIX]).all()
-    table = pq.read_table(folder / MATRIX, columns=["weight"])
-    weights = table["weight"].to_numpy()
+    weights = read_weights(folder)
     if not (folder / CLUSTERS).exists():
         return Reduced(matrix, weights)
     assignment = pq.read_table(folder / MATRIX, columns=["cluster"])["cluster"].to_numpy()
     return Reduced(matrix, weights, (assignment, Embeddings([folder / CLUSTERS]).all()))
+
+
+def read_weights(folder: Path) -> npt.NDArray[np.float32]:
+    """Read the rows' weights alone, (rows,)."""
+    weights: npt.NDArray[np.float32] = pq.read_table(folder / MATRIX, columns=["weight"])["weight"].to_numpy()
+    return weights

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
 
+from distill_pipeline.figures.captions import caption_of
 from distill_pipeline.recipe import RELEASE_FIELDS, Recipe
 from distill_pipeline.recipe_reading import recipe_yaml
 from distill_pipeline.release.provenance import RUN_BEGINS, RUN_ENDS, without_paths
@@ -46,17 +48,6 @@ class CardFacts:
 def model_card(recipe: Recipe, facts: CardFacts) -> str:
     """Return the card as Markdown with the Hub's YAML header. Equal inputs give equal text."""
     name, quality, student = recipe.repository or recipe.name, facts.quality, facts.student
-    figures = [
-        ("Correlation of similarities with the teacher's", f"{quality['similarity_correlation']:.3f}"),
-        ("Teacher's 10 nearest texts that are among the student's 10", f"{quality['neighbour_overlap']:.1%}"),
-        ("Mean reciprocal rank of the teacher's nearest text", f"{quality['nearest_retrieved']:.3f}"),
-        ("Weights of the student", megabytes(quality["student_bytes"])),
-        ("Weights of the teacher", megabytes(quality["teacher_bytes"])),
-    ]
-    figures += [
-        (f"{e['set']} ({e['kind']}), teacher {e['teacher']:.3f}", f"{e['student']:.3f}")
-        for e in quality.get("labelled_sets", ())
-    ]
     examples = [(e["text"], e["teacher"], e["student"]) for e in quality["examples"]]
     pinned = ", ".join(f"{key} `{value}`" for key, value in facts.teacher.items())
     return f"""---
@@ -82,15 +73,16 @@ It loads in `sentence_transformers` as well: `SentenceTransformer("{name}")`.
 
 Measured on {quality["texts"]} sentences on many subjects, without labels.
 
-{markdown_table(["figure", "value"], figures)}
+{_figures(quality)}
 
 {markdown_table(["text", "nearest for the teacher", "nearest for the student"], examples)}
-{_pictures(facts)}
+{_words(quality)}{_pictures(facts, of_making=False)}
 ## How it was made
 
 ```yaml
 {recipe_yaml(without_paths(recipe), exclude=RELEASE_FIELDS).strip()}
 ```
+{_pictures(facts, of_making=True)}
 
 The teacher's licence: {facts.licence.get("license", "not stated by its card")}. `golden.parquet` holds texts and the
 vectors that every runtime must give for them; `provenance.json` holds the sha256 of each file, and
@@ -157,9 +149,47 @@ def _variants(facts: CardFacts) -> str:
     return f"\n{table}\n\nA variant loads with `subfolder=`, and `onnx/` in any ONNX runtime.\n"
 
 
-def _pictures(facts: CardFacts) -> str:
-    lines = (f"![{PurePosixPath(path).stem.replace('_', ' ')}]({path})\n" for path in facts.figures)
-    return "".join(f"\n{line}" for line in lines)
+def _figures(quality: Mapping[str, Any]) -> str:
+    """Return the table of figures, beside those of model2vec's plain recipe where they were measured."""
+    plain = quality.get("model2vec") or {}
+    rows: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
+        ("Correlation of similarities with the teacher's", lambda q: f"{q['similarity_correlation']:.3f}"),
+        ("Teacher's 10 nearest texts that are among the student's 10", lambda q: f"{q['neighbour_overlap']:.1%}"),
+        ("Mean reciprocal rank of the teacher's nearest text", lambda q: f"{q['nearest_retrieved']:.3f}"),
+    ]
+    rows += [
+        (f"{e['set']} ({e['kind']}), teacher {e['teacher']:.3f}", partial(_score_of, number))
+        for number, e in enumerate(quality.get("labelled_sets", ()))
+    ]
+    rows.append(("Weights of the student", lambda q: megabytes(q["student_bytes"])))
+    header = ["figure", "value", *(["`model2vec.distill`, same dimensions"] if plain else [])]
+    cells = [(label, *(figure(side) for side in (quality, plain) if side)) for label, figure in rows]
+    cells.append(("Weights of the teacher", megabytes(quality["teacher_bytes"]), *([""] if plain else [])))
+    return markdown_table(header, cells)
+
+
+def _score_of(number: int, quality: Mapping[str, Any]) -> str:
+    return f"{quality['labelled_sets'][number]['student']:.3f}"
+
+
+def _words(quality: Mapping[str, Any]) -> str:
+    examples = quality.get("word_examples", ())
+    return f"\n{word_table(examples)}\n" if examples else ""
+
+
+def word_table(examples: Sequence[Mapping[str, Any]]) -> str:
+    """Return the Markdown table of words with their nearest words by teacher and by student."""
+    rows = [(e["word"], ", ".join(e["teacher"]), ", ".join(e["student"])) for e in examples]
+    return markdown_table(["word", "teacher's nearest", "student's nearest"], rows)
+
+
+def _pictures(facts: CardFacts, *, of_making: bool) -> str:
+    lines = []
+    for path in facts.figures:
+        caption = caption_of(PurePosixPath(path).stem)
+        if caption.of_making == of_making:
+            lines.append(f"\n![{caption.alt}]({path})\n" + (f"\n{caption.says}\n" if caption.says else ""))
+    return "".join(lines)
 
 
 def _run_table(run: Mapping[str, Any]) -> str:

@@ -203,13 +203,13 @@ def test_vocabulary_quantisation_shares_rows(chain: Chain, recipe: MakeRecipe) -
     assert config["vocabulary_quantization"] == 40
 
 
-def test_a_hit_imports_no_torch(chain: Chain, recipe: MakeRecipe) -> None:
+def test_a_hit_imports_neither_torch_nor_matplotlib(chain: Chain, recipe: MakeRecipe) -> None:
     chain.run(recipe())
     program = (
         "import sys, os\n"
         "from distill_pipeline.cli import main\n"
         "main(['run', 'tiny'])\n"
-        "assert not {'torch', 'transformers', 'sentence_transformers'} & set(sys.modules)\n"
+        "assert not {'torch', 'transformers', 'sentence_transformers', 'matplotlib', 'sklearn'} & set(sys.modules)\n"
     )
     environment = {"DISTILL_HOME": str(chain.home.root), "PATH": "/usr/bin:/bin", "HOME": str(Path.home())}
     finished = subprocess.run(  # noqa: S603

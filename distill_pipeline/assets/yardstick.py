@@ -1,0 +1,54 @@
+"""The yardstick's student, made with the works of the assets themselves and kept in the store like theirs."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from distill_pipeline.assets import reduced_matrix, static_model, teacher_token_embeddings, tokenizer_vocabulary
+from distill_pipeline.assets.encode import EncoderConfig
+from distill_pipeline.assets.stage import StageRun, Work
+from distill_pipeline.recipe import Recipe
+from distill_pipeline.store import Output, StoreError
+from distill_pipeline.yardstick import yardstick
+
+_WORKS: Mapping[str, Work] = {
+    "tokenizer_vocabulary": tokenizer_vocabulary.work,
+    "teacher_token_embeddings": lambda run: teacher_token_embeddings.work(run, EncoderConfig()),
+    "reduced_matrix": reduced_matrix.work,
+    "static_model": static_model.work,
+}
+_RESUMABLE = frozenset({"teacher_token_embeddings"})
+
+
+def yardstick_student(run: StageRun, dimensions: int) -> Output | None:
+    """Return what `model2vec.distill` makes of this recipe's teacher; None when that is this recipe's student itself.
+
+    Only what the store lacks is computed; of the stages before, nothing when the student is there.
+
+    Args:
+        run: The recipe's stage that wants it.
+        dimensions: The student's.
+    """
+    plain = yardstick(run.recipe, min(dimensions, run.teacher_source.dimensions))
+    keys, store = run.home.stage_keys(plain), run.home.home.store
+    if keys["static_model"].fingerprint == run.keys["static_model"].fingerprint:
+        return None
+    for stage in _WORKS:
+        store.remember(yardstick_memory(run.recipe.name), keys[stage])
+    try:
+        return store.get(keys["static_model"])
+    except StoreError:
+        run.log("for the comparison, this teacher is distilled as model2vec does it")
+    for stage, work in _WORKS.items():
+        store.get_or_make(keys[stage], partial(_make, run, plain, work), resumable=stage in _RESUMABLE, log=run.log)
+    return store.get(keys["static_model"])
+
+
+def yardstick_memory(recipe_name: str) -> str:
+    """Return the name under which the store remembers what a recipe is compared with, so that it is kept."""
+    return f"{recipe_name}/model2vec"
+
+
+def _make(run: StageRun, plain: Recipe, work: Work, folder: Path) -> Mapping[str, Any]:
+    return work(StageRun(plain, folder, run.home, run.home.stage_keys(plain), run.log))

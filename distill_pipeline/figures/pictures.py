@@ -1,0 +1,109 @@
+"""Each stage's pictures, from its data: what to show is picked in `distillation/overview.py`, drawn beside here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from distill_pipeline.distillation.kinds import by_kind
+from distill_pipeline.distillation.overview import (
+    KINDS,
+    Ranking,
+    by_rank,
+    flat_map,
+    rank_entries,
+    row_norms,
+    spread_over_ranks,
+    words_to_name,
+)
+from distill_pipeline.distillation.parts import Embeddings
+from distill_pipeline.distillation.quality import pair_similarities
+from distill_pipeline.distillation.reduction import MATRIX, read_weights
+from distill_pipeline.distillation.vocabulary import Vocabulary
+from distill_pipeline.figures import captions
+from distill_pipeline.figures.making import Band, Named, norms_by_rank, variance_curve, weights_by_rank, word_map
+from distill_pipeline.figures.quality import Side, quality_by_kind, similarities
+
+Pictures = dict[str, bytes]
+"""PNG files by name without suffix."""
+
+_DOTS = 1500
+_MAPPED, _FEWEST_MAPPED = 300, 8
+
+
+def draw_rows(
+    vocabulary: Vocabulary, entries: Embeddings, folder: Path, facts: Mapping[str, Any], left_out: int
+) -> Pictures:
+    """Draw how the rows came about: the cut, the weights, the norms.
+
+    Args:
+        vocabulary: The student's.
+        entries: The teacher's vectors of its entries.
+        folder: Of the finished `matrix.parquet`.
+        facts: Of the reduction; without a cumulative variance there is no cut to draw.
+        left_out: Leading directions that were left out.
+    """
+    ranking = rank_entries(vocabulary)
+    pictures = {
+        captions.WEIGHTS: _weights(ranking, read_weights(folder)),
+        captions.NORMS: _norms(ranking, entries, Embeddings([folder / MATRIX])),
+    }
+    if "cumulative_variance" in facts:
+        pictures[captions.VARIANCE] = variance_curve(
+            facts["cumulative_variance"], left_out, facts["dimensions"], facts["explained_variance"]
+        )
+    return pictures
+
+
+def _weights(ranking: Ranking, weights: npt.NDArray[np.floating]) -> bytes:
+    shown = {label: spread_over_ranks(ranking, kind, _DOTS) for kind, label in KINDS.items()}
+    dots = {label: (ranking.ranks[rows], weights[rows]) for label, rows in shown.items() if len(rows)}
+    named = [
+        Named(ranking.texts[row], float(ranking.ranks[row]), float(weights[row])) for row in words_to_name(ranking)
+    ]
+    return weights_by_rank(dots, named, ranking.entries)
+
+
+def _norms(ranking: Ranking, before: Embeddings, after: Embeddings) -> bytes:
+    teachers, students = row_norms(before.batches()), row_norms(after.batches())
+    bands = [Band(ranks, *spread) for ranks, spread in (by_rank(ranking, norms) for norms in (teachers, students))]
+    return norms_by_rank(bands[0], bands[1], silent=int((students == 0).sum()))
+
+
+def draw_words(vocabulary: Vocabulary, rows: npt.NDArray[np.floating]) -> Pictures:
+    """Draw the map of the most frequent words; no picture of a vocabulary with hardly any.
+
+    Args:
+        vocabulary: The student's.
+        rows: The student's, (entries, dims).
+    """
+    ranking = rank_entries(vocabulary)
+    shown = ranking.words(_MAPPED)
+    if len(shown) < _FEWEST_MAPPED:
+        return {}
+    return {captions.WORD_MAP: word_map([ranking.texts[row] for row in shown], flat_map(rows[shown]))}
+
+
+def draw_quality(
+    report: Mapping[str, Any], teacher: npt.NDArray[np.floating], student: npt.NDArray[np.floating]
+) -> Pictures:
+    """Draw a quality report, with both sides' embeddings of its texts, (texts, dims) each."""
+    pairs = pair_similarities(teacher, student)
+    return {
+        captions.SIMILARITIES: similarities(*pairs, report["similarity_correlation"], report["texts"]),
+        captions.KINDS: draw_kinds(report),
+    }
+
+
+def draw_kinds(report: Mapping[str, Any], released: Mapping[str, float] | None = None) -> bytes:
+    """Draw a report's figures by kind, beside those of the release before if given."""
+    sides = [Side("student", by_kind(report))]
+    if report["model2vec"]:
+        sides.append(Side("model2vec.distill", by_kind(report["model2vec"])))
+    if released:
+        sides.append(Side("last release", released))
+    return quality_by_kind(sides, by_kind(report, "teacher"))
