@@ -61,13 +61,9 @@ class Bucket:
 
     def objects(self) -> dict[str, bytes]:
         """Return every object by its key below the store's URL."""
-        found = self.client.list_objects_v2(Bucket=self.name).get("Contents", [])
-        return {
-            entry["Key"].removeprefix("store/"): self.client.get_object(Bucket=self.name, Key=entry["Key"])[
-                "Body"
-            ].read()
-            for entry in found
-        }
+        client = self.client
+        keys = [entry["Key"] for entry in client.list_objects_v2(Bucket=self.name).get("Contents", [])]
+        return {key.removeprefix("store/"): client.get_object(Bucket=self.name, Key=key)["Body"].read() for key in keys}
 
     def put(self, key: str, content: bytes) -> None:
         """Replace an object."""

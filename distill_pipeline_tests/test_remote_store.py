@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -34,9 +34,9 @@ def _write(folder: Path) -> dict[str, int]:
 
 
 @pytest.fixture
-def machines(bucket: Bucket, tmp_path: Path) -> Iterator[tuple[Store, Store]]:
+def machines(bucket: Bucket, tmp_path: Path) -> tuple[Store, Store]:
     """The stores of two machines that share a bucket."""
-    yield Store(tmp_path / "a", remote_store(bucket.url)), Store(tmp_path / "b", remote_store(bucket.url))
+    return Store(tmp_path / "a", remote_store(bucket.url)), Store(tmp_path / "b", remote_store(bucket.url))
 
 
 def _object(bucket: Bucket, name: str) -> str:
@@ -198,6 +198,7 @@ def test_a_manifest_can_not_write_outside_of_the_store(machines: tuple[Store, St
         b.get(KEY)
 
 
+@pytest.mark.usefixtures("bucket")
 @pytest.mark.parametrize(
     ("url", "said"),
     [
@@ -209,7 +210,7 @@ def test_a_manifest_can_not_write_outside_of_the_store(machines: tuple[Store, St
     ],
 )
 def test_a_store_that_can_not_be_used_is_refused_before_any_work(
-    bucket: Bucket, chain: Chain, recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch, url: str, said: str
+    chain: Chain, recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch, url: str, said: str
 ) -> None:
     monkeypatch.setenv("DISTILL_STORE_URL", url)
     result = chain.run(recipe(), raise_on_error=False)
@@ -221,13 +222,13 @@ def test_a_store_that_can_not_be_used_is_refused_before_any_work(
     assert not list(chain.home.root.rglob("*.parquet"))
 
 
-def test_a_missing_driver_is_named_with_the_extra_to_install(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    import fsspec
+def test_a_missing_driver_is_named_with_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fsspec.registry import _registry as drivers_in_use
 
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    monkeypatch.delitem(fsspec.registry._registry, "s3", raising=False)
+    monkeypatch.delitem(drivers_in_use, "s3", raising=False)
     with pytest.raises(RemoteError, match=r"pip install 'distill-pipeline\[s3\]'"):
-        remote_store(bucket.url + "/elsewhere")
+        remote_store("s3://bucket/without-a-driver")
 
 
 def test_missing_credentials_are_named(bucket: Bucket, tmp_path: Path) -> None:
@@ -235,7 +236,7 @@ def test_missing_credentials_are_named(bucket: Bucket, tmp_path: Path) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         del environment[name]
     environment |= {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path)}
-    refused = subprocess.run(  # noqa: S603
+    refused = subprocess.run(
         [sys.executable, "-m", "distill_pipeline.cli", "run", "minilm-256"],
         env=environment,
         capture_output=True,
