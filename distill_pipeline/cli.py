@@ -95,8 +95,14 @@ def recipes() -> None:
 
 
 def init() -> None:
-    """Prepare $DAGSTER_HOME for `dagster dev`, with telemetry off."""
+    """Prepare $DAGSTER_HOME for `dagster dev` or a deployment: settings, tables, the pools' limits."""
     Home(default_home()).prepare_dagster()
+    import dagster as dg
+
+    from distill_pipeline.pools import set_default_limits
+
+    with dg.DagsterInstance.get() as instance:
+        set_default_limits(instance)
 
 
 COMMANDS = {

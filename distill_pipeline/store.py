@@ -132,6 +132,10 @@ class Store:
         """Return where this output is, or would be."""
         return self.root / key.stage / key.fingerprint
 
+    def lock(self, key: StageKey) -> Path:
+        """Return the lock that who makes, or removes, this output holds."""
+        return self._hidden(key, "lock")
+
     def get(self, key: StageKey) -> Output:
         """Return the output after hashing each of its files; it is fetched if only the remote store has it.
 
@@ -144,7 +148,7 @@ class Store:
         except StoreError:
             if self.remote is None:
                 raise
-            with self._lock(key):
+            with self._locked(key):
                 return self._find(key, lambda _: None)
 
     def _here(self, key: StageKey) -> Output:
@@ -170,9 +174,9 @@ class Store:
     def _hidden(self, key: StageKey, suffix: str) -> Path:
         return self.root / key.stage / f".{key.fingerprint}.{suffix}"
 
-    def _lock(self, key: StageKey, log: Log = lambda _: None) -> AbstractContextManager[None]:
+    def _locked(self, key: StageKey, log: Log = lambda _: None) -> AbstractContextManager[None]:
         waiting = f"another run is making {key.stage} {key.fingerprint[:12]}; waiting for it"
-        return locked(self._hidden(key, "lock"), lambda: log(waiting))
+        return locked(self.lock(key), lambda: log(waiting))
 
     def manifest(self, key: StageKey) -> Mapping[str, Any] | None:
         """Return an output's manifest without looking at its files, or None when it isn't there."""
@@ -210,7 +214,7 @@ class Store:
             made_by: Id of the run that makes it, for the manifest.
             log: Receives a line when the caller waits, or when an output was fetched or found damaged.
         """
-        with self._lock(key, log):
+        with self._locked(key, log):
             if not force:
                 try:
                     output = self._find(key, log)

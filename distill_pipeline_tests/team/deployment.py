@@ -85,7 +85,7 @@ class Deployment:
         service = self.services[name]
         # What every process of a machine has, and what the image sets; nothing of this test's own environment.
         environment = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
-        environment |= {"DAGSTER_HOME": str(self.home), "OMP_NUM_THREADS": "1"}
+        environment |= {"DAGSTER_HOME": str(self.home), "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
         environment |= {key: self.values[key] for key in service["environment"] if self.values.get(key)}
         with (self.folder / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(  # noqa: S603
@@ -96,7 +96,9 @@ class Deployment:
                 stderr=log,
                 start_new_session=True,
             )
-        if name == "code":
+        if name == "init":
+            assert self._running.pop(name).wait(timeout=90) == 0, (self.folder / "init.log").read_text()
+        elif name == "code":
             probe = self._here(service["healthcheck"]["test"][1:])
             wait_until(lambda: self._lives(name) and self._succeeds(probe), 90, "the code location answers")
         elif name == "webserver":

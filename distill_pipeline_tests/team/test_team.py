@@ -125,7 +125,7 @@ def test_nothing_is_lost_or_done_twice_when_the_daemon_and_a_run_are_killed(
     ]
     for each in recipes:
         home.save_recipe(each)
-    for service in ("code", "webserver", "daemon"):
+    for service in ("init", "code", "webserver", "daemon"):
         team.start(service)
     with dg.DagsterInstance.from_config(str(team.home)) as instance:
         watched = Watched(instance)
