@@ -76,8 +76,8 @@ def _who(folder: Path) -> int | None:
 
 
 def _wait_for(binaries: Path, folder: Path, port: int) -> None:
+    ready: list[str | Path] = [binaries / "pg_isready", "--host", "127.0.0.1", "--port", str(port)]
     for _ in range(60):
-        ready = [binaries / "pg_isready", "--host", "127.0.0.1", "--port", str(port), "--timeout", "1"]
         if subprocess.run(ready, check=False, capture_output=True).returncode == 0:  # noqa: S603
             return
         time.sleep(0.5)
