@@ -164,7 +164,8 @@ class Store:
         except StoreError as error:
             if self.remote is None or not self.remote.contains(key):
                 raise
-            log(f"fetching {key.stage} {key.fingerprint[:12]} from {self.remote.url}: {error}")
+            reason = f": {error}" if isinstance(error, Damaged) else ""
+            log(f"fetching {key.stage} {key.fingerprint[:12]} from {self.remote.url}{reason}")
         fetched = self._hidden(key, "fetched")
         shutil.rmtree(fetched, ignore_errors=True)
         output = self.remote.fetch(key, fetched)
