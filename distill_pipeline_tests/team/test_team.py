@@ -158,7 +158,7 @@ def _launch(team: Deployment, recipes: list[str]) -> None:
     runs = [
         {
             "selector": job,
-            "runConfigData": {"execution": {"config": {"in_process": {}}}},
+            "runConfigData": {},
             "executionMetadata": {"tags": [{"key": "dagster/partition", "value": name}]},
         }
         for name in recipes
