@@ -4,6 +4,8 @@ PYTHON ?= python3
 UV ?= $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 BIN := .venv/bin
 ARGS ?=
+# EXPORT=--no-dev installs without what tests and linters alone need, as deploy/Dockerfile does.
+EXPORT ?=
 RECIPE ?= minilm-256
 
 # One home for stored stages, recipes, releases and Dagster's history. Without DAGSTER_HOME, Dagster would
@@ -12,7 +14,7 @@ export DISTILL_HOME ?= $(CURDIR)/.distill
 export DAGSTER_HOME ?= $(DISTILL_HOME)/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run run-main dev test lint bench docs lock clean
+.PHONY: help setup run run-main dev test test-team test-ui screenshots lint bench docs lock clean
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
@@ -31,6 +33,15 @@ dev: setup  ## Open the Dagster UI on port 3000
 
 test: setup  ## Run the tests
 	$(BIN)/pytest $(ARGS)
+
+test-team: setup  ## Run the team's deployment for real: PostgreSQL, the queue, daemons that are killed, a bucket
+	$(BIN)/pytest -m team distill_pipeline_tests/team $(ARGS)
+
+test-ui: setup  ## Drive the UI in Debian's chromium; pictures of the screen go to $DISTILL_HOME/screenshots
+	$(BIN)/pytest -m ui distill_pipeline_tests/ui $(ARGS)
+
+screenshots: setup  ## The same, for the README's pictures
+	SCREENSHOTS=docs/images $(BIN)/pytest -m ui distill_pipeline_tests/ui $(ARGS)
 
 lint: setup  ## Check style, types and that Dagster can load the code location
 	$(BIN)/ruff check .
@@ -58,7 +69,7 @@ clean:  ## Remove the environment and caches; stored stages and releases in $DIS
 .venv/.installed: pyproject.toml uv.lock | $(UV)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Set PYTHON=..."; exit 1; }
 	test -x $(BIN)/python || $(UV) venv --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv
-	$(UV) export --quiet --frozen --no-emit-project --extra embedded --extra onnx --extra ray --extra s3 --extra postgres --output-file .venv/requirements.txt
+	$(UV) export --quiet --frozen --no-emit-project --extra embedded --extra onnx --extra ray --extra s3 --extra postgres $(EXPORT) --output-file .venv/requirements.txt
 	VIRTUAL_ENV=.venv $(UV) pip sync --compile-bytecode --require-hashes .venv/requirements.txt
 	VIRTUAL_ENV=.venv $(UV) pip install --no-deps -e .
 	@touch $@

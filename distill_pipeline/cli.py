@@ -43,7 +43,7 @@ def run(recipe: str, force: str = "", *, dry_run: str = "false", override_reason
         override_reason: Why a student is released that the gate would refuse; the card shows it.
         encoder: Where the teacher runs: local, or ray. $DISTILL_ENCODER, or local, when not given.
     """
-    home = Home(default_home())
+    home = _usable_home()
     _choose_encoder(encoder)
     wanted, forced = home.recipe(recipe), _forced_stages(force)
     if not truth("dry_run", dry_run):
@@ -62,7 +62,7 @@ def distill(force: str = "", name: str = "", encoder: str = "", **flags: str) ->
         name: Name of the recipe to save. Made of the repository's or of the teacher's name when not given.
         encoder: Where the teacher runs: local, or ray. $DISTILL_ENCODER, or local, when not given.
     """
-    home = Home(default_home())
+    home = _usable_home()
     fields = recipe_fields(flags)
     fields["name"] = name or _name_for(fields)
     recipe = make_recipe(fields, source="command line")
@@ -117,8 +117,14 @@ def recipes() -> None:
 
 
 def init() -> None:
-    """Prepare $DAGSTER_HOME for `dagster dev`, with telemetry off."""
+    """Prepare $DAGSTER_HOME for `dagster dev` or a deployment: settings, tables, the pools' limits."""
     Home(default_home()).prepare_dagster()
+    import dagster as dg
+
+    from distill_pipeline.pools import set_default_limits
+
+    with dg.DagsterInstance.get() as instance:
+        set_default_limits(instance)
 
 
 COMMANDS = {
@@ -141,6 +147,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except DistillError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _usable_home() -> Home:
+    """Return the home, once it is known that its store can be used. Raises `RemoteError`."""
+    home = Home(default_home())
+    _ = home.store
+    return home
 
 
 def _forced_stages(force: str) -> list[str]:

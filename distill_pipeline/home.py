@@ -9,6 +9,7 @@ from pathlib import Path
 from distill_pipeline.errors import did_you_mean
 from distill_pipeline.recipe import Recipe, RecipeError
 from distill_pipeline.recipe_reading import read_recipe, recipe_yaml
+from distill_pipeline.remote_store import SETTING, remote_store
 from distill_pipeline.store import Store
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -44,8 +45,13 @@ class Home:
 
     @property
     def store(self) -> Store:
-        """The stage outputs."""
-        return Store(self.root / "store")
+        """The stage outputs; shared with other machines when `$DISTILL_STORE_URL` names a place for them.
+
+        Raises:
+            RemoteError: That place can't be used.
+        """
+        url = os.environ.get(SETTING)
+        return Store(self.root / "store", remote_store(url) if url else None)
 
     @property
     def releases(self) -> Path:

@@ -30,7 +30,10 @@ Address = tuple[str, str]
 OUTPUT, UNFINISHED, REPLACED, LOCK, MEMORY = "output", "unfinished", "left by a killed run", "lock", "memory"
 """Kinds of leftovers."""
 
-_NAME = re.compile(r"\.?(?P<fingerprint>[0-9a-f]{64})(?P<kind>|\.lock|\.partial|\.\d+\.old)")
+BEGUN = (".partial", ".fetched")
+"""Folders that an output is made in, or fetched into."""
+
+_NAME = re.compile(r"\.?(?P<fingerprint>[0-9a-f]{64})(?P<kind>|\.lock|\.partial|\.fetched|\.\d+\.old)")
 
 
 @dataclass(frozen=True)
@@ -154,7 +157,7 @@ def look(store: Store, reached: Reach) -> Findings:
 
 
 def _entries(store: Store) -> Iterator[tuple[Address, dict[str, Path]]]:
-    """Yield for each fingerprint in the store its paths by kind: "" the output, ".lock", ".partial", ".N.old"."""
+    """Yield for each fingerprint in the store its paths by kind: "" the output, ".lock", ".partial", ".fetched", ".N.old"."""
     folders = [path for path in store.root.glob("*/") if path != store.memories]
     for folder in folders:
         found: dict[str, dict[str, Path]] = {}
@@ -177,7 +180,7 @@ def _judge(findings: Findings, address: Address, paths: Mapping[str, Path], *, w
         return
     if wanted:
         # An unfinished output that is still wanted is where its next run goes on.
-        gone = [path for kind, path in paths.items() if kind.endswith(".old") or (kind == ".partial" and "" in paths)]
+        gone = [path for kind, path in paths.items() if kind.endswith(".old") or (kind in BEGUN and "" in paths)]
         kind = REPLACED
     else:
         gone = list(paths.values())

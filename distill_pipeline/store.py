@@ -2,6 +2,8 @@
 
 A folder `STAGE/FINGERPRINT/` appears by one rename, after its `manifest.json` was written last. Until then
 the work lives in `STAGE/.FINGERPRINT.partial/`, where a resumable stage finds its finished parts again.
+With a store that machines share (`remote_store.py`), this folder is what a machine has of it: what is missing here is
+fetched from there, and what is made here is uploaded.
 Knows nothing of recipes' meaning, numerics or Dagster.
 """
 
@@ -15,15 +17,20 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from distill_pipeline.errors import DistillError
 from distill_pipeline.stages import StageKey
+
+if TYPE_CHECKING:
+    from distill_pipeline.remote_store import RemoteStore
+
+Log = Callable[[str], None]
 
 MANIFEST = "manifest.json"
 _RECORDED_LIBRARIES = (
@@ -79,18 +86,48 @@ def file_table(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+def as_json(value: object) -> bytes:
+    """Return JSON as people can read it and as it compares: indented, keys sorted."""
+    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
 def write_json(path: Path, value: object) -> None:
     """Write JSON so that a reader sees the old file or the new one, never half of it."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.write_bytes(as_json(value))
     partial.replace(path)
 
 
-class Store:
-    """The stage outputs below one folder."""
+def verified(key: StageKey, folder: Path) -> Output:
+    """Return the output in a folder after hashing each of its files.
 
-    def __init__(self, root: Path) -> None:
+    Raises:
+        Damaged: A file is missing, extra bytes or other bytes are in it, or the manifest can't be read.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        expected = manifest["files"]
+    except (OSError, ValueError, KeyError) as error:
+        raise Damaged(f"{folder / MANIFEST} can't be read: {error}") from error
+    if manifest.get("fingerprint") != key.fingerprint:
+        raise Damaged(f"{folder / MANIFEST} belongs to another fingerprint")
+    for name, file in expected.items():
+        path = folder / name
+        if not path.is_file():
+            raise Damaged(f"{path} is missing")
+        if path.stat().st_size != file["size"]:
+            raise Damaged(f"{path} has {path.stat().st_size:,} bytes instead of {file['size']:,}")
+        if sha256_of(path) != file["sha256"]:
+            raise Damaged(f"{path} was changed: its sha256 differs from the manifest's")
+    return Output(key, folder, manifest)
+
+
+class Store:
+    """The stage outputs below one folder, shared with other machines if there is a remote store."""
+
+    def __init__(self, root: Path, remote: RemoteStore | None = None) -> None:
         self.root = root
+        self.remote = remote
 
     def folder(self, key: StageKey) -> Path:
         """Return where this output is, or would be."""
@@ -98,46 +135,62 @@ class Store:
 
     def lock(self, key: StageKey) -> Path:
         """Return the lock that who makes, or removes, this output holds."""
-        return self.root / key.stage / f".{key.fingerprint}.lock"
+        return self._hidden(key, "lock")
 
     def get(self, key: StageKey) -> Output:
-        """Return the output after hashing each of its files.
+        """Return the output after hashing each of its files; it is fetched if only the remote store has it.
 
         Raises:
             Missing: It isn't there.
             Damaged: A file is missing, extra bytes or other bytes are in it, or the manifest can't be read.
         """
+        try:
+            return self._here(key)
+        except StoreError:
+            if self.remote is None:
+                raise
+            with self._locked(key):
+                return self._find(key, lambda _: None)
+
+    def _here(self, key: StageKey) -> Output:
         folder = self.folder(key)
         if not folder.is_dir():
             raise Missing(f"{key.stage} {key.fingerprint[:12]} is not in the store ({self.root})")
+        return verified(key, folder)
+
+    def _find(self, key: StageKey, log: Log) -> Output:
+        """Return the output from here or, to here, from the remote store. The caller holds the lock."""
         try:
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-            expected = manifest["files"]
-        except (OSError, ValueError, KeyError) as error:
-            raise Damaged(f"{folder / MANIFEST} can't be read: {error}") from error
-        if manifest.get("fingerprint") != key.fingerprint:
-            raise Damaged(f"{folder / MANIFEST} belongs to another fingerprint")
-        for name, file in expected.items():
-            path = folder / name
-            if not path.is_file():
-                raise Damaged(f"{path} is missing")
-            if path.stat().st_size != file["size"]:
-                raise Damaged(f"{path} has {path.stat().st_size:,} bytes instead of {file['size']:,}")
-            if sha256_of(path) != file["sha256"]:
-                raise Damaged(f"{path} was changed: its sha256 differs from the manifest's")
-        return Output(key, folder, manifest)
+            return self._here(key)
+        except StoreError as error:
+            if self.remote is None or not self.remote.contains(key):
+                raise
+            reason = f": {error}" if isinstance(error, Damaged) else ""
+            log(f"fetching {key.stage} {key.fingerprint[:12]} from {self.remote.url}{reason}")
+        fetched = self._hidden(key, "fetched")
+        shutil.rmtree(fetched, ignore_errors=True)
+        output = self.remote.fetch(key, fetched)
+        replace_folder(fetched, self.folder(key))
+        return Output(key, self.folder(key), output.manifest)
+
+    def _hidden(self, key: StageKey, suffix: str) -> Path:
+        return self.root / key.stage / f".{key.fingerprint}.{suffix}"
+
+    def _locked(self, key: StageKey, log: Log = lambda _: None) -> AbstractContextManager[None]:
+        waiting = f"another run is making {key.stage} {key.fingerprint[:12]}; waiting for it"
+        return locked(self.lock(key), lambda: log(waiting))
 
     def manifest(self, key: StageKey) -> Mapping[str, Any] | None:
         """Return an output's manifest without looking at its files, or None when it isn't there."""
         try:
             manifest: Mapping[str, Any] = json.loads((self.folder(key) / MANIFEST).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            return None
+            return self.remote.manifest(key) if self.remote else None
         return manifest
 
     def contains(self, key: StageKey) -> bool:
         """Whether the output is there by its manifest, without reading its files."""
-        return (self.folder(key) / MANIFEST).is_file()
+        return (self.folder(key) / MANIFEST).is_file() or (self.remote is not None and self.remote.contains(key))
 
     def get_or_make(
         self,
@@ -149,11 +202,11 @@ class Store:
         still_valid: Callable[[Output], bool] = lambda _: True,
         made_by: str | None = None,
         made_for: str | None = None,
-        log: Callable[[str], None] = lambda _: None,
+        log: Log = lambda _: None,
     ) -> tuple[Output, bool]:
         """Return the output and whether it was there already; make it otherwise.
 
-        Of two callers with the same key, one makes the output while the other waits and then finds it.
+        Of two callers on one machine with the same key, one makes the output while the other waits and then finds it.
 
         Args:
             key: Which output.
@@ -164,22 +217,23 @@ class Store:
             made_by: Id of the run that makes it, for the manifest.
             made_for: Recipe to remember it for. Done before the lock is released, so that whoever removes what no
                 recipe reaches never finds an output between being made and being remembered.
-            log: Receives a line when the caller waits, or when an output was found damaged.
+            log: Receives a line when the caller waits, or when an output was fetched or found damaged.
         """
-        with locked(
-            self.lock(key), lambda: log(f"another run is making {key.stage} {key.fingerprint[:12]}; waiting for it")
-        ):
+        with self._locked(key, log):
             if not force:
                 try:
-                    output = self.get(key)
+                    output = self._find(key, log)
                     if still_valid(output):
                         self._remember_for(made_for, key)
+                        self._share(output, log, unless_there=True)
                         return output, True
                 except Missing:
                     pass
                 except Damaged as damage:
                     log(f"{damage}; making it again")
-            partial = self.root / key.stage / f".{key.fingerprint}.partial"
+            if self.remote is not None:
+                self.remote.be_writable()
+            partial = self._hidden(key, "partial")
             if partial.exists() and (force or not resumable):
                 shutil.rmtree(partial)
             partial.mkdir(parents=True, exist_ok=True)
@@ -187,7 +241,16 @@ class Store:
             facts = make(partial)
             output = self._finish(key, partial, facts, time.monotonic() - started, made_by)
             self._remember_for(made_for, key)
+            self._share(output, log)
             return output, False
+
+    def _share(self, output: Output, log: Log, *, unless_there: bool = False) -> None:
+        """Upload an output; one found here may miss there, when the run that made it was killed."""
+        if self.remote is None or (unless_there and self.remote.contains(output.key)):
+            return
+        started = time.monotonic()
+        self.remote.publish(output)
+        log(f"uploaded {output.size:,} bytes to {self.remote.url} in {time.monotonic() - started:.1f} s")
 
     def _finish(
         self, key: StageKey, partial: Path, facts: Mapping[str, Any], seconds: float, made_by: str | None
@@ -219,14 +282,18 @@ class Store:
         """Note that this recipe's stage now stands at this key."""
         path = self._memory(recipe_name, key.stage)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, {"fingerprint": key.fingerprint, "made_of": key.inputs})
+        note = {"fingerprint": key.fingerprint, "made_of": key.inputs}
+        write_json(path, note)
+        if self.remote is not None:
+            self.remote.remember(recipe_name, key.stage, note)
 
     def remembered(self, recipe_name: str, stage: str) -> Mapping[str, Any] | None:
-        """Return the inputs that this recipe's stage was last made of, or None."""
+        """Return the inputs that this recipe's stage was last made of, on any machine, or None."""
+        note = self.remote.remembered(recipe_name, stage) if self.remote else None
         try:
-            inputs: Mapping[str, Any] = json.loads(self._memory(recipe_name, stage).read_text(encoding="utf-8"))[
-                "made_of"
-            ]
+            if note is None:
+                note = json.loads(self._memory(recipe_name, stage).read_text(encoding="utf-8"))
+            inputs: Mapping[str, Any] = note["made_of"]
         except (OSError, ValueError, KeyError):
             return None
         return inputs

@@ -17,7 +17,7 @@ os.environ["HF_HOME"] = str(Path(_SCRATCH) / "huggingface")
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
 os.environ["HF_HUB_DISABLE_XET"] = "1"  # uploads over HTTP, where faults can hit them
-for name in ("DAGSTER_HOME", "HF_TOKEN"):
+for name in ("DAGSTER_HOME", "DISTILL_STORE_URL", "HF_TOKEN"):
     os.environ.pop(name, None)
 
 from distill_pipeline_tests.hub import TOKEN, Hub  # noqa: E402
@@ -35,6 +35,7 @@ for name in RECIPE_NAMES:
 from distill_pipeline.home import Home  # noqa: E402
 from distill_pipeline.recipe import Recipe  # noqa: E402
 from distill_pipeline.recipe_reading import make_recipe  # noqa: E402
+from distill_pipeline_tests.bucket import Bucket, S3Server  # noqa: E402
 from distill_pipeline_tests.chain import Chain  # noqa: E402
 from distill_pipeline_tests.teachers import build_bert, build_modernbert, build_unigram  # noqa: E402
 
@@ -70,6 +71,22 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     _HUB.reset()
     yield _HUB
     _HUB.reset()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """An S3 server on loopback."""
+    server = S3Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """An empty bucket, and credentials that may use it."""
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3.make_bucket()
 
 
 @pytest.fixture

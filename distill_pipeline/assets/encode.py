@@ -78,11 +78,13 @@ def _on_ray(
     from distill_pipeline.distillation.cluster import TeacherSpec, encode_on_ray
     from distill_pipeline.distillation.shards import shards_of
 
+    url = config.parts_url or os.environ.get("DISTILL_PARTS_URL")
     facts = encode_on_ray(
         shards_of(sequences, texts),
         TeacherSpec.of(run.recipe, run.teacher_source),
         run.folder,
-        destination=config.parts_url or os.environ.get("DISTILL_PARTS_URL") or None,
+        # A folder of its own: other stages and recipes write parts of the same names.
+        destination=f"{url.rstrip('/')}/{run.key.stage}/{run.key.fingerprint}" if url else None,
         sample=probe_sample(sequences),
         report=run.reporter(),
         log=run.log,

@@ -153,9 +153,8 @@ def _model2vec_side(
         }
 
     key = model2vec_side_key(run.keys["quality_report"], plain.key)
-    measured = run.home.home.store.get_or_make(key, make, log=run.log)[0]
-    run.home.home.store.remember(yardstick_memory(run.recipe.name), key)
-    return measured.facts
+    memory = yardstick_memory(run.recipe.name)
+    return run.home.home.store.get_or_make(key, make, made_for=memory, log=run.log)[0].facts
 
 
 def _read(report: Path) -> dict[str, Any] | None:

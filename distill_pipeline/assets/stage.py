@@ -38,6 +38,7 @@ class StageRun:
     """One stage of one recipe, as an asset's work sees it."""
 
     recipe: Recipe
+    key: StageKey
     folder: Path
     home: DistillHome
     keys: Mapping[str, StageKey]
@@ -118,7 +119,7 @@ def materialize_stage(
         context.log.info(_why(store.remembered(recipe.name, stage), keys[stage], forced=config.force))
         if isinstance(recipe.pca_dims, int):
             check_dimensions(recipe.pca_dims, source.dimensions)
-        return work(StageRun(recipe, folder, home, keys, context.log.info))
+        return work(StageRun(recipe, keys[stage], folder, home, keys, context.log.info))
 
     started = time.monotonic()
     output, hit = store.get_or_make(

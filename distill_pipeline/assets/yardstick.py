@@ -9,6 +9,7 @@ from distill_pipeline.assets import reduced_matrix, static_model, teacher_token_
 from distill_pipeline.assets.encode import EncoderConfig
 from distill_pipeline.assets.stage import StageRun, Work
 from distill_pipeline.recipe import Recipe
+from distill_pipeline.stages import StageKey
 from distill_pipeline.store import Output, StoreError
 from distill_pipeline.yardstick import yardstick
 
@@ -41,7 +42,8 @@ def yardstick_student(run: StageRun, dimensions: int) -> Output | None:
     except StoreError:
         run.log("for the comparison, this teacher is distilled as model2vec does it")
     for stage, work in _WORKS.items():
-        store.get_or_make(keys[stage], partial(_make, run, plain, work), resumable=stage in _RESUMABLE, log=run.log)
+        make = partial(_make, run, plain, keys[stage], work)
+        store.get_or_make(keys[stage], make, resumable=stage in _RESUMABLE, log=run.log)
     return store.get(keys["static_model"])
 
 
@@ -50,5 +52,5 @@ def yardstick_memory(recipe_name: str) -> str:
     return f"{recipe_name}/model2vec"
 
 
-def _make(run: StageRun, plain: Recipe, work: Work, folder: Path) -> Mapping[str, Any]:
-    return work(StageRun(plain, folder, run.home, run.home.stage_keys(plain), run.log))
+def _make(run: StageRun, plain: Recipe, key: StageKey, work: Work, folder: Path) -> Mapping[str, Any]:
+    return work(StageRun(plain, key, folder, run.home, run.home.stage_keys(plain), run.log))

@@ -6,6 +6,7 @@ decides nothing. A dead actor's shards go to the others: Ray restarts it and ret
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import tempfile
@@ -19,12 +20,15 @@ from distill_pipeline.distillation.batches import BatchEncoder, Pace, Report
 from distill_pipeline.distillation.download import TeacherError
 from distill_pipeline.distillation.encoding import Precision, plan_of, probe_sample, settle_precision, write_part
 from distill_pipeline.distillation.parts import Ledger, part_name, sha256_of_part
-from distill_pipeline.distillation.shards import ClusterError, Shard, fetch_part, is_there, publish
+from distill_pipeline.distillation.shards import ClusterError, Shard
 from distill_pipeline.distillation.source import TeacherSource, resolve_teacher
 from distill_pipeline.distillation.teacher import Pooling, Teacher, load_teacher
 from distill_pipeline.recipe import Recipe
+from distill_pipeline.remote_files import RemoteFolder
 
 Log = Callable[[str], None]
+
+SETTING = "DISTILL_PARTS_URL"
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,8 @@ class _Worker:
     """An actor: a teacher that encodes the shards it is given and writes their parts."""
 
     def __init__(self, spec: TeacherSpec, precision: str, destination: str) -> None:
-        self.folder, self.prompt, self.destination = spec.source().folder, spec.prompt, destination
+        self.folder, self.prompt = spec.source().folder, spec.prompt
+        self.destination = RemoteFolder(destination, SETTING)
         self.teacher = spec.load()
         if precision == "bfloat16":
             self.teacher.to_bfloat16()
@@ -95,7 +100,7 @@ class _Worker:
             part = Path(folder) / part_name(shard.number)
             write_part(part, rows, shard.first, texts)
             digest = sha256_of_part(part)
-            publish(part, f"{self.destination}/{part.name}")
+            self.destination.put({part.name: part})
         worker = f"{platform.node()}:{os.getpid()}"
         return {"part": [part.name], "sha256": [digest], "rows": [len(rows)], "worker": [worker]}
 
@@ -120,7 +125,7 @@ def encode_on_ray(
         shards: What to encode.
         spec: The teacher, and how to run it.
         folder: Holds the ledger, and the parts when there is no destination: then all machines must see it.
-        destination: fsspec URL that the workers write to, such as `s3://bucket/embeddings`.
+        destination: fsspec URL that the workers write to, such as `s3://bucket/embeddings`; of this work alone.
         fetch: Bring each part from the destination into the folder. Otherwise it stays there alone, and a run that
             resumes trusts the ledger and the file's presence.
         sample: Token ids to measure the precision with. Those of the first shard when not given.
@@ -132,8 +137,14 @@ def encode_on_ray(
         Facts: rows, rows_resumed, precision, precision_reason, least_cosine_to_float32, device, forward.
 
     Raises:
-        ClusterError: Ray isn't installed, or the cluster gave the work up.
+        ClusterError: Ray isn't installed, the cluster gave the work up, or a part came back with other bytes.
+        RemoteError: The destination can't be written to.
     """
+    target = destination or folder.resolve().as_uri()
+    remote = RemoteFolder(target, SETTING)
+    if destination is not None:
+        # Written first, so that a bucket that can't be used is known of before the teacher is loaded.
+        remote.write("shards.json", json.dumps({"shards": len(shards)}).encode())
     if sample is None:
         sample = probe_sample(shards[0].read(spec.source().folder, spec.prompt)[0])
     with _cluster() as ray:
@@ -142,11 +153,10 @@ def encode_on_ray(
         precision, forward, device = ray.get(settle.remote(spec, sample))
         total = sum(shard.rows for shard in shards)
         ledger = Ledger(folder, plan_of(total, shards[0].rows, precision.used, forward))
-        target = destination or folder.resolve().as_uri()
 
         def is_finished(name: str) -> bool:
             elsewhere = destination is not None and not fetch
-            return ledger.names(name) and is_there(f"{target}/{name}") if elsewhere else ledger.has(folder / name)
+            return ledger.names(name) and remote.has(name) if elsewhere else ledger.has(folder / name)
 
         pending = [shard for shard in shards if not is_finished(part_name(shard.number))]
         kept = total - sum(shard.rows for shard in pending)
@@ -155,7 +165,7 @@ def encode_on_ray(
         for done in _encoded(ray, pending, resources, (spec, precision.used, target)):
             part = folder / done["part"]
             if destination is not None and fetch:
-                fetch_part(f"{destination}/{part.name}", part)
+                _fetch(remote, part, done["sha256"])
             ledger.add(part, done["sha256"])
             log(f"{part.name} by worker {done['worker']}")
             pace.advance(done["rows"])
@@ -168,6 +178,16 @@ def encode_on_ray(
         "device": device,
         "forward": forward,
     }
+
+
+def _fetch(remote: RemoteFolder, part: Path, digest: str) -> None:
+    """Copy a part from where its worker put it."""
+    try:
+        remote.get(part.name, part)
+    except FileNotFoundError as error:
+        raise ClusterError(f"{remote.url}/{part.name} is gone since a worker wrote it; run again to go on") from error
+    if sha256_of_part(part) != digest:
+        raise ClusterError(f"{remote.url}/{part.name} isn't what the worker wrote; does other work write there too?")
 
 
 def _encoded(

@@ -1,4 +1,4 @@
-"""Shards of what is to be encoded, one for each part, and the ways of a part to and from a URL.
+"""Shards of what is to be encoded, one for each part.
 
 Knows nothing of Ray or teachers.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import fsspec
 import pyarrow.parquet as pq
@@ -81,27 +80,3 @@ def corpus_shards(url: str, column: str = "text") -> list[Shard]:
     if not shards:
         raise ClusterError(f"{url} holds no Parquet file; give a .parquet file or a folder of them")
     return shards
-
-
-def publish(file: Path, url: str) -> None:
-    """Copy a file to an fsspec URL so that a reader there sees all of it or nothing."""
-    filesystem, path = fsspec.core.url_to_fs(url)
-    folder, _, name = path.rpartition("/")
-    filesystem.makedirs(folder, exist_ok=True)
-    partial = f"{folder}/.{name}.{uuid4().hex}.partial"
-    filesystem.put_file(str(file), partial)
-    filesystem.mv(partial, path)
-
-
-def fetch_part(url: str, part: Path) -> None:
-    """Copy a part from an fsspec URL into a folder; it appears there whole."""
-    filesystem, path = fsspec.core.url_to_fs(url)
-    partial = part.with_name(f".{part.name}.partial")
-    filesystem.get_file(path, str(partial))
-    partial.replace(part)
-
-
-def is_there(url: str) -> bool:
-    """Whether a file is at an fsspec URL."""
-    filesystem, path = fsspec.core.url_to_fs(url)
-    return bool(filesystem.isfile(path))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import dagster as dg
 import pytest
 
+from distill_pipeline.cli import main
 from distill_pipeline.home import Home
 from distill_pipeline.recipe import Recipe
 from distill_pipeline_tests.chain import Chain
@@ -61,3 +62,15 @@ def test_dagster_reads_the_limit_of_the_pool_that_a_new_home_sets(home: Home, mo
     assert pools.default_pool_limit == 1
     assert pools.pool_granularity is not None
     assert pools.pool_granularity.value == "run"
+
+
+def test_a_pool_has_its_limit_before_the_first_runs_wait(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    monkeypatch.setenv("DISTILL_HOME", str(home.root))
+    main(["init"])
+    with dg.DagsterInstance.from_config(str(home.root / "dagster")) as instance:
+        assert [(limit.name, limit.limit) for limit in instance.event_log_storage.get_pool_limits()] == [("teacher", 1)]
+        instance.event_log_storage.set_concurrency_slots("teacher", 3)
+    main(["init"])
+    with dg.DagsterInstance.from_config(str(home.root / "dagster")) as instance:
+        assert [limit.limit for limit in instance.event_log_storage.get_pool_limits()] == [3]

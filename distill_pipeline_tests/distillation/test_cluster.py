@@ -17,7 +17,9 @@ from distill_pipeline.distillation.encoding import encode_to_parts, sentence_ids
 from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.distillation.shards import ClusterError, corpus_shards, shards_of
 from distill_pipeline.distillation.source import resolve_teacher
+from distill_pipeline.remote_files import RemoteError
 from distill_pipeline.store import file_table
+from distill_pipeline_tests.bucket import Bucket, S3Server
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")
 
@@ -29,10 +31,13 @@ def spec(modernbert: Path) -> TeacherSpec:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def two_workers() -> Iterator[None]:
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", namespace="tests")
-    yield
-    ray.shutdown()
+def two_workers(s3: S3Server) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in s3.environment.items():  # which the workers inherit
+            environment.setenv(name, value)
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", namespace="tests")
+        yield
+        ray.shutdown()
 
 
 def test_a_worker_killed_half_way_costs_no_row_and_changes_no_byte(spec: TeacherSpec, tmp_path: Path) -> None:
@@ -83,6 +88,26 @@ def test_a_corpus_comes_back_part_by_part_through_a_url(spec: TeacherSpec, tmp_p
     (tmp_path / "bucket" / "part-000001.parquet").unlink()
     again = encode_on_ray(shards, spec, folder, destination=url, fetch=False, cpus_per_worker=1)
     assert again["rows_resumed"] == 35
+
+
+def test_parts_come_back_from_a_bucket_with_the_local_bytes(spec: TeacherSpec, bucket: Bucket, tmp_path: Path) -> None:
+    sequences = [[1, *range(5 + place, 9 + place), 2] for place in range(60)]
+    local, cluster = tmp_path / "local", tmp_path / "cluster"
+    local.mkdir()
+    cluster.mkdir()
+    encode_to_parts(sequences, spec.load(), local, rows_per_part=20)
+    encode_on_ray(shards_of(sequences, None, 20), spec, cluster, destination=bucket.url, cpus_per_worker=1)
+    assert file_table(cluster) == file_table(local)
+    parts = {name: content for name, content in bucket.objects().items() if name.startswith("part-")}
+    assert parts == {path.name: path.read_bytes() for path in local.glob("part-*")}
+
+
+def test_a_bucket_that_is_not_there_is_named_before_the_teacher_is_loaded(
+    spec: TeacherSpec, bucket: Bucket, tmp_path: Path
+) -> None:
+    elsewhere = f"s3://{bucket.name}-elsewhere/parts"
+    with pytest.raises(RemoteError, match="no such bucket"):
+        encode_on_ray(shards_of([[1, 5, 2]], None), spec, tmp_path, destination=elsewhere)
 
 
 def test_a_corpus_without_the_column_is_refused_by_name(tmp_path: Path) -> None:
