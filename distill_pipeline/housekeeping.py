@@ -157,7 +157,7 @@ def look(store: Store, reached: Reach) -> Findings:
 
 
 def _entries(store: Store) -> Iterator[tuple[Address, dict[str, Path]]]:
-    """Yield for each fingerprint in the store its paths by kind: "" the output, ".lock", ".partial", ".fetched", ".N.old"."""
+    """Yield for each fingerprint in the store its paths by kind: "" the output, then what `_NAME` tells apart."""
     folders = [path for path in store.root.glob("*/") if path != store.memories]
     for folder in folders:
         found: dict[str, dict[str, Path]] = {}
