@@ -123,6 +123,26 @@ class Home:
         known = sorted(self.load_recipes()[0])
         raise RecipeError(f"there is no recipe {name!r}{did_you_mean(name, known)} (known: {', '.join(known)})")
 
+    def save_sweep(self, file: Path) -> str:
+        """Copy a sweep's file to this installation's own recipes and return the sweep's name.
+
+        Raises:
+            RecipeError: It is no valid sweep, another file has its name, or it means something else in its new place.
+        """
+        fields = read_fields(file)
+        path = self.recipes / f"{file.stem}.yaml"
+        if SWEEP not in fields:
+            raise RecipeError(f"{file}: this is no sweep: it holds no `{SWEEP}:`")
+        members = expand(fields, file)
+        taken = self.recipe_files().get(file.stem)
+        if taken and taken.read_bytes() != file.read_bytes():
+            raise RecipeError(f"{file}: there is another recipe file of this name, {taken}; rename one of them")
+        if not taken:
+            if members != expand(fields, path):
+                raise RecipeError(f"{file}: it names files relative to its own folder; write their paths in full")
+            self._write(path, file.read_text(encoding="utf-8"))
+        return file.stem
+
     def save_recipe(self, recipe: Recipe) -> Path:
         """Write a recipe to this installation's own recipes and return its path.
 
@@ -134,10 +154,12 @@ class Home:
         for sweep, members in self.sweeps().items():
             if recipe.name in {sweep, *members}:
                 raise RecipeError(f"name={recipe.name!r} belongs to the sweep {sweep!r}; choose another with --name")
+        return self._write(self.recipes / f"{recipe.name}.yaml", recipe_yaml(recipe))
+
+    def _write(self, path: Path, content: str) -> Path:
         self.recipes.mkdir(parents=True, exist_ok=True)
-        path = self.recipes / f"{recipe.name}.yaml"
         partial = path.with_suffix(".partial")
-        partial.write_text(recipe_yaml(recipe), encoding="utf-8")
+        partial.write_text(content, encoding="utf-8")
         partial.replace(path)
         return path
 

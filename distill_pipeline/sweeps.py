@@ -61,14 +61,14 @@ def expand(fields: Mapping[str, Any], path: Path) -> dict[str, Recipe]:
 
 
 def _grids(sweep: object, path: Path) -> list[Mapping[str, Any]]:
-    grids = sweep if isinstance(sweep, list) else [sweep]
+    grids: list[Any] = sweep if isinstance(sweep, list) else [sweep]
     if not grids or not all(isinstance(grid, dict) and grid for grid in grids):
         raise RecipeError(f"{path}: {SWEEP} is a mapping such as 'pca_dims: [64, 128]', or a list of such mappings")
     return grids
 
 
 def _grid(grid: Mapping[str, Any], base: Mapping[str, Any], path: Path) -> dict[str, list[Choice]]:
-    found = {}
+    found: dict[str, list[Choice]] = {}
     for field, values in grid.items():
         if field not in _FIELDS:
             raise RecipeError(f"{path}: {SWEEP} has the unknown field {field!r}{did_you_mean(str(field), _FIELDS)}")
