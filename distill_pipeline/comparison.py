@@ -23,7 +23,7 @@ from distill_pipeline.stages import StageKey, fingerprint, stage_keys
 from distill_pipeline.store import Output, Store, machine, write_json
 
 STAGE = "recipe_comparison"
-_VERSION = "1"
+VERSION = "1"
 """Changes whenever the same reports give another comparison."""
 
 TABLE, SHEET, FIGURE = "comparison.json", "comparison.csv", "comparison.png"
@@ -101,7 +101,7 @@ def _find_report(store: Store, recipe: Recipe) -> Report | str:
 def comparison_key(reports: Sequence[Report]) -> StageKey:
     """Return where the comparison of these reports lies in the store."""
     made_of = {report.recipe.name: report.quality.key.fingerprint for report in reports}
-    inputs = {"stage": STAGE, "code_version": _VERSION, "reports": made_of}
+    inputs = {"stage": STAGE, "code_version": VERSION, "reports": made_of}
     return StageKey(STAGE, fingerprint(inputs), inputs)
 
 

@@ -102,6 +102,16 @@ class Home:
                     found[name] = members
         return found
 
+    def named(self, names: Iterable[str]) -> list[Recipe]:
+        """Return the recipes of these names, each once; a sweep's name stands for its members.
+
+        Raises:
+            RecipeError: There is no recipe of a name, or its file's content is wrong.
+        """
+        sweeps = self.sweeps()
+        wanted = [member for name in names for member in sweeps.get(name, [name])]
+        return [self.recipe(name) for name in dict.fromkeys(wanted)]
+
     def recipe(self, name: str) -> Recipe:
         """Return one recipe.
 

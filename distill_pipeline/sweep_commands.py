@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from fire.decorators import SetParseFn
@@ -54,7 +54,7 @@ def compare(*names: str, output: str = "") -> None:
     home = Home(default_home())
     if not names:
         raise UsageError("compare needs names of recipes or of a sweep; see distill-pipeline recipes")
-    reports, absent = compared.find_reports(home.store, _recipes(home, names))
+    reports, absent = compared.find_reports(home.store, home.named(names))
     if reports:
         found = compared.compare(reports)
         folder = Path(output).expanduser() if output else home.root / "comparison"
@@ -78,12 +78,6 @@ def _members(home: Home, name: str) -> Sequence[str]:
         raise UsageError(f"{name!r} is no sweep but one recipe: distill-pipeline run {name}")
     known = f" (sweeps: {', '.join(sorted(sweeps))})" if sweeps else "; no recipe file holds `sweep:`"
     raise UsageError(f"there is no sweep {name!r}{did_you_mean(name, sweeps)}{known}")
-
-
-def _recipes(home: Home, names: Iterable[str]) -> list[Recipe]:
-    sweeps = home.sweeps()
-    wanted = [member for name in names for member in sweeps.get(name, [name])]
-    return [home.recipe(name) for name in dict.fromkeys(wanted)]
 
 
 def _run_all(home: Home, members: Sequence[Recipe], forced: Sequence[str], releasing: bool) -> dict[str, str]:
