@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fire.decorators import SetParseFn
 
@@ -15,6 +17,10 @@ from distill_pipeline.flags import UsageError, truth
 from distill_pipeline.home import Home, default_home
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.running import forced_stages, running
+from distill_pipeline.watching import teacher_name
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 
 @SetParseFn(str)  # type: ignore[untyped-decorator]
@@ -83,31 +89,50 @@ def _members(home: Home, name: str) -> Sequence[str]:
 def _run_all(home: Home, members: Sequence[Recipe], forced: Sequence[str], releasing: bool) -> dict[str, str]:
     """Run the recipes one after another, print a line for each, and return why those that failed did."""
     failed: dict[str, str] = {}
+    gone = _teachers_not_found(home, members)
     width = max(len(recipe.name) for recipe in members)
     with running(home) as run_recipe:
-        import dagster as dg
-
-        from distill_pipeline.distillation.source import find_teacher
-        from distill_pipeline.summary import explain_failure, stage_metadata
-
         for number, recipe in enumerate(members, 1):
             print(f"--- {recipe.name} ({number} of {len(members)})", file=sys.stderr)
             started = time.monotonic()
-            try:
-                find_teacher(home, recipe)  # without one, no stage needs to be tried
-                result = run_recipe(recipe, forced=forced, release=releasing)
-                problem = "" if result.success else explain_failure(result)
-            except (DistillError, dg.DagsterError, OSError) as error:
-                problem = str(error)
+            problem = gone.get(teacher_name(recipe), "")
+            said = "failed"
+            if not problem:
+                problem, said = _run_one(partial(run_recipe, recipe, forced=forced, release=releasing))
             if problem:
                 failed[recipe.name] = problem
-                said = "failed"
-            else:
-                stages = stage_metadata(result)
-                computed = sum(stage["cache"] == "computed" for stage in stages.values())
-                said = f"{computed} of {len(stages)} stages computed"
             print(f"{recipe.name:<{width}}  {time.monotonic() - started:7.1f} s  {said}", flush=True)
     return failed
+
+
+def _teachers_not_found(home: Home, members: Sequence[Recipe]) -> dict[str, str]:
+    """Return what is wrong with each teacher that can't be found; the patience with a Hub is spent on it once."""
+    from distill_pipeline.distillation.source import TeacherError, find_teacher
+
+    gone = {}
+    for name, recipe in {teacher_name(recipe): recipe for recipe in members}.items():
+        try:
+            find_teacher(home, recipe)
+        except TeacherError as error:
+            gone[name] = str(error)
+    return gone
+
+
+def _run_one(run: Callable[[], dg.ExecuteInProcessResult]) -> tuple[str, str]:
+    """Run one recipe; returns what went wrong, or nothing, and what to say of it."""
+    import dagster as dg
+
+    from distill_pipeline.summary import explain_failure, stage_metadata
+
+    try:
+        result = run()
+    except (DistillError, dg.DagsterError, OSError) as error:
+        return str(error), "failed"
+    if not result.success:
+        return explain_failure(result), "failed"
+    stages = stage_metadata(result)
+    computed = sum(stage["cache"] == "computed" for stage in stages.values())
+    return "", f"{computed} of {len(stages)} stages computed"
 
 
 def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
