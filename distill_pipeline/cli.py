@@ -6,30 +6,23 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import fire
 from fire.decorators import SetParseFn
 
-from distill_pipeline.encoders import check_encoder
-from distill_pipeline.errors import DistillError, did_you_mean
-from distill_pipeline.flags import (
-    HELP,
-    STDIN,
-    UsageError,
-    check_command_line,
-    recipe_fields,
-    truth,
-    with_recipe_flags,
-)
+from distill_pipeline.encoders import choose_encoder
+from distill_pipeline.errors import DistillError
+from distill_pipeline.flags import HELP, STDIN, check_command_line, recipe_fields, truth, with_recipe_flags
 from distill_pipeline.home import Home, default_home
 from distill_pipeline.housekeeping_commands import gc
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.recipe_reading import make_recipe
 from distill_pipeline.release_commands import rollback, verify
+from distill_pipeline.running import forced_stages, running
 from distill_pipeline.side_by_side import indented
-from distill_pipeline.stages import STAGES, stage_keys
+from distill_pipeline.stages import stage_keys
 from distill_pipeline.student_commands import encode, search
+from distill_pipeline.sweep_commands import compare, sweep
 
 
 @SetParseFn(str)  # type: ignore[untyped-decorator]
@@ -44,8 +37,8 @@ def run(recipe: str, force: str = "", *, dry_run: str = "false", override_reason
         encoder: Where the teacher runs: local, or ray. $DISTILL_ENCODER, or local, when not given.
     """
     home = _usable_home()
-    _choose_encoder(encoder)
-    wanted, forced = home.recipe(recipe), _forced_stages(force)
+    choose_encoder(encoder)
+    wanted, forced = home.recipe(recipe), forced_stages(force)
     if not truth("dry_run", dry_run):
         _execute(home, wanted, forced, override_reason)
         return
@@ -66,8 +59,8 @@ def distill(force: str = "", name: str = "", encoder: str = "", **flags: str) ->
     fields = recipe_fields(flags)
     fields["name"] = name or _name_for(fields)
     recipe = make_recipe(fields, source="command line")
-    stages = _forced_stages(force)
-    _choose_encoder(encoder)
+    stages = forced_stages(force)
+    choose_encoder(encoder)
     _check_teacher(home, recipe)
     path = home.save_recipe(recipe)
     print(f"recipe saved: {path}", file=sys.stderr)
@@ -75,16 +68,25 @@ def distill(force: str = "", name: str = "", encoder: str = "", **flags: str) ->
 
 
 @SetParseFn(str)  # type: ignore[untyped-decorator]
-def plan(recipe: str) -> None:
+def plan(recipe: str = "") -> None:
     """Show for each stage of a recipe whether it is fresh, stale or missing, and why.
 
     Args:
-        recipe: Name of a recipe; see `distill-pipeline recipes`.
+        recipe: Name of a recipe; see `distill-pipeline recipes`. All recipes in short when not given.
     """
     from distill_pipeline.distillation.source import find_teacher
     from distill_pipeline.plan import plan as plan_stages
+    from distill_pipeline.plans import plan_recipes
 
     home = Home(default_home())
+    if not recipe:
+        valid, problems = home.load_recipes()
+        width = max(map(len, valid), default=0)
+        for planned in plan_recipes(home, valid.values()):
+            print(f"{planned.recipe:<{width}}  {planned.summary}")
+        for problem in problems:
+            print(f"left out: {problem}", file=sys.stderr)
+        return
     wanted = home.recipe(recipe)
     keys = stage_keys(wanted, find_teacher(home, wanted).identity)
     for stage in plan_stages(home.store, wanted.name, keys):
@@ -129,7 +131,8 @@ def init() -> None:
 
 COMMANDS = {
     **{"run": run, "distill": distill, "plan": plan, "recipes": recipes, "gc": gc, "init": init},
-    **{"search": search, "encode": encode, "verify": verify, "rollback": rollback},
+    **{"sweep": sweep, "compare": compare, "search": search, "encode": encode},
+    **{"verify": verify, "rollback": rollback},
 }
 
 
@@ -154,20 +157,6 @@ def _usable_home() -> Home:
     home = Home(default_home())
     _ = home.store
     return home
-
-
-def _forced_stages(force: str) -> list[str]:
-    stages = list(STAGES) if force == "all" else [stage.strip() for stage in force.split(",") if stage.strip()]
-    for stage in stages:
-        if stage not in STAGES:
-            raise UsageError(f"--force {stage}: there is no such stage{did_you_mean(stage, STAGES)}")
-    return stages
-
-
-def _choose_encoder(encoder: str) -> None:
-    """Let the assets of this process run the teacher there; they read the environment."""
-    if encoder:
-        os.environ["DISTILL_ENCODER"] = check_encoder(encoder)
 
 
 def _name_for(fields: dict[str, str]) -> str:
@@ -201,32 +190,10 @@ def _execute(
     home: Home, recipe: Recipe, forced: Sequence[str], override_reason: str = "", *, release: bool = True
 ) -> None:
     """Run the job for one recipe in this process and print what came of it."""
-    home.prepare_dagster()
-    import dagster as dg
-
-    from distill_pipeline.definitions import build_defs
     from distill_pipeline.summary import explain_failure, summarise
 
-    ops: dict[str, Any] = {stage: {"config": {"force": True}} for stage in forced}
-    if override_reason:
-        ops.setdefault("hub_release", {"config": {}})["config"]["override_reason"] = override_reason
-    stages = [stage for stage in STAGES if release or stage != "hub_release"]
-    run_config: dict[str, Any] = {
-        "loggers": {"terminal": {}},
-        "ops": {stage: config for stage, config in ops.items() if stage in stages},
-    }
-    with dg.DagsterInstance.get() as instance:
-        result = (
-            build_defs(home)
-            .resolve_job_def("distill")
-            .execute_in_process(
-                run_config=run_config,
-                instance=instance,
-                partition_key=recipe.name,
-                asset_selection=[dg.AssetKey(stage) for stage in stages],
-                raise_on_error=False,
-            )
-        )
+    with running(home) as run_recipe:
+        result = run_recipe(recipe, forced=forced, override_reason=override_reason, release=release)
     if not result.success:
         print(explain_failure(result), file=sys.stderr)
         sys.exit(1)

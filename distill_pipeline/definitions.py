@@ -6,15 +6,18 @@ import dagster as dg
 
 from distill_pipeline.assets import extra
 from distill_pipeline.assets.hub_release import hub_release
+from distill_pipeline.assets.plan import plan
 from distill_pipeline.assets.quality_report import quality_report
+from distill_pipeline.assets.recipe_comparison import recipe_comparison
 from distill_pipeline.assets.reduced_matrix import reduced_matrix
 from distill_pipeline.assets.static_model import static_model
 from distill_pipeline.assets.teacher_sentence_embeddings import teacher_sentence_embeddings
 from distill_pipeline.assets.teacher_token_embeddings import teacher_token_embeddings
 from distill_pipeline.assets.tokenizer_vocabulary import tokenizer_vocabulary
+from distill_pipeline.automation import OVERVIEW
 from distill_pipeline.checks import CHECKS
 from distill_pipeline.home import Home, default_home
-from distill_pipeline.jobs import DISTILL
+from distill_pipeline.jobs import DISTILL, MEASURE
 from distill_pipeline.resources import DistillHome
 from distill_pipeline.schedules import stale_recipes
 from distill_pipeline.sensors import teacher_watch
@@ -36,11 +39,13 @@ def build_defs(home: Home) -> dg.Definitions:
             quality_report,
             hub_release,
             *dg.load_assets_from_package_module(extra),
+            recipe_comparison,
+            plan,
         ],
         asset_checks=CHECKS,
-        jobs=[DISTILL],
+        jobs=[DISTILL, MEASURE],
         schedules=[stale_recipes],
-        sensors=[teacher_watch],
+        sensors=[teacher_watch, OVERVIEW],
         resources={"distill_home": DistillHome(path=str(home.root))},
         # All steps of a run in one process: torch is imported and warm once, and a run of nothing but cache hits takes
         # seconds. Nothing is lost with a process that dies, since the next run finds each finished stage and part.

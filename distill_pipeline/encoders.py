@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from distill_pipeline.errors import DistillError, did_you_mean
 
 ENCODERS = ("local", "ray")
@@ -16,3 +18,9 @@ def check_encoder(name: str) -> str:
     if name not in ENCODERS:
         raise EncoderError(f"encoder={name!r}: use one of {', '.join(ENCODERS)}{did_you_mean(name, ENCODERS)}")
     return name
+
+
+def choose_encoder(name: str) -> None:
+    """Let the assets of this process run the teacher there, unless the name is empty; they read the environment."""
+    if name:
+        os.environ["DISTILL_ENCODER"] = check_encoder(name)

@@ -31,7 +31,10 @@ ALIASES: Mapping[str, str] = {
 }
 """Short teacher names in capitals, and what they stand for."""
 
-_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
+LONGEST_NAME = 63
+"""Letters of a recipe's name."""
+
+_SLUG = re.compile(rf"[a-z0-9](?:[a-z0-9._-]{{0,{LONGEST_NAME - 2}}}[a-z0-9])?")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
@@ -241,7 +244,9 @@ class Recipe(BaseModel):
     @classmethod
     def _name_is_a_slug(cls, name: str) -> str:
         if not _SLUG.fullmatch(name) or ".." in name:
-            raise ValueError("use 1 to 63 of a-z, 0-9, '.', '_', '-', beginning and ending with a letter or digit")
+            raise ValueError(
+                f"use 1 to {LONGEST_NAME} of a-z, 0-9, '.', '_', '-', beginning and ending with a letter or digit"
+            )
         return name
 
     @field_validator("teacher")

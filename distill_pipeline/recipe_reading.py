@@ -13,6 +13,9 @@ from pydantic import ValidationError
 from distill_pipeline.errors import did_you_mean
 from distill_pipeline.recipe import ALIASES, DATASET, PRESETS, Recipe, RecipeError
 
+SWEEP = "sweep"
+"""The field of a file that makes it a sweep; see `sweeps.py`."""
+
 _ACCESS_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
 
 
@@ -28,7 +31,7 @@ def make_recipe(fields: Mapping[str, Any], *, source: str, base: Path | None = N
         RecipeError: With one line per problem: the field, the value, what is wrong, what is near.
     """
     given = dict(fields)
-    _refuse_access_tokens(given, source)
+    refuse_access_tokens(given, source)
     preset = given.pop("preset", None)
     if preset is not None and preset not in PRESETS:
         raise RecipeError(f"{source}: preset={preset!r} is unknown{did_you_mean(str(preset), PRESETS)}")
@@ -40,8 +43,12 @@ def make_recipe(fields: Mapping[str, Any], *, source: str, base: Path | None = N
         raise RecipeError("\n".join(f"{source}: {line}" for line in _problems(error))) from None
 
 
-def _refuse_access_tokens(fields: Mapping[str, Any], source: str) -> None:
-    """Recipes are stored, shown and released; a token in one would be too. Its value is not repeated here."""
+def refuse_access_tokens(fields: Mapping[str, Any], source: str) -> None:
+    """Refuse a field that holds an access token, without repeating it: recipes are stored, shown and released.
+
+    Raises:
+        RecipeError: Names the field.
+    """
     for name, value in fields.items():
         if _ACCESS_TOKEN.search(str(value)):
             raise RecipeError(f"{source}: {name} holds what looks like an access token; set HF_TOKEN instead")
@@ -107,11 +114,11 @@ def _problems(error: ValidationError) -> Iterable[str]:
             yield line
 
 
-def read_recipe(path: Path) -> Recipe:
-    """Read one YAML file; the file's stem is the recipe's name.
+def read_fields(path: Path) -> dict[str, Any]:
+    """Read one YAML file's fields, unchecked.
 
     Raises:
-        RecipeError: When the file isn't a mapping of fields or a field is wrong.
+        RecipeError: The file isn't a mapping of fields, or gives another name than its own.
     """
     try:
         fields = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -121,7 +128,16 @@ def read_recipe(path: Path) -> Recipe:
         raise RecipeError(f"{path}: expected a mapping of fields such as 'teacher: MODERNBERT_BASE'")
     if fields.get("name", path.stem) != path.stem:
         raise RecipeError(f"{path}: name={fields['name']!r} differs from the file's name; leave it out")
-    return make_recipe({**fields, "name": path.stem}, source=str(path), base=path.parent)
+    return {**fields, "name": path.stem}
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read one YAML file; the file's stem is the recipe's name.
+
+    Raises:
+        RecipeError: When the file isn't a mapping of fields or a field is wrong.
+    """
+    return make_recipe(read_fields(path), source=str(path), base=path.parent)
 
 
 def recipe_yaml(recipe: Recipe, *, exclude: frozenset[str] = frozenset()) -> str:

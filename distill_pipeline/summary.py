@@ -12,13 +12,18 @@ from distill_pipeline.release.card import megabytes
 from distill_pipeline.stages import STAGES
 
 
-def summarise(result: dg.ExecuteInProcessResult) -> str:
-    """Return a table of the stages and what the student is, from the run's metadata."""
-    found: dict[str, Mapping[str, Any]] = {
+def stage_metadata(result: dg.ExecuteInProcessResult) -> dict[str, Mapping[str, Any]]:
+    """Return the metadata values of each stage that a run materialised, hit or computed."""
+    return {
         event.asset_key.path[-1]: {name: value.value for name, value in event.materialization.metadata.items()}
         for event in result.get_asset_materialization_events()
         if event.asset_key is not None
     }
+
+
+def summarise(result: dg.ExecuteInProcessResult) -> str:
+    """Return a table of the stages and what the student is, from the run's metadata."""
+    found = stage_metadata(result)
     lines = [f"{'stage':<26} {'cache':<9} {'seconds':>8} {'size':>10}"]
     lines += [
         f"{stage:<26} {m['cache']:<9} {m['seconds']:>8.2f} {megabytes(m['bytes']):>10}"

@@ -50,7 +50,7 @@ class Chain:
             },
             instance=self.instance,
             partition_key=recipe.name,
-            asset_selection=None if stages is None else [dg.AssetKey(stage) for stage in stages],
+            asset_selection=[dg.AssetKey(stage) for stage in (STAGES if stages is None else stages)],
             raise_on_error=raise_on_error,
         )
 

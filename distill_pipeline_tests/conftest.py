@@ -31,6 +31,9 @@ _recipes = Path(os.environ["DISTILL_HOME"]) / "recipes"
 _recipes.mkdir(parents=True)
 for name in RECIPE_NAMES:
     (_recipes / f"{name}.yaml").write_text("teacher: MINILM_EMBEDDED\n", encoding="utf-8")
+GRID = "sweep: {pca_dims: [4, 999, 8]}\n"
+"""A sweep's three recipes, the second of which no tiny teacher has the dimensions for."""
+(_recipes / "grid.yaml").write_text(f"teacher: MINILM_EMBEDDED\n{GRID}", encoding="utf-8")
 
 from distill_pipeline.home import Home  # noqa: E402
 from distill_pipeline.recipe import Recipe  # noqa: E402

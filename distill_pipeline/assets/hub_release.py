@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ from distill_pipeline.store import Output, write_json
 
 RECEIPT = "receipt.json"
 
+LOOKED_AT = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=90), warn_window=timedelta(days=30))
+"""A run of a finished recipe takes seconds: it finds the store and the release whole, and the teacher where it was."""
+
 
 class ReleaseConfig(StageConfig):
     """How to release."""
@@ -52,6 +56,7 @@ class ReleaseConfig(StageConfig):
     kinds={"huggingface"},
     owners=OWNERS,
     code_version=code_version("hub_release"),
+    freshness_policy=LOOKED_AT,
     output_required=False,
     description="The released student: whole, checked against its evidence, local and on the Hub.",
 )

@@ -1,0 +1,89 @@
+"""What a run of each recipe would compute, for all recipes at once. Runs nothing and waits for no Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from distill_pipeline.distillation.source import TeacherSource, resolve_teacher
+from distill_pipeline.errors import DistillError
+from distill_pipeline.home import Home
+from distill_pipeline.plan import StagePlan, plan
+from distill_pipeline.recipe import Recipe
+from distill_pipeline.stages import stage_keys
+from distill_pipeline.watching import teacher_name
+
+SECONDS_FOR_AN_ANSWER = 5.0
+"""A schedule's tick has a minute for all teachers."""
+
+
+@dataclass(frozen=True)
+class RecipePlan:
+    """The plan of each stage of one recipe, in the chain's order; none, and a problem, when it can't be told."""
+
+    recipe: str
+    stages: tuple[StagePlan, ...] = ()
+    problem: str = ""
+
+    @property
+    def state(self) -> str:
+        """fresh, stale, missing, or unknown: that of the first stage that a run would compute."""
+        first = self._first
+        return "unknown" if self.problem else first.state if first else "fresh"
+
+    @property
+    def summary(self) -> str:
+        """One line: the state, where it begins, and why."""
+        first = self._first
+        if self.problem or first is None:
+            return f"{self.state:<8} {self.problem}".rstrip()
+        wanting = sum(stage.state != "fresh" for stage in self.stages)
+        return f"{self.state:<8} {wanting} of {len(self.stages)} stages, from {first.stage}: {first.why}"
+
+    @property
+    def _first(self) -> StagePlan | None:
+        return next((stage for stage in self.stages if stage.state != "fresh"), None)
+
+
+def identify(home: Home, recipes: Iterable[Recipe]) -> tuple[list[tuple[Recipe, Mapping[str, str]]], dict[str, str]]:
+    """Return each recipe with what its teacher is now, and what is wrong with the others' teachers by recipe.
+
+    A teacher that can't be found holds up no other.
+    """
+    # Not `find_teacher`, which remembers for a process's life: a code server lives for months.
+    found: dict[str, TeacherSource | str] = {}
+    identified: list[tuple[Recipe, Mapping[str, str]]] = []
+    problems = {}
+    for recipe in recipes:
+        name = teacher_name(recipe)
+        if name not in found:
+            try:
+                found[name] = resolve_teacher(
+                    recipe.teacher_location,
+                    recipe.revision,
+                    known_commits=home.root / "teachers.json",
+                    answer_seconds=SECONDS_FOR_AN_ANSWER,
+                    allow_pickled_weights=recipe.allow_pickled_weights,
+                )
+            except DistillError as error:
+                found[name] = str(error)
+        source = found[name]
+        if isinstance(source, str):
+            problems[recipe.name] = source
+        else:
+            identified.append((recipe, source.identity))
+    return identified, problems
+
+
+def plan_recipes(home: Home, recipes: Iterable[Recipe]) -> list[RecipePlan]:
+    """Return the plan of each recipe, by name."""
+    identified, problems = identify(home, recipes)
+    plans = [RecipePlan(name, problem=problem) for name, problem in problems.items()]
+    for recipe, identity in identified:
+        try:
+            keys = stage_keys(recipe, identity)
+        except DistillError as error:  # a corpus or a word list that is gone
+            plans.append(RecipePlan(recipe.name, problem=str(error)))
+        else:
+            plans.append(RecipePlan(recipe.name, tuple(plan(home.store, recipe.name, keys))))
+    return sorted(plans, key=lambda planned: planned.recipe)
