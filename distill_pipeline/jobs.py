@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dagster as dg
 
-from distill_pipeline.stages import STAGES
+OVERVIEW_GROUP = "overview"
+"""Assets about all recipes; they are no part of one recipe's run."""
 
-_CHAIN = dg.AssetSelection.assets(*STAGES)
+_CHAIN = dg.AssetSelection.all() - dg.AssetSelection.groups(OVERVIEW_GROUP)
 
 DISTILL = dg.define_asset_job(
     "distill",
@@ -16,6 +17,6 @@ DISTILL = dg.define_asset_job(
 
 MEASURE = dg.define_asset_job(
     "measure",
-    selection=_CHAIN - dg.AssetSelection.assets("hub_release"),
+    selection=_CHAIN - dg.AssetSelection.assets("hub_release").downstream(),
     description="From a recipe's teacher to its quality report, and no release: what a sweep runs for each member.",
 )

@@ -16,7 +16,7 @@ def test_a_point_is_on_the_front_unless_another_is_as_good_in_both_and_better_in
 
 def test_the_front_falls_as_the_other_figure_rises() -> None:
     points = np.random.default_rng(0).random((50, 2))
-    front = points[pareto_front(points[:, 0], points[:, 1])]
+    front = points[pareto_front(points[:, 0].tolist(), points[:, 1].tolist())]
     ordered = front[np.argsort(front[:, 0])]
     assert len(ordered) > 1
     assert (np.diff(ordered[:, 1]) < 0).all()
