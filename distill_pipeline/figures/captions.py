@@ -55,7 +55,7 @@ CAPTIONS: Mapping[str, Caption] = {
         "Each dot is a pair of texts; a student in full agreement would order them as the teacher does.",
     ),
     KINDS: Caption(
-        "Quality by kind, of the student and of model2vec's plain recipe",
+        "Quality by kind, of the student and, where measured, of model2vec's plain recipe",
         "The same teacher, texts and dimensions; further right is better.",
     ),
     SINCE_RELEASE: Caption(
