@@ -224,8 +224,7 @@ class Store:
                 try:
                     output = self._find(key, log)
                     if still_valid(output):
-                        self._remember_for(made_for, key)
-                        self._share(output, log, unless_there=True)
+                        self._keep(output, made_for, log, unless_there=True)
                         return output, True
                 except Missing:
                     pass
@@ -240,17 +239,24 @@ class Store:
             started = time.monotonic()
             facts = make(partial)
             output = self._finish(key, partial, facts, time.monotonic() - started, made_by)
-            self._remember_for(made_for, key)
-            self._share(output, log)
+            self._keep(output, made_for, log)
             return output, False
 
-    def _share(self, output: Output, log: Log, *, unless_there: bool = False) -> None:
-        """Upload an output; one found here may miss there, when the run that made it was killed."""
-        if self.remote is None or (unless_there and self.remote.contains(output.key)):
+    def _keep(self, output: Output, recipe_name: str | None, log: Log, *, unless_there: bool = False) -> None:
+        """Note here whose output this is, upload it, and only then note it there.
+
+        One that was found here may miss there, when the run that made it was killed.
+        """
+        if recipe_name is not None:
+            self._remember_here(recipe_name, output.key)  # first, so that it stays here when the upload fails
+        if self.remote is None:
             return
-        started = time.monotonic()
-        self.remote.publish(output)
-        log(f"uploaded {output.size:,} bytes to {self.remote.url} in {time.monotonic() - started:.1f} s")
+        if not (unless_there and self.remote.contains(output.key)):
+            started = time.monotonic()
+            self.remote.publish(output)
+            log(f"uploaded {output.size:,} bytes to {self.remote.url} in {time.monotonic() - started:.1f} s")
+        if recipe_name is not None:
+            self.remote.remember(recipe_name, output.key.stage, _note(output.key))
 
     def _finish(
         self, key: StageKey, partial: Path, facts: Mapping[str, Any], seconds: float, made_by: str | None
@@ -274,18 +280,16 @@ class Store:
         # Read back what readers will see: tuples have become lists.
         return Output(key, self.folder(key), json.loads((self.folder(key) / MANIFEST).read_text(encoding="utf-8")))
 
-    def _remember_for(self, recipe_name: str | None, key: StageKey) -> None:
-        if recipe_name is not None:
-            self.remember(recipe_name, key)
-
     def remember(self, recipe_name: str, key: StageKey) -> None:
         """Note that this recipe's stage now stands at this key."""
+        self._remember_here(recipe_name, key)
+        if self.remote is not None:
+            self.remote.remember(recipe_name, key.stage, _note(key))
+
+    def _remember_here(self, recipe_name: str, key: StageKey) -> None:
         path = self._memory(recipe_name, key.stage)
         path.parent.mkdir(parents=True, exist_ok=True)
-        note = {"fingerprint": key.fingerprint, "made_of": key.inputs}
-        write_json(path, note)
-        if self.remote is not None:
-            self.remote.remember(recipe_name, key.stage, note)
+        write_json(path, _note(key))
 
     def remembered(self, recipe_name: str, stage: str) -> Mapping[str, Any] | None:
         """Return the inputs that this recipe's stage was last made of, on any machine, or None."""
@@ -305,6 +309,10 @@ class Store:
 
     def _memory(self, recipe_name: str, stage: str) -> Path:
         return self.memories / recipe_name / f"{stage}.json"
+
+
+def _note(key: StageKey) -> Mapping[str, Any]:
+    return {"fingerprint": key.fingerprint, "made_of": key.inputs}
 
 
 def machine() -> str:

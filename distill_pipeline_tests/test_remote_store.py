@@ -57,6 +57,9 @@ def test_a_second_machine_runs_no_teacher(
             if stage != "hub_release":
                 assert file_table(second.output(recipe(), stage).folder) == file_table(output.folder)
         assert second.cache(second.run(recipe())) == HITS
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) > 40
+    assert not [path for path in files if SECRET.encode() in path.read_bytes()]
 
 
 def test_a_stage_alone_finds_what_another_machine_made_before_it(
