@@ -20,7 +20,7 @@ from distill_pipeline.comparison import (
     read_comparison,
     write_comparison,
 )
-from distill_pipeline.jobs import OVERVIEW_GROUP
+from distill_pipeline.jobs import OVERVIEW
 from distill_pipeline.release.card import markdown_table
 from distill_pipeline.resources import DistillHome
 
@@ -43,7 +43,8 @@ class ComparisonConfig(StageConfig):
 @dg.asset(
     name=STAGE,
     deps=[dg.AssetDep("quality_report", partition_mapping=dg.AllPartitionMapping())],
-    group_name=OVERVIEW_GROUP,
+    group_name="distillation",
+    tags=OVERVIEW,
     kinds={"python", "csv"},
     owners=OWNERS,
     code_version=VERSION,
