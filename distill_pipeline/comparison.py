@@ -140,8 +140,8 @@ def _row(report: Report, speeds: Mapping[str, int]) -> Row:
 def _notes(reports: Sequence[Report], texts: int) -> Iterable[str]:
     """Say what the figures can't be compared for."""
     yield (
-        f"texts/s were measured for this comparison: {texts} short texts, the students in turn, the best round of "
-        f"each, on {machine()}."
+        f"texts/s are texts per second of processor time, measured for this comparison: {texts} short texts, the "
+        f"students in turn, the best pass of each, on {machine()}."
     )
     made_of = [report.quality.key.inputs for report in reports]
     if len({json.dumps(inputs["teacher"], sort_keys=True) for inputs in made_of}) > 1:

@@ -43,6 +43,12 @@ def summarise(result: dg.ExecuteInProcessResult) -> str:
     return "\n".join(lines)
 
 
+def interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether someone stopped the run: Dagster catches Ctrl-C and makes a failed step of it."""
+    errors = [event.step_failure_data.error for event in result.filter_events(lambda event: event.is_step_failure)]
+    return any(error and error.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in errors)
+
+
 def explain_failure(result: dg.ExecuteInProcessResult) -> str:
     """Return what each failed step says, without Dagster's frames where the error is written for people."""
     names = {error.__name__ for error in _with_subclasses(DistillError)}

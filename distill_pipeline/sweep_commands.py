@@ -39,7 +39,11 @@ def sweep(name: str, force: str = "", *, release: str = "false", encoder: str = 
     if name.endswith(".yaml") and Path(name).is_file():
         name = home.save_sweep(Path(name))
     members = [home.recipe(member) for member in _members(home, name)]
-    failed = _run_all(home, members, forced, releasing)
+    try:
+        failed = _run_all(home, members, forced, releasing)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on with what is missing", file=sys.stderr)
+        sys.exit(130)
     print(f"\n{len(members) - len(failed)} of {len(members)} recipes are there: distill-pipeline compare {name}")
     for recipe, why in failed.items():
         print(f"{recipe} failed: {why}", file=sys.stderr)
@@ -120,15 +124,17 @@ def _teachers_not_found(home: Home, members: Sequence[Recipe]) -> dict[str, str]
 
 
 def _run_one(run: Callable[[], dg.ExecuteInProcessResult]) -> tuple[str, str]:
-    """Run one recipe; returns what went wrong, or nothing, and what to say of it."""
+    """Run one recipe; returns what went wrong, or nothing, and what to say of it. Raises `KeyboardInterrupt`."""
     import dagster as dg
 
-    from distill_pipeline.summary import explain_failure, stage_metadata
+    from distill_pipeline.summary import explain_failure, interrupted, stage_metadata
 
     try:
         result = run()
     except (DistillError, dg.DagsterError, OSError) as error:
         return str(error), "failed"
+    if interrupted(result):
+        raise KeyboardInterrupt
     if not result.success:
         return explain_failure(result), "failed"
     stages = stage_metadata(result)

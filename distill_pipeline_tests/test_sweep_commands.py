@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,25 @@ def test_a_sweep_goes_on_past_a_failure_encodes_once_and_releases_nothing(
     states = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert "1 of 7 stages, from hub_release: never made for this recipe" in states["grid.dims-4"]
     assert states["grid.dims-999"].split()[1] == "missing"
+
+
+def test_a_sweep_that_someone_stops_begins_no_other_recipe(
+    own_home: Home, modernbert: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def press_ctrl_c(_: Path) -> float:
+        signal.raise_signal(signal.SIGINT)
+        return 0.0
+
+    own_home.recipes.mkdir(parents=True)
+    (own_home.recipes / "grid.yaml").write_text(f"teacher: {modernbert}\n{SMALL}{GRID}")
+    monkeypatch.setattr("distill_pipeline.assets.static_model.verify_golden", press_ctrl_c)
+    with pytest.raises(SystemExit) as ended:
+        main(["sweep", "grid"])
+    assert ended.value.code == 130
+    said = capsys.readouterr().err
+    assert "grid.dims-4 (1 of 3)" in said
+    assert "(2 of 3)" not in said
+    assert said.splitlines()[-1] == "stopped; the same command goes on with what is missing"
 
 
 def test_a_sweep_whose_teacher_is_gone_fails_recipe_by_recipe(

@@ -16,6 +16,9 @@ _NAMED = 24
 """More names than these leave no room for the picture; then only those on a front are named."""
 
 _COLUMNS = 2
+_FIGURE_SPACE = "\N{FIGURE SPACE}"
+"""As wide as a digit."""
+
 _NAME_FONT, _NAME_HEIGHT = 8.5, 0.19
 
 
@@ -61,7 +64,13 @@ def quality_against_size_and_speed(rows: Sequence[Compared]) -> bytes:
         picture, names = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
         size, speed = picture.subplots(1, 2, sharey=True)
         _panel(size, rows, "size", [row.bytes / 1e6 for row in rows], "size in MB")
-        _panel(speed, rows, "speed", [row.texts_per_second / 1e3 for row in rows], "thousand texts a second")
+        _panel(
+            speed,
+            rows,
+            "speed",
+            [row.texts_per_second / 1e3 for row in rows],
+            "thousand texts per second of processor time",
+        )
         size.set_ylabel("rank correlation with the teacher")
         size.set_title("Agreement against size")
         speed.set_title("Agreement against speed")
@@ -69,7 +78,7 @@ def quality_against_size_and_speed(rows: Sequence[Compared]) -> bytes:
             names.text(
                 0.06 + place // lines / _COLUMNS * 0.94,
                 1 - (place % lines + 0.5) / lines,
-                f"{number + 1}  {short[number]}",
+                f"{number + 1}".rjust(2, _FIGURE_SPACE) + f"  {short[number]}",
                 fontsize=_NAME_FONT,
                 color=ACCENT if rows[number].front else INK,
                 va="center",
@@ -98,12 +107,14 @@ def _panel(axes: Axes, rows: Sequence[Compared], front: str, across: Sequence[fl
         markersize=6,
     )
     for number, (x, y, on_front) in enumerate(points, 1):
+        above = number % 2  # neighbours in the table are near each other here too
         axes.annotate(
             str(number),
             (x, y),
-            xytext=(0, 6),
+            xytext=(0, 6 if above else -6),
             textcoords="offset points",
             ha="center",
+            va="bottom" if above else "top",
             fontsize=_NAME_FONT,
             color=ACCENT if on_front else INK,
         )
