@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from io import StringIO
 from pathlib import Path
 
+from distill_pipeline.disk import write_json
 from distill_pipeline.distillation.pareto import pareto_front
 from distill_pipeline.distillation.quality import evaluation_texts
 from distill_pipeline.distillation.speed import side_by_side
@@ -20,7 +21,7 @@ from distill_pipeline.plan import plan
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.release.files import REPORT
 from distill_pipeline.stages import StageKey, fingerprint, stage_keys
-from distill_pipeline.store import Output, Store, machine, write_json
+from distill_pipeline.store import Output, Store, machine
 
 STAGE = "recipe_comparison"
 VERSION = "1"

@@ -20,9 +20,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from distill_pipeline.disk import MANIFEST, as_json
 from distill_pipeline.remote_files import RemoteFolder
 from distill_pipeline.stages import StageKey, fingerprint
-from distill_pipeline.store import MANIFEST, Damaged, Output, as_json, verified
+from distill_pipeline.store import Damaged, Output, verified
 
 SETTING = "DISTILL_STORE_URL"
 _MARKER = "distill-store.json"

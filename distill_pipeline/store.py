@@ -9,21 +9,19 @@ Knows nothing of recipes' meaning, numerics or Dagster.
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import json
 import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
+from distill_pipeline.disk import MANIFEST, file_table, locked, replace_folder, sha256_of, write_json
 from distill_pipeline.errors import DistillError
 from distill_pipeline.stages import StageKey
 
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
 
 Log = Callable[[str], None]
 
-MANIFEST = "manifest.json"
 _RECORDED_LIBRARIES = (
     "dagster", "matplotlib", "model2vec", "numpy", "pyarrow", "scipy", "sentence-transformers", "tokenizers", "torch",
     "transformers",
@@ -69,33 +66,6 @@ class Output:
     def size(self) -> int:
         """Bytes of all files but the manifest."""
         return sum(file["size"] for file in self.manifest["files"].values())
-
-
-def sha256_of(path: Path) -> str:
-    """Return the file's sha256 as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def file_table(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return `{relative name: {sha256, size}}` of every file below the folder but the manifest and hidden files."""
-    return {
-        path.relative_to(folder).as_posix(): {"sha256": sha256_of(path), "size": path.stat().st_size}
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != MANIFEST and not path.name.startswith(".")
-    }
-
-
-def as_json(value: object) -> bytes:
-    """Return JSON as people can read it and as it compares: indented, keys sorted."""
-    return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-
-def write_json(path: Path, value: object) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of it."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(as_json(value))
-    partial.replace(path)
 
 
 def verified(key: StageKey, folder: Path) -> Output:
@@ -318,29 +288,3 @@ def _note(key: StageKey) -> Mapping[str, Any]:
 def machine() -> str:
     """Return what kind of machine this is; never its name."""
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-
-
-@contextmanager
-def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock that the system releases when the process dies; `waiting` is called when another holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        waiting()
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def replace_folder(source: Path, target: Path) -> None:
-    """Move a folder into another's place; a reader of the target never sees a mixture of the two."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    if target.exists():
-        target.rename(old)
-    source.rename(target)
-    shutil.rmtree(old, ignore_errors=True)

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from distill_pipeline.disk import file_table
 from distill_pipeline.home import Home
 from distill_pipeline.plan import plan
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.remote_files import RemoteError, RemoteFolder
 from distill_pipeline.remote_store import RemoteStore, remote_store
 from distill_pipeline.stages import STAGES, StageKey, fingerprint
-from distill_pipeline.store import Damaged, Missing, Store, file_table
+from distill_pipeline.store import Damaged, Missing, Store
 from distill_pipeline_tests.bucket import SECRET, Bucket, for_a_process
 from distill_pipeline_tests.chain import HITS, Chain
 

@@ -11,10 +11,11 @@ from typing import Any
 from pydantic import Field
 
 from distill_pipeline.assets.stage import StageConfig, StageRun
+from distill_pipeline.disk import locked
 from distill_pipeline.distillation.encoding import encode_to_parts, probe_sample, settle_precision
 from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.encoders import ENCODERS, check_encoder
-from distill_pipeline.store import Output, locked
+from distill_pipeline.store import Output
 
 
 class EncoderConfig(StageConfig):

@@ -18,6 +18,7 @@ from distill_pipeline.assets.stage import (
     materialize_stage,
     upstream_of,
 )
+from distill_pipeline.disk import write_json
 from distill_pipeline.distillation.kinds import since
 from distill_pipeline.figures.captions import SINCE_RELEASE
 from distill_pipeline.figures.pictures import draw_kinds
@@ -30,7 +31,7 @@ from distill_pipeline.release.ingredients import gather
 from distill_pipeline.release.local import is_intact
 from distill_pipeline.release.release import preview, release
 from distill_pipeline.resources import DistillHome
-from distill_pipeline.store import Output, write_json
+from distill_pipeline.store import Output
 
 RECEIPT = "receipt.json"
 

@@ -20,6 +20,7 @@ from distill_pipeline.assets.stage import (
     upstream_of,
 )
 from distill_pipeline.assets.yardstick import yardstick_memory, yardstick_student
+from distill_pipeline.disk import write_json
 from distill_pipeline.distillation.kinds import MEASURES, kinds_table, since
 from distill_pipeline.distillation.labelled import score
 from distill_pipeline.distillation.parts import Embeddings, embedding_array, part_name, write_table
@@ -41,7 +42,7 @@ from distill_pipeline.release.files import REPORT, model_digest
 from distill_pipeline.release.gate import read_report
 from distill_pipeline.resources import DistillHome
 from distill_pipeline.stages import model2vec_side_key, teacher_side_key
-from distill_pipeline.store import Output, write_json
+from distill_pipeline.store import Output
 
 WORDS = "words.parquet"
 

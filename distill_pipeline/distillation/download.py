@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
+from distill_pipeline.disk import sha256_of
 from distill_pipeline.errors import DistillError
 from distill_pipeline.hub_access import Patience, hub_status, in_short, passes_by_itself
-from distill_pipeline.store import sha256_of
 
 CARD = "README.md"
 

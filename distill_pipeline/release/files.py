@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
+from distill_pipeline.disk import MANIFEST, sha256_of
 from distill_pipeline.release_fields import VARIANT
-from distill_pipeline.store import MANIFEST, sha256_of
 
 CARD = "README.md"
 REPORT = "quality.json"

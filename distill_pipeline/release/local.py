@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from distill_pipeline.store import file_table
+from distill_pipeline.disk import file_table
 
 
 @contextmanager

@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from distill_pipeline.disk import file_table
 from distill_pipeline.recipe import DATASET, RELEASE_FIELDS, Recipe, is_folder
 from distill_pipeline.release.files import CARD, PROVENANCE
-from distill_pipeline.store import file_table
 
 RUN_BEGINS, RUN_ENDS = "<!-- run -->", "<!-- /run -->"
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from distill_pipeline.disk import MANIFEST, file_table, replace_folder
 from distill_pipeline.distillation.student import verify_golden
 from distill_pipeline.hub_access import Patience
 from distill_pipeline.recipe import Recipe
@@ -20,7 +21,6 @@ from distill_pipeline.release.local import staging
 from distill_pipeline.release.provenance import made_by, write_provenance
 from distill_pipeline.release.remote import Difference, compare, look
 from distill_pipeline.release.variants import check_variant, write_variant
-from distill_pipeline.store import MANIFEST, file_table, replace_folder
 
 Log = Callable[[str], None]
 

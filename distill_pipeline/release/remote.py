@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from distill_pipeline.disk import sha256_of
 from distill_pipeline.hub_access import Patience
 from distill_pipeline.release.explain import HubError
 from distill_pipeline.release.files import PROVENANCE
 from distill_pipeline.release.provenance import released_names, stable
-from distill_pipeline.store import sha256_of
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

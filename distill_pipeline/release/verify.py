@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from distill_pipeline.disk import file_table
 from distill_pipeline.distillation.student import StudentError, verify_golden
 from distill_pipeline.errors import DistillError
 from distill_pipeline.hub_access import Patience
@@ -19,7 +20,6 @@ from distill_pipeline.release.gate import read_report
 from distill_pipeline.release.provenance import read_provenance
 from distill_pipeline.release.remote import look
 from distill_pipeline.release.variants import VariantError, check_variant
-from distill_pipeline.store import file_table
 
 PATIENCE_SECONDS = 60.0
 

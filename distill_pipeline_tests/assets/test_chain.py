@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from distill_pipeline.disk import file_table
 from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.release.provenance import stable_table
 from distill_pipeline.stages import STAGES
-from distill_pipeline.store import file_table
 from distill_pipeline_tests.chain import HITS, Chain
 
 MakeRecipe = Callable[..., Recipe]

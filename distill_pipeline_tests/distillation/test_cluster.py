@@ -12,13 +12,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from distill_pipeline.disk import file_table
 from distill_pipeline.distillation.cluster import TeacherSpec, encode_on_ray
 from distill_pipeline.distillation.encoding import encode_to_parts, sentence_ids
 from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.distillation.shards import ClusterError, corpus_shards, shards_of
 from distill_pipeline.distillation.source import resolve_teacher
 from distill_pipeline.remote_files import RemoteError
-from distill_pipeline.store import file_table
 from distill_pipeline_tests.bucket import Bucket, S3Server
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")

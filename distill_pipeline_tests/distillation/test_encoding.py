@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from distill_pipeline.disk import file_table
 from distill_pipeline.distillation.batches import Progress, batches_of_one_length
 from distill_pipeline.distillation.download import TeacherError
 from distill_pipeline.distillation.encoding import encode_to_parts, probe_sample, settle_precision
 from distill_pipeline.distillation.parts import LEDGER, Embeddings, Ledger
 from distill_pipeline.distillation.source import resolve_teacher
 from distill_pipeline.distillation.teacher import Teacher, load_teacher
-from distill_pipeline.store import file_table
 
 
 def _load(folder: Path, **options: object) -> Teacher:

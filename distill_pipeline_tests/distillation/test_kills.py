@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from distill_pipeline.disk import file_table
 from distill_pipeline.stages import StageKey
-from distill_pipeline.store import Store, file_table
+from distill_pipeline.store import Store
 
 KEY = StageKey("teacher_token_embeddings", "f" * 64, {})
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from distill_pipeline.disk import write_json
 from distill_pipeline.distillation.reduction import Reduced
 from distill_pipeline.distillation.student import write_student
 from distill_pipeline.recipe import Recipe
@@ -16,7 +17,7 @@ from distill_pipeline.release.files import REPORT, model_digest
 from distill_pipeline.release.ingredients import Ingredients
 from distill_pipeline.release.release import prepare
 from distill_pipeline.stages import StageKey
-from distill_pipeline.store import Output, write_json
+from distill_pipeline.store import Output
 
 WORDS = ("[UNK]", "the", "owl", "hunts", "mice", "at", "night", "shares", "fell", "sharply")
 TEXTS = ("the owl hunts mice at night", "shares fell sharply", "owl")

@@ -197,7 +197,7 @@ def test_a_release_that_was_touched_fails_its_verification(tmp_path: Path, damag
 
             report = json.loads((folder / "quality.json").read_text())
             (folder / "quality.json").write_text(json.dumps({**report, "model_digest": model_digest(folder)}))
-            from distill_pipeline.store import file_table
+            from distill_pipeline.disk import file_table
 
             provenance["files"]["quality.json"] = file_table(folder)["quality.json"]
         (folder / "provenance.json").write_text(json.dumps(provenance))
