@@ -38,10 +38,10 @@ test-team: setup  ## Run the team's deployment for real: PostgreSQL, the queue, 
 	$(BIN)/pytest -m team distill_pipeline_tests/team $(ARGS)
 
 test-ui: setup  ## Drive the UI in Debian's chromium; pictures of the screen go to $DISTILL_HOME/screenshots
-	$(BIN)/pytest -m ui distill_pipeline_tests/ui $(ARGS)
+	SCREENSHOTS=$(DISTILL_HOME)/screenshots $(BIN)/pytest -m ui distill_pipeline_tests/ui $(ARGS)
 
-screenshots: setup  ## The same, for the README's pictures
-	SCREENSHOTS=docs/images $(BIN)/pytest -m ui distill_pipeline_tests/ui $(ARGS)
+screenshots: test-ui  ## Make the README's pictures of the UI anew
+	cp $(addprefix $(DISTILL_HOME)/screenshots/ui-,$(addsuffix .png,graph similarities checks)) docs/images/
 
 lint: setup  ## Check style, types and that Dagster can load the code location
 	$(BIN)/ruff check .

@@ -1,7 +1,6 @@
 """A recipe's way through the UI: the graph, the launchpad, the run, its pictures and its checks.
 
-Debian's chromium shows the UI; each picture of the screen is kept in `$SCREENSHOTS`, which `make screenshots` sets to
-where the README looks for them.
+Debian's chromium shows the UI; each picture of the screen is kept in `$SCREENSHOTS`.
 """
 
 from __future__ import annotations
@@ -10,12 +9,12 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from distill_pipeline.figures.captions import SIMILARITIES, VARIANCE, WEIGHTS
-from distill_pipeline.home import PROJECT
 from distill_pipeline.stages import STAGES
 from distill_pipeline_tests.ui.served import served
 
@@ -54,9 +53,9 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.fixture
-def keep(page: Page) -> Callable[[str], None]:
+def keep(page: Page, tmp_path: Path) -> Callable[[str], None]:
     """Keeps what the window shows as a picture."""
-    folder = PROJECT / os.environ.get("SCREENSHOTS", ".distill/screenshots")
+    folder = Path(os.environ.get("SCREENSHOTS") or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)
 
     def shoot(name: str) -> None:
