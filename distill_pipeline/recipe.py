@@ -183,6 +183,12 @@ class Recipe(BaseModel):
         ge=0,
         description="Texts generated for the refinement; besides a corpus they show the teacher rare words.",
     )
+    phrases: int = Field(
+        20_000,
+        ge=0,
+        le=1_000_000,
+        description="How many pairs of words of the corpus vocabulary=words has as entries of their own.",
+    )
     refinement_penalty: Annotated[
         Annotated[float, Field(gt=0)] | Literal["auto"], BeforeValidator(_number_if_it_reads_like_one)
     ] = Field("auto", description="Ridge penalty lambda; auto = the one that agrees best on held-out texts.")
