@@ -70,11 +70,13 @@ def _reduce(run: StageRun, vocabulary: Vocabulary, entries: Embeddings) -> dict[
             pca_dims=recipe.pca_dims,
             clusters=recipe.vocabulary_quantization,
         )
+    refinement = refinements()[recipe.refinement]
+    chosen = recipe.refinement_penalty == "auto" and refinement.penalty
     settings = Settings(
         pca_dims=recipe.pca_dims or "auto",
         weighting=recipe.resolved_weighting,
         weighting_fields=weighting_fields,
-        penalty=recipe.refinement_penalty,
+        penalty=chosen or recipe.refinement_penalty,
         directions=recipe.directions,
         remove_directions=recipe.remove_directions,
         whitening=recipe.whitening,
@@ -84,7 +86,7 @@ def _reduce(run: StageRun, vocabulary: Vocabulary, entries: Embeddings) -> dict[
     )
     output = run.upstream("teacher_sentence_embeddings")
     sentences = Sentences(Embeddings.of_parts(output.folder), output.facts["groups"])
-    refine = refinements()[recipe.refinement].fit or refine_rows
+    refine = refinement.fit or refine_rows
     return refine(vocabulary, entries, sentences, run.folder, settings)
 
 

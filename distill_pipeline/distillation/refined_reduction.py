@@ -188,9 +188,7 @@ def pose(
     fit = weightings()[settings.weighting].fit
     if fit is not None:
         some = slice(None, None, -(-len(texts) // MOST_TEXTS_OF_START))
-        start, weights = fit(
-            rows, components.axes, (vocabulary.frequencies, groups), shares[some], targets[some]
-        )
+        start, weights = fit(rows, components.axes, (vocabulary.frequencies, groups), shares[some], targets[some])
     else:
         weights = row_weights(settings.weighting, vocabulary.frequencies, settings.weighting_fields).astype(np.float32)
         weights[groups < 0] = 0
