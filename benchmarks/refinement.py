@@ -152,7 +152,7 @@ def load(name: str) -> tuple[Vocabulary, Problem, Matrix, int]:
     texts = outputs["teacher_sentence_embeddings"]
     sentences = Sentences(Embeddings.of_parts(texts.folder), texts.facts["groups"])
     settings = Settings(
-        pca_dims=recipe.pca_dims or "auto", weighting="fitted", weighting_fields={}, penalty=0.2,
+        pca_dims=recipe.pca_dims or "auto", weighting="fitted", weighting_fields={}, penalty=0.2, balanced=False,
         directions="sentences", remove_directions=0, whitening=recipe.whitening, similarity_steps=0, seed=0,
         clusters=None,
     )  # fmt: skip

@@ -77,6 +77,7 @@ def _reduce(run: StageRun, vocabulary: Vocabulary, entries: Embeddings) -> dict[
         weighting=recipe.resolved_weighting,
         weighting_fields=weighting_fields,
         penalty=chosen or recipe.refinement_penalty,
+        balanced=refinement.balanced,
         directions=recipe.directions,
         remove_directions=recipe.remove_directions,
         whitening=recipe.whitening,
