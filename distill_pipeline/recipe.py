@@ -209,8 +209,12 @@ class Recipe(BaseModel):
         256,
         description="Principal components kept: a number, a share of variance (0.95), auto (all, rotated), or none.",
     )
-    similarity_steps: int = Field(
-        60, ge=0, description="Steps of gradient descent on the similarities of texts, after the ridge regression."
+    similarity_steps: Annotated[
+        Annotated[int, Field(ge=0)] | Literal["auto"], BeforeValidator(_number_if_it_reads_like_one)
+    ] = Field(
+        "auto",
+        description="Steps of gradient descent on the similarities of texts, after the ridge regression; auto = 60, "
+        "none with a corpus.",
     )
     vocabulary_quantization: Annotated[
         Annotated[int, Field(ge=2, strict=True)] | None, BeforeValidator(_number_if_it_reads_like_one)

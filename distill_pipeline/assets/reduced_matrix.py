@@ -71,17 +71,17 @@ def _reduce(run: StageRun, vocabulary: Vocabulary, entries: Embeddings) -> dict[
             clusters=recipe.vocabulary_quantization,
         )
     refinement = refinements()[recipe.refinement]
-    chosen = recipe.refinement_penalty == "auto" and refinement.penalty
+    penalty, steps = recipe.refinement_penalty, recipe.similarity_steps
     settings = Settings(
         pca_dims=recipe.pca_dims or "auto",
         weighting=recipe.resolved_weighting,
         weighting_fields=weighting_fields,
-        penalty=chosen or recipe.refinement_penalty,
+        penalty=(refinement.penalty or "auto") if penalty == "auto" else penalty,
         balanced=refinement.balanced,
         directions=recipe.directions,
         remove_directions=recipe.remove_directions,
         whitening=recipe.whitening,
-        similarity_steps=recipe.similarity_steps,
+        similarity_steps=refinement.similarity_steps if steps == "auto" else steps,
         seed=recipe.seed,
         clusters=recipe.vocabulary_quantization,
     )

@@ -29,6 +29,7 @@ class Refinement:
         fit: Fits the rows, called as `refine_rows` is, which is the default.
         balanced: Whether the first group's texts and all others together count alike in the fit, however many they are.
         penalty: What `refinement_penalty: auto` is; by default the one that agrees best on held-out texts.
+        similarity_steps: What `similarity_steps: auto` is.
     """
 
     description: str
@@ -38,6 +39,7 @@ class Refinement:
     fit: Callable[..., dict[str, Any]] | None = None
     balanced: bool = False
     penalty: float | None = None
+    similarity_steps: int = 60
 
 
 @cache
