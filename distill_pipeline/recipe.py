@@ -183,9 +183,18 @@ class Recipe(BaseModel):
         ge=0,
         description="Texts generated for the refinement; besides a corpus they show the teacher rare words.",
     )
+    phrases: int = Field(
+        20_000,
+        ge=0,
+        le=1_000_000,
+        description="How many pairs of words of the corpus vocabulary=words has as entries of their own.",
+    )
     refinement_penalty: Annotated[
         Annotated[float, Field(gt=0)] | Literal["auto"], BeforeValidator(_number_if_it_reads_like_one)
-    ] = Field("auto", description="Ridge penalty lambda; auto = the one that agrees best on held-out texts.")
+    ] = Field(
+        "auto",
+        description="Ridge penalty lambda; auto = the one that agrees best on held-out texts; 0.4 with a corpus.",
+    )
     seed: int = Field(0, ge=0, description="Seed of the texts that are generated or sampled.")
     directions: Literal["sentences", "entries"] = Field(
         "sentences", description="Principal directions of the refinement's texts, or of the vocabulary's rows."
@@ -200,8 +209,12 @@ class Recipe(BaseModel):
         256,
         description="Principal components kept: a number, a share of variance (0.95), auto (all, rotated), or none.",
     )
-    similarity_steps: int = Field(
-        60, ge=0, description="Steps of gradient descent on the similarities of texts, after the ridge regression."
+    similarity_steps: Annotated[
+        Annotated[int, Field(ge=0)] | Literal["auto"], BeforeValidator(_number_if_it_reads_like_one)
+    ] = Field(
+        "auto",
+        description="Steps of gradient descent on the similarities of texts, after the ridge regression; auto = 60, "
+        "none with a corpus.",
     )
     vocabulary_quantization: Annotated[
         Annotated[int, Field(ge=2, strict=True)] | None, BeforeValidator(_number_if_it_reads_like_one)

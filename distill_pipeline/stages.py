@@ -43,7 +43,11 @@ def _always(*fields: str) -> Reads:
 
 def _vocabulary_reads(recipe: Recipe) -> tuple[str, ...]:
     fields: tuple[str, ...] = ("vocabulary", "words", "token_remove_pattern", "words_as", "language", "prompt")
-    return (*fields, "vocabulary_words", "lowercase") if recipe.vocabulary == "words" else fields
+    if recipe.vocabulary == "words":
+        fields += ("vocabulary_words", "lowercase")
+        if recipe.refinement == "corpus" and recipe.phrases:
+            fields += ("phrases", "corpus", "corpus_texts", "seed")
+    return fields
 
 
 def _sentences_read(recipe: Recipe) -> tuple[str, ...]:
@@ -83,7 +87,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "reduced_matrix",
-            version="6",
+            version="7",
             upstream=("tokenizer_vocabulary", "teacher_token_embeddings", "teacher_sentence_embeddings"),
             reads=_matrix_reads,
         ),

@@ -70,21 +70,24 @@ def _reduce(run: StageRun, vocabulary: Vocabulary, entries: Embeddings) -> dict[
             pca_dims=recipe.pca_dims,
             clusters=recipe.vocabulary_quantization,
         )
+    refinement = refinements()[recipe.refinement]
+    penalty, steps = recipe.refinement_penalty, recipe.similarity_steps
     settings = Settings(
         pca_dims=recipe.pca_dims or "auto",
         weighting=recipe.resolved_weighting,
         weighting_fields=weighting_fields,
-        penalty=recipe.refinement_penalty,
+        penalty=(refinement.penalty or "auto") if penalty == "auto" else penalty,
+        balanced=refinement.balanced,
         directions=recipe.directions,
         remove_directions=recipe.remove_directions,
         whitening=recipe.whitening,
-        similarity_steps=recipe.similarity_steps,
+        similarity_steps=refinement.similarity_steps if steps == "auto" else steps,
         seed=recipe.seed,
         clusters=recipe.vocabulary_quantization,
     )
     output = run.upstream("teacher_sentence_embeddings")
     sentences = Sentences(Embeddings.of_parts(output.folder), output.facts["groups"])
-    refine = refinements()[recipe.refinement].fit or refine_rows
+    refine = refinement.fit or refine_rows
     return refine(vocabulary, entries, sentences, run.folder, settings)
 
 

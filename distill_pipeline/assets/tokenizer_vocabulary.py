@@ -13,6 +13,8 @@ from distill_pipeline.assets.stage import (
     materialize_stage,
     table_metadata,
 )
+from distill_pipeline.distillation.corpus import sample_passages
+from distill_pipeline.distillation.phrases import frequent_phrases
 from distill_pipeline.distillation.vocabulary import (
     build_vocabulary,
     build_word_vocabulary,
@@ -20,6 +22,7 @@ from distill_pipeline.distillation.vocabulary import (
     write_vocabulary,
 )
 from distill_pipeline.partitions import RECIPES
+from distill_pipeline.recipe import Recipe
 from distill_pipeline.resources import DistillHome
 from distill_pipeline.store import Output
 
@@ -56,12 +59,21 @@ def work(run: StageRun) -> Mapping[str, Any]:
     }
     folder = run.teacher_source.folder
     if recipe.vocabulary == "words":
-        vocabulary = build_word_vocabulary(folder, count=recipe.vocabulary_words, lowercase=recipe.lowercase, **common)
+        vocabulary = build_word_vocabulary(
+            folder, count=recipe.vocabulary_words, lowercase=recipe.lowercase, phrases=_phrases(recipe), **common
+        )
     else:
         vocabulary = build_vocabulary(folder, words_as_text=recipe.words_as == "text", **common)
     run.log(f"{len(vocabulary.tokens):,} entries, frequencies from {vocabulary.frequency_source}")
     write_vocabulary(run.folder, vocabulary)
     return {"rows": len(vocabulary.tokens), "frequencies": vocabulary.frequency_source}
+
+
+def _phrases(recipe: Recipe) -> dict[str, float]:
+    if recipe.refinement != "corpus" or not recipe.phrases:
+        return {}
+    passages = sample_passages(recipe.corpus, recipe.corpus_texts, seed=recipe.seed)
+    return frequent_phrases(passages, recipe.phrases, lowercase=recipe.lowercase)
 
 
 def _describe(output: Output) -> Mapping[str, Any]:

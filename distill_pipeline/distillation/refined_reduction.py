@@ -38,16 +38,19 @@ from distill_pipeline.recipe import RecipeError
 PENALTIES = (0.4, 0.2, 0.1)
 HELD_OUT_EVERY = 20
 MOST_HELD_OUT = 2000
+MOST_TEXTS_OF_START = 60_000
+"""Its weights and projection are few numbers: more texts cost minutes and change next to nothing."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How to refine; the fields are those of the recipe, and of them the ones that the weighting reads."""
+    """How to refine: fields of the recipe, those that its weighting reads among them, and of its refinement."""
 
     pca_dims: int | float | str
     weighting: str
     weighting_fields: Mapping[str, Any]
     penalty: float | Literal["auto"]
+    balanced: bool
     directions: Literal["sentences", "entries"]
     remove_directions: int
     whitening: float
@@ -82,11 +85,13 @@ class Sentences:
 class Problem:
     """What the rows are fitted to.
 
-    shares: (texts, entries). targets: (texts, dims), centred. start: (entries, dims). weights: (entries,), of the
-    start. held_out: (texts,) bool. teacher: (held-out texts, teacher dims), for measuring agreement.
+    shares: (texts, entries). importance: (texts,), how much a text's error counts. targets: (texts, dims), centred.
+    start: (entries, dims). weights: (entries,), of the start. held_out: (texts,) bool. teacher: (held-out texts,
+    teacher dims), for measuring agreement.
     """
 
     shares: sparse.csr_matrix
+    importance: Matrix
     targets: Matrix
     start: Matrix
     weights: Matrix
@@ -119,7 +124,7 @@ def refine_rows(
     components, keep = fit_directions(entries, sentences, settings)
     problem = pose(vocabulary, groups, entries, sentences, (components, settings))
     penalty, agreements, guess = _choose_penalty(problem, settings, keep)
-    solution = solve_ridge(problem.shares, problem.targets, problem.start, penalty, guess=guess)
+    solution = solve(problem, slice(None), penalty, guess)
     refined = solution.rows
     losses: list[float] = []
     if settings.similarity_steps:
@@ -183,9 +188,16 @@ def pose(
     shares = token_shares(vocabulary.tokenizer, texts, skip=np.flatnonzero(groups < 0))
     targets = sentences.centred(components.axes)
     rows = _centred_entries(entries, groups)
+    importance = importance_of(sentences.groups, balanced=settings.balanced)
     fit = weightings()[settings.weighting].fit
     if fit is not None:
-        start, weights = fit(rows, components.axes, (vocabulary.frequencies, groups), shares, targets)
+        some = slice(None, None, -(-len(texts) // MOST_TEXTS_OF_START))
+        start, weights = fit(
+            rows,
+            components.axes,
+            (vocabulary.frequencies, groups),
+            *weighed(shares[some], targets[some], importance[some]),
+        )
     else:
         weights = row_weights(settings.weighting, vocabulary.frequencies, settings.weighting_fields).astype(np.float32)
         weights[groups < 0] = 0
@@ -195,7 +207,31 @@ def pose(
     held_out = np.zeros(len(texts), dtype=bool)
     held_out[::HELD_OUT_EVERY] = True
     held_out[np.flatnonzero(held_out)[MOST_HELD_OUT:]] = False
-    return Problem(shares, targets, start, weights, held_out, _rows_of(sentences.embeddings, held_out))
+    return Problem(shares, importance, targets, start, weights, held_out, _rows_of(sentences.embeddings, held_out))
+
+
+def importance_of(groups: Sequence[int], *, balanced: bool) -> Matrix:
+    """Return how much each text's squared error counts, float32 (texts,): 1, or so that the first group balances.
+
+    Balanced, the texts of all further groups together count as much as those of the first, but none less than one of
+    the first.
+    """
+    importance = np.ones(sum(groups), dtype=np.float32)
+    if balanced and len(groups) > 1:
+        importance[groups[0] :] = max(1.0, groups[0] / sum(groups[1:]))
+    return importance
+
+
+def weighed(shares: sparse.csr_matrix, targets: Matrix, importance: Matrix) -> tuple[sparse.csr_matrix, Matrix]:
+    """Return shares and targets whose plain least squares are those weighed by importance."""
+    roots = np.sqrt(importance)
+    return (sparse.diags_array(roots) @ shares).tocsr(), targets * roots[:, None]
+
+
+def solve(problem: Problem, texts: slice | npt.NDArray[np.bool_], penalty: float, guess: Matrix) -> Solution:
+    """Solve the ridge regression on some of the problem's texts."""
+    shares, targets = weighed(problem.shares[texts], problem.targets[texts], problem.importance[texts])
+    return solve_ridge(shares, targets, problem.start, penalty, guess=guess)
 
 
 def _centred_entries(entries: Embeddings, groups: npt.NDArray[np.int8]) -> Batches:
@@ -219,18 +255,22 @@ def _choose_penalty(
     """
     penalties = PENALTIES if settings.penalty == "auto" else (settings.penalty,)
     train = ~problem.held_out
-    shares, targets, held_out = problem.shares[train], problem.targets[train], problem.shares[problem.held_out]
     agreements, best, best_score, rows = {}, penalties[0], -np.inf, problem.start
     best_rows = rows
     for penalty in penalties:
-        rows = solve_ridge(shares, targets, problem.start, penalty, guess=rows).rows
-        finished = whiten(rows, shares, settings.whitening, keep)
-        agreement = compare(problem.teacher, held_out @ finished)
+        rows = solve(problem, train, penalty, rows).rows
+        finished = whiten(rows, problem.shares[train], settings.whitening, keep)
+        agreement = agreement_on_held_out(problem, finished)
         agreements[str(penalty)] = agreement
         score = agreement["similarity_correlation"] + agreement["neighbour_overlap"]
         if score > best_score:
             best, best_score, best_rows = penalty, score, rows
     return best, agreements, best_rows
+
+
+def agreement_on_held_out(problem: Problem, rows: Matrix) -> dict[str, float]:
+    """Compare teacher and student on the held-out texts (see `compare`)."""
+    return compare(problem.teacher, problem.shares[problem.held_out] @ rows)
 
 
 def _solver_facts(

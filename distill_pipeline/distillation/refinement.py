@@ -201,7 +201,7 @@ def solve_ridge(
     diagonal = np.asarray(shares.multiply(shares).sum(axis=0)).ravel()
     touched = np.flatnonzero(diagonal)
     within = shares[:, touched].tocsr()
-    across = within.T.tocsr()
+    across = within.T  # by columns: it reads the texts in order and is three times as fast as by rows
     preconditioner = (1 / (diagonal[touched] + penalty)).astype(np.float32)[:, None]
 
     def normal_equations(rows: Matrix) -> Matrix:

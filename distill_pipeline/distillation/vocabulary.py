@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,7 @@ def build_word_vocabulary(
     *,
     count: int,
     words: Sequence[str] = (),
+    phrases: Mapping[str, float] = MappingProxyType({}),
     remove_pattern: str | None = None,
     lowercase: bool = True,
     prompt: str | None = None,
@@ -119,6 +121,7 @@ def build_word_vocabulary(
         teacher_folder: The teacher's files.
         count: How many of the language's words.
         words: Words and phrases besides.
+        phrases: Phrases of a corpus besides, and their shares among its words.
         remove_pattern: Regular expression; entries whose beginning matches are left out.
         lowercase: Whether case and accents are folded.
         prompt: Text that the teacher reads before each entry.
@@ -130,7 +133,11 @@ def build_word_vocabulary(
     except UnknownLanguage:
         frequent = ()
     entries = word_entries(
-        teacher.tokenizer, [*words, *frequent], lowercase=lowercase, special=teacher.special, phrases=words
+        teacher.tokenizer,
+        [*words, *frequent],
+        lowercase=lowercase,
+        special=teacher.special,
+        phrases=[*words, *phrases],
     )
     if remove_pattern is not None:
         pattern = re.compile(remove_pattern)
@@ -143,6 +150,9 @@ def build_word_vocabulary(
         for entry in entries
     ]
     frequencies, source = entry_probabilities(tokenizer, language)
+    if phrases:  # no list of words holds them
+        frequencies = np.array([phrases.get(e.token, p) for e, p in zip(entries, frequencies, strict=True)])
+        frequencies /= frequencies.sum()
     return Vocabulary([entry.token for entry in entries], teacher_ids, frequencies, source, tokenizer)
 
 

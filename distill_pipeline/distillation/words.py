@@ -31,7 +31,7 @@ def word_tokenizer(entries: Sequence[Entry], *, lowercase: bool) -> Tokenizer:
     """Return a WordPiece tokenizer with one id per entry, in order."""
     vocabulary = {entry.token: row for row, entry in enumerate(entries)}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=UNKNOWN, max_input_chars_per_word=_MOST_CHARACTERS))
-    tokenizer.normalizer = _normalizer(lowercase)
+    tokenizer.normalizer = text_normalizer(lowercase)
     tokenizer.pre_tokenizer = _pre_tokenizer()
     tokenizer.decoder = decoders.WordPiece()
     tokenizer.add_special_tokens([PADDING, UNKNOWN])
@@ -44,7 +44,8 @@ def _is_split(tokenizer: Tokenizer, token: str) -> bool:
     return len(tokenizer.pre_tokenizer.pre_tokenize_str(token)) > 1
 
 
-def _normalizer(lowercase: bool) -> normalizers.Normalizer:
+def text_normalizer(lowercase: bool) -> normalizers.Normalizer:
+    """Return how the student's tokenizer normalises a text before it splits it."""
     return normalizers.BertNormalizer(lowercase=lowercase, strip_accents=lowercase)
 
 
@@ -74,7 +75,7 @@ def word_entries(
         special: Tokens of the teacher that are no text.
         phrases: Entries that are kept whole although the student's tokenizer would split them.
     """
-    normalizer, pre_tokenizer = _normalizer(lowercase), _pre_tokenizer()
+    normalizer, pre_tokenizer = text_normalizer(lowercase), _pre_tokenizer()
 
     def whole(text: str) -> str | None:
         """Return the normalised text if the student's tokenizer keeps it in one piece."""

@@ -12,6 +12,7 @@ from scipy import sparse
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from distill_pipeline.distillation.parts import Embeddings
+from distill_pipeline.distillation.refined_reduction import importance_of, weighed
 from distill_pipeline.distillation.refinement import fit_start, solve_ridge, token_shares, weight_curves, whiten
 from distill_pipeline.distillation.tuning import similarity_loss, tune_similarities
 from distill_pipeline.distillation.words import entry_groups
@@ -133,12 +134,29 @@ def test_a_corpus_refines_and_its_content_is_part_of_the_fingerprint(
 ) -> None:
     path = chain.home.root / "texts.txt"
     path.write_text("\n".join(f"the owl number {n} hunts mice near house {n + 1}" for n in range(400)))
-    made = recipe(refinement="corpus", corpus=[str(path)])
+    made = recipe(refinement="corpus", corpus=[str(path)], phrases=0)
     assert chain.run(made).success
     path.write_text(path.read_text() + "\none more line about the moon and the sea")
     cache = chain.cache(chain.run(made))
     assert cache["teacher_sentence_embeddings"] == cache["reduced_matrix"] == "computed"
     assert cache["teacher_token_embeddings"] == "hit"
+
+
+def test_few_generated_texts_count_as_much_as_the_corpus_and_never_less_than_one_text() -> None:
+    importance = importance_of([600, 100, 50], balanced=True)
+    assert importance[600:].sum() == pytest.approx(importance[:600].sum()) == 600
+    assert (importance_of([50, 100], balanced=True) == 1).all()
+    assert (importance_of([600, 100], balanced=False) == 1).all()
+
+
+def test_importance_counts_a_text_as_if_it_stood_there_so_often(
+    shares: sparse.csr_matrix, targets: Rows, start: Rows
+) -> None:
+    importance = np.ones(shares.shape[0], dtype=np.float32)
+    importance[:7] = 3
+    often = np.concatenate([np.arange(shares.shape[0]), np.tile(np.arange(7), 2)])
+    repeated = solve_ridge(shares[often], targets[often], start, 0.1).rows
+    assert np.allclose(solve_ridge(*weighed(shares, targets, importance), start, 0.1).rows, repeated, atol=0.02)
 
 
 def test_removed_directions_and_row_directions_are_told_apart(chain: Chain, recipe: Callable[..., Recipe]) -> None:

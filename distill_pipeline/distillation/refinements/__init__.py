@@ -27,6 +27,9 @@ class Refinement:
         reads: Returns the fields of the recipe that `texts` reads. They become part of the stage's fingerprint.
         check: Raises `ValueError`, with what to do, for a recipe whose fields don't fit.
         fit: Fits the rows, called as `refine_rows` is, which is the default.
+        balanced: Whether the first group's texts and all others together count alike in the fit, however many they are.
+        penalty: What `refinement_penalty: auto` is; by default the one that agrees best on held-out texts.
+        similarity_steps: What `similarity_steps: auto` is.
     """
 
     description: str
@@ -34,6 +37,9 @@ class Refinement:
     reads: Callable[[Recipe], tuple[str, ...]]
     check: Callable[[Recipe], None] = lambda _: None
     fit: Callable[..., dict[str, Any]] | None = None
+    balanced: bool = False
+    penalty: float | None = None
+    similarity_steps: int = 60
 
 
 @cache
