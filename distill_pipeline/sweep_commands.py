@@ -34,6 +34,7 @@ def sweep(name: str, force: str = "", *, release: str = "false", encoder: str = 
         encoder: Where the teacher runs: local, or ray. $DISTILL_ENCODER, or local, when not given.
     """
     home = Home(default_home())
+    _ = home.store  # one that can't be used is told of before any work
     forced, releasing = forced_stages(force), truth("release", release)
     choose_encoder(encoder)
     if name.endswith(".yaml") and Path(name).is_file():

@@ -85,7 +85,7 @@ def test_a_preset_can_be_swept(home: Home) -> None:
         ("name: [a, b]", "unknown field 'name'"),
         ("pca_dims: [64, -1]", "pca_dims=-1: use a whole number"),
         ("refinement: [generated, non]", "Did you mean none?"),
-        ("weighting: [fitted], refinement: [none]", "weighting=fitted is fitted to the refinement's texts"),
+        ("weighting: [fitted], refinement: [none]", "weighting=fitted needs the refinement's texts"),
         ("pca_dims: 64", "sweep.pca_dims=64: give a list of values"),
         ("pca_dims: []", "give a list of values"),
         ("teacher: [MINILM_EMBEDDED]", "teacher is both set and swept"),
