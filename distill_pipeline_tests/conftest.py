@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +14,9 @@ import pytest
 
 # Set before Dagster or the Hub's client are imported: no test may see this machine's home, token or the network.
 _SCRATCH = tempfile.mkdtemp(prefix="distill-pipeline-tests-")
+atexit.register(shutil.rmtree, _SCRATCH, ignore_errors=True)
+# Two processes share the tests, and threads that wait for each other on these tiny models only get into their way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["DISTILL_HOME"] = str(Path(_SCRATCH) / "distill")
 os.environ["HF_HOME"] = str(Path(_SCRATCH) / "huggingface")
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
