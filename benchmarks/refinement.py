@@ -153,7 +153,7 @@ def load(name: str) -> tuple[Vocabulary, Problem, Matrix, int]:
     sentences = Sentences(Embeddings.of_parts(texts.folder), texts.facts["groups"])
     settings = Settings(
         pca_dims=recipe.pca_dims or "auto", weighting="fitted", weighting_fields={}, penalty=0.2, balanced=False,
-        directions="sentences", remove_directions=0, whitening=recipe.whitening, similarity_steps=0, seed=0,
+        directions="sentences", remove_directions=0, whitening=0.3, similarity_steps=0, seed=0,
         clusters=None,
     )  # fmt: skip
     components, keep = fit_directions(entries, sentences, settings)

@@ -200,8 +200,12 @@ class Recipe(BaseModel):
         "sentences", description="Principal directions of the refinement's texts, or of the vocabulary's rows."
     )
     remove_directions: int = Field(0, ge=0, description="Leading directions to leave out, with refinement.")
-    whitening: float = Field(
-        0.3, ge=0, le=1, description="0 leaves the variances of the directions as they are, 1 makes them equal."
+    whitening: Annotated[
+        Annotated[float, Field(ge=0, le=1)] | Literal["auto"], BeforeValidator(_number_if_it_reads_like_one)
+    ] = Field(
+        "auto",
+        description="0 leaves the variances of the directions as they are, 1 makes them equal; auto = 0.3, 0.2 with a "
+        "corpus.",
     )
     pca_dims: Annotated[
         Dimensions | VarianceShare | Literal["auto"] | None, BeforeValidator(_number_if_it_reads_like_one)

@@ -71,17 +71,16 @@ def _reduce(run: StageRun, vocabulary: Vocabulary, entries: Embeddings) -> dict[
             clusters=recipe.vocabulary_quantization,
         )
     refinement = refinements()[recipe.refinement]
-    penalty, steps = recipe.refinement_penalty, recipe.similarity_steps
     settings = Settings(
         pca_dims=recipe.pca_dims or "auto",
         weighting=recipe.resolved_weighting,
         weighting_fields=weighting_fields,
-        penalty=(refinement.penalty or "auto") if penalty == "auto" else penalty,
+        penalty=_settled(recipe.refinement_penalty, refinement.penalty or "auto"),
         balanced=refinement.balanced,
         directions=recipe.directions,
         remove_directions=recipe.remove_directions,
-        whitening=recipe.whitening,
-        similarity_steps=refinement.similarity_steps if steps == "auto" else steps,
+        whitening=_settled(recipe.whitening, refinement.whitening),
+        similarity_steps=_settled(recipe.similarity_steps, refinement.similarity_steps),
         seed=recipe.seed,
         clusters=recipe.vocabulary_quantization,
     )
@@ -89,6 +88,10 @@ def _reduce(run: StageRun, vocabulary: Vocabulary, entries: Embeddings) -> dict[
     sentences = Sentences(Embeddings.of_parts(output.folder), output.facts["groups"])
     refine = refinement.fit or refine_rows
     return refine(vocabulary, entries, sentences, run.folder, settings)
+
+
+def _settled(value: Any, of_the_refinement: Any) -> Any:
+    return of_the_refinement if value == "auto" else value
 
 
 def _describe(output: Output) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from tokenizers import Tokenizer
 
@@ -66,6 +67,22 @@ def test_a_corpus_brings_its_phrases_into_the_student(
     student = StaticModel.from_pretrained(chain.output(made, "static_model").folder)
     together, apart = student.encode(["new york", "york new"])
     assert not np.allclose(together, apart)
+
+
+def test_a_corpus_has_settings_of_its_own_where_the_recipe_names_none(
+    chain: Chain, recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    (tmp_path / "corpus.txt").write_text("\n".join(TEXTS))
+    corpus = recipe(refinement="corpus", corpus=[str(tmp_path / "corpus.txt")])
+    named = corpus.model_copy(update={"refinement_penalty": 0.4, "similarity_steps": 0, "whitening": 0.2})
+    facts, matrices = [], []
+    for made in (corpus, named):
+        chain.run(made, ["tokenizer_vocabulary", "teacher_token_embeddings", "teacher_sentence_embeddings"])
+        facts.append(chain.metadata(chain.run(made, ["reduced_matrix"]))["reduced_matrix"]["refinement"])
+        matrices.append(pq.read_table(chain.output(made, "reduced_matrix").folder / "matrix.parquet"))
+    assert facts[0]["penalty"] == 0.4
+    assert facts[0]["similarity_error_by_step"] == []
+    assert matrices[0] == matrices[1]
 
 
 def test_phrases_change_the_vocabulary_of_a_corpus_recipe_alone(recipe: Callable[..., Recipe], tmp_path: Path) -> None:

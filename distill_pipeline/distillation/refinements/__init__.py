@@ -30,6 +30,7 @@ class Refinement:
         balanced: Whether the first group's texts and all others together count alike in the fit, however many they are.
         penalty: What `refinement_penalty: auto` is; by default the one that agrees best on held-out texts.
         similarity_steps: What `similarity_steps: auto` is.
+        whitening: What `whitening: auto` is.
     """
 
     description: str
@@ -40,6 +41,7 @@ class Refinement:
     balanced: bool = False
     penalty: float | None = None
     similarity_steps: int = 60
+    whitening: float = 0.3
 
 
 @cache
