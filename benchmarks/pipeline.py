@@ -26,7 +26,7 @@ SWEEP = [
     for dimensions in (32, 64, 128, 256)
     for coefficient in (1e-3, 1e-4, 1e-5)
 ]
-LIKE_DISTILL = {"preset": "model2vec"}
+LIKE_DISTILL = {"preset": "model2vec", "compare_with_model2vec": False}
 DEFAULT = {"compare_with_model2vec": False}
 TO_STUDENT = (
     *("tokenizer_vocabulary", "teacher_token_embeddings", "teacher_sentence_embeddings"),
