@@ -14,7 +14,8 @@ from typing import Any
 from fire.decorators import SetParseFn
 
 from distill_pipeline.errors import DistillError, did_you_mean
-from distill_pipeline.recipe import PRESETS, Recipe
+from distill_pipeline.presets import PRESETS
+from distill_pipeline.recipe import Recipe
 
 PRESET = "preset"
 

@@ -6,30 +6,20 @@ Knows nothing of stages, stores or Dagster, and never touches a teacher's weight
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from distill_pipeline.distillation.refinements import refinements
 from distill_pipeline.distillation.weightings import weightings
 from distill_pipeline.errors import DistillError, did_you_mean
+from distill_pipeline.field_types import Dimensions, OptionalText, VarianceShare, number_if_it_reads_like_one, one_of
+from distill_pipeline.presets import ALIASES, EMBEDDED
 from distill_pipeline.release_fields import Ref, Variants
-
-EMBEDDED = "embedded:"
-"""Begins the location of a teacher that an installed package carries."""
 
 DATASET = "dataset:"
 """Begins the name of a Hugging Face data set among a recipe's corpus."""
-
-ALIASES: Mapping[str, str] = {
-    "MODERNBERT_BASE": "nomic-ai/modernbert-embed-base",
-    "MODERNBERT_LARGE": "lightonai/modernbert-embed-large",
-    "MINILM_EMBEDDED": f"{EMBEDDED}all-MiniLM-L6-v2",
-}
-"""Short teacher names in capitals, and what they stand for."""
 
 LONGEST_NAME = 63
 """Letters of a recipe's name."""
@@ -37,62 +27,9 @@ LONGEST_NAME = 63
 _SLUG = re.compile(rf"[a-z0-9](?:[a-z0-9._-]{{0,{LONGEST_NAME - 2}}}[a-z0-9])?")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
-PRESETS: Mapping[str, Mapping[str, Any]] = {
-    # What `model2vec.distill` 0.10 does when it is called with a model's name alone.
-    "model2vec": {
-        "vocabulary": "teacher",
-        "refinement": "none",
-        "token_remove_pattern": r"\[unused\d+\]",
-        "words_as": "token",
-        "pooling": "mean",
-        "precision": "float32",
-        "weighting": "zipf",
-        "sif_coefficient": 1e-4,
-        "pca_dims": 256,
-        "vocabulary_quantization": None,
-        "dtype": "float16",
-    },
-}
-
 
 class RecipeError(DistillError):
     """A recipe that can't be followed; the message says what is wrong and what to do."""
-
-
-def _number_if_it_reads_like_one(value: object) -> object:
-    """Turn the text of a command line ("256", "0.9", "none") into what YAML would have given."""
-    if not isinstance(value, str):
-        return value
-    text = value.strip()
-    if text.lower() in {"none", "null"}:
-        return None
-    if re.fullmatch(r"[+-]?\d+", text):
-        return int(text)
-    try:
-        return float(text)
-    except ValueError:
-        return text
-
-
-def _none_if_empty(value: object) -> object:
-    return None if isinstance(value, str) and value.strip().lower() in {"", "none", "null"} else value
-
-
-def _one_of(*names: str) -> AfterValidator:
-    """Return a validator as `Literal` has it, for names that are found when the process begins."""
-
-    def check(value: str) -> str:
-        if value not in names:
-            expected = ", ".join(f"'{name}'" for name in names)
-            raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
-        return value
-
-    return AfterValidator(check)
-
-
-Dimensions = Annotated[int, Field(ge=1, le=65536, strict=True)]
-VarianceShare = Annotated[float, Field(gt=0, lt=1, strict=True)]
-OptionalText = Annotated[str | None, BeforeValidator(_none_if_empty)]
 
 
 class Recipe(BaseModel):
@@ -158,14 +95,14 @@ class Recipe(BaseModel):
         description="Least cosine to float32 on a sample of rows; below it auto uses float32.",
     )
 
-    weighting: Annotated[str, _one_of("auto", *weightings())] = Field(
+    weighting: Annotated[str, one_of("auto", *weightings())] = Field(
         "auto",
         description="; ".join(f"{name} = {weighting.description}" for name, weighting in weightings().items())
         + "; auto = fitted with a refinement, else frequency.",
         json_schema_extra={"enum": ["auto", *weightings()]},
     )
     sif_coefficient: float = Field(1e-3, gt=0, lt=1, description="The coefficient a of frequency and zipf.")
-    refinement: Annotated[str, _one_of("none", *refinements())] = Field(
+    refinement: Annotated[str, one_of("none", *refinements())] = Field(
         "generated",
         description="Fit the rows to the teacher's embeddings of texts: "
         + "; ".join(f"{name} = {refinement.description}" for name, refinement in refinements().items())
@@ -190,7 +127,7 @@ class Recipe(BaseModel):
         description="How many pairs of words of the corpus vocabulary=words has as entries of their own.",
     )
     refinement_penalty: Annotated[
-        Annotated[float, Field(gt=0)] | Literal["auto"], BeforeValidator(_number_if_it_reads_like_one)
+        Annotated[float, Field(gt=0)] | Literal["auto"], BeforeValidator(number_if_it_reads_like_one)
     ] = Field(
         "auto",
         description="Ridge penalty lambda; auto = the one that agrees best on held-out texts; 0.4 with a corpus.",
@@ -201,27 +138,27 @@ class Recipe(BaseModel):
     )
     remove_directions: int = Field(0, ge=0, description="Leading directions to leave out, with refinement.")
     whitening: Annotated[
-        Annotated[float, Field(ge=0, le=1)] | Literal["auto"], BeforeValidator(_number_if_it_reads_like_one)
+        Annotated[float, Field(ge=0, le=1)] | Literal["auto"], BeforeValidator(number_if_it_reads_like_one)
     ] = Field(
         "auto",
         description="0 leaves the variances of the directions as they are, 1 makes them equal; auto = 0.3, 0.2 with a "
         "corpus.",
     )
     pca_dims: Annotated[
-        Dimensions | VarianceShare | Literal["auto"] | None, BeforeValidator(_number_if_it_reads_like_one)
+        Dimensions | VarianceShare | Literal["auto"] | None, BeforeValidator(number_if_it_reads_like_one)
     ] = Field(
         256,
         description="Principal components kept: a number, a share of variance (0.95), auto (all, rotated), or none.",
     )
     similarity_steps: Annotated[
-        Annotated[int, Field(ge=0)] | Literal["auto"], BeforeValidator(_number_if_it_reads_like_one)
+        Annotated[int, Field(ge=0)] | Literal["auto"], BeforeValidator(number_if_it_reads_like_one)
     ] = Field(
         "auto",
         description="Steps of gradient descent on the similarities of texts, after the ridge regression; auto = 60, "
         "none with a corpus.",
     )
     vocabulary_quantization: Annotated[
-        Annotated[int, Field(ge=2, strict=True)] | None, BeforeValidator(_number_if_it_reads_like_one)
+        Annotated[int, Field(ge=2, strict=True)] | None, BeforeValidator(number_if_it_reads_like_one)
     ] = Field(None, description="Number of k-means clusters that the rows share; none = a row of its own each.")
     dtype: Literal["float16", "float32", "float64", "int8"] = Field("float16", description="Numbers in the model file.")
 

@@ -11,7 +11,8 @@ import yaml
 from pydantic import ValidationError
 
 from distill_pipeline.errors import did_you_mean
-from distill_pipeline.recipe import ALIASES, DATASET, PRESETS, Recipe, RecipeError
+from distill_pipeline.presets import ALIASES, PRESETS
+from distill_pipeline.recipe import DATASET, Recipe, RecipeError
 
 SWEEP = "sweep"
 """The field of a file that makes it a sweep; see `sweeps.py`."""

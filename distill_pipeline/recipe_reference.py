@@ -10,7 +10,8 @@ from typing import Any
 from distill_pipeline.distillation.refinements import refinements
 from distill_pipeline.distillation.weightings import weightings
 from distill_pipeline.home import PROJECT
-from distill_pipeline.recipe import ALIASES, PRESETS, Recipe
+from distill_pipeline.presets import ALIASES, PRESETS
+from distill_pipeline.recipe import Recipe
 from distill_pipeline.stages import STAGES
 
 TARGET = PROJECT / "docs" / "recipes.md"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from distill_pipeline.recipe import PRESETS, Recipe
+from distill_pipeline.presets import PRESETS
+from distill_pipeline.recipe import Recipe
 
 SHARED = ("name", "teacher", "revision", "trust_remote_code", "allow_pickled_weights", "device", "patience_seconds")
 """Fields that say which teacher, and how to get at it."""

@@ -23,7 +23,8 @@ from distill_pipeline.distillation.download import (
 )
 from distill_pipeline.home import Home
 from distill_pipeline.hub_access import Patience, hub_status, passes_by_itself
-from distill_pipeline.recipe import EMBEDDED, Recipe, is_folder
+from distill_pipeline.presets import EMBEDDED
+from distill_pipeline.recipe import Recipe, is_folder
 
 EMBEDDED_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """sha256 of all-MiniLM-L6-v2's `model.safetensors` as published by sentence-transformers."""
