@@ -90,7 +90,7 @@ def plan(recipe: str = "") -> None:
     wanted = home.recipe(recipe)
     keys = stage_keys(wanted, find_teacher(home, wanted).identity)
     for stage in plan_stages(home.store, wanted.name, keys):
-        print(f"{stage.stage:<26} {stage.state:<8} {stage.why}")
+        print(f"{stage.stage:<27} {stage.state:<8} {stage.why}")
 
 
 def recipes() -> None:

@@ -101,7 +101,9 @@ class Recipe(BaseModel):
         + "; auto = fitted with a refinement, else frequency.",
         json_schema_extra={"enum": ["auto", *weightings()]},
     )
-    sif_coefficient: float = Field(1e-3, gt=0, lt=1, description="The coefficient a of frequency and zipf.")
+    sif_coefficient: float = Field(
+        1e-3, gt=0, lt=1, description="The coefficient a of frequency and zipf; model2vec's is 0.0001."
+    )
     refinement: Annotated[str, one_of("none", *refinements())] = Field(
         "generated",
         description="Fit the rows to the teacher's embeddings of texts: "

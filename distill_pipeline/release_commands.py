@@ -7,23 +7,27 @@ from pathlib import Path
 
 from fire.decorators import SetParseFn
 
+from distill_pipeline.home import Home, default_home
+
 
 @SetParseFn(str)  # type: ignore[untyped-decorator]
 def verify(release: str, revision: str = "") -> None:
     """Check a release: the digest of each file, its evidence, and its golden vectors.
 
     Args:
-        release: A folder, or a Hub repository (owner/name).
+        release: A folder, the name of a recipe that was released here, or a Hub repository (owner/name).
         revision: Tag, branch or commit of a repository; main when not given.
     """
     from distill_pipeline.release.verify import fetched
     from distill_pipeline.release.verify import verify as verify_folder
 
-    if Path(release).expanduser().is_dir():
-        checked, place = verify_folder(Path(release).expanduser()), release
+    local = (Path(release).expanduser(), Home(default_home()).releases / release)
+    folder = next((path for path in local if path.is_dir()), None)
+    if folder is not None:
+        checked, place = verify_folder(folder), str(folder)
     else:
-        with fetched(release, revision or None) as (folder, commit):
-            checked, place = verify_folder(folder), f"{release} at {commit}"
+        with fetched(release, revision or None) as (copy, commit):
+            checked, place = verify_folder(copy), f"{release} at {commit}"
     print(f"{place}: as released")
     print(f"files     {checked.files} have the sha256 that provenance.json gives")
     print(f"golden    largest difference {checked.golden_difference:.2g}")

@@ -109,7 +109,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "hub_release",
-            version="3",
+            version="4",
             upstream=("static_model", "quality_report"),
             reads=_always(
                 *("name", "repository", "private", "pull_request", "branch", "tag", "commit_message"),

@@ -24,9 +24,9 @@ def stage_metadata(result: dg.ExecuteInProcessResult) -> dict[str, Mapping[str, 
 def summarise(result: dg.ExecuteInProcessResult) -> str:
     """Return a table of the stages and what the student is, from the run's metadata."""
     found = stage_metadata(result)
-    lines = [f"{'stage':<26} {'cache':<9} {'seconds':>8} {'size':>10}"]
+    lines = [f"{'stage':<27} {'cache':<9} {'seconds':>8} {'size':>10}"]
     lines += [
-        f"{stage:<26} {m['cache']:<9} {m['seconds']:>8.2f} {megabytes(m['bytes']):>10}"
+        f"{stage:<27} {m['cache']:<9} {m['seconds']:>8.2f} {megabytes(m['bytes']):>10}"
         for stage, m in ((stage, found[stage]) for stage in STAGES if stage in found)
     ]
     model, quality = found["static_model"], found["quality_report"]

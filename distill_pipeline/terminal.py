@@ -11,7 +11,7 @@ class _StageAndMessage(logging.Formatter):
         meta = getattr(record, "dagster_meta", {})
         stage = meta.get("step_key") or "distill"
         message = meta.get("orig_message") or record.getMessage()
-        return f"{stage:<26} {message}"
+        return f"{stage:<27} {message}"
 
 
 class _WrittenByUs(logging.Filter):

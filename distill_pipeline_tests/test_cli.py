@@ -73,6 +73,9 @@ def test_a_folder_is_distilled_and_saved_as_a_recipe(
     recipe = read_recipe(own_home.recipes / "tiny.yaml")
     assert (recipe.pca_dims, recipe.generated_texts) == (8, 300)
 
+    main(["verify", "tiny"])
+    assert f"{own_home.releases / 'tiny'}: as released" in capsys.readouterr().out
+
     main(["plan", "tiny"])
     assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["fresh"] * 7
     (own_home.recipes / "tiny.yaml").write_text(

@@ -75,7 +75,7 @@ for name in ("plain", "fitted"):
 
 
 def test_a_weighting_that_does_not_exist_is_refused_with_those_that_do() -> None:
-    with pytest.raises(RecipeError, match=r"use one of auto, fitted, frequency, none, zipf\. Did you mean frequency\?"):
+    with pytest.raises(RecipeError, match=r"use one of auto, .*zipf\. Did you mean frequency\?"):
         make_recipe({"name": "a", "teacher": "MINILM_EMBEDDED", "weighting": "frequencies"}, source="test")
-    with pytest.raises(RecipeError, match=r"refinement='generate': use one of none, corpus, generated\. Did you mean"):
+    with pytest.raises(RecipeError, match=r"refinement='generate': use one of none, .*generated\. Did you mean"):
         make_recipe({"name": "a", "teacher": "MINILM_EMBEDDED", "refinement": "generate"}, source="test")

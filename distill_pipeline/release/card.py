@@ -48,6 +48,7 @@ class CardFacts:
 def model_card(recipe: Recipe, facts: CardFacts) -> str:
     """Return the card as Markdown with the Hub's YAML header. Equal inputs give equal text."""
     name, quality, student = recipe.repository or recipe.name, facts.quality, facts.student
+    place = recipe.repository or f"path/to/{recipe.name}"
     examples = [(e["text"], e["teacher"], e["student"]) for e in quality["examples"]]
     pinned = ", ".join(f"{key} `{value}`" for key, value in facts.teacher.items())
     return f"""---
@@ -63,11 +64,11 @@ a text's vectors is its embedding. It needs no GPU.
 ```python
 from model2vec import StaticModel
 
-model = StaticModel.from_pretrained("{name}")
+model = StaticModel.from_pretrained("{place}")
 embeddings = model.encode(["A static model needs no GPU."])
 ```
 
-It loads in `sentence_transformers` as well: `SentenceTransformer("{name}")`.
+It loads in `sentence_transformers` as well: `SentenceTransformer("{place}")`.
 {_variants(facts)}
 ## What it lost against its teacher
 

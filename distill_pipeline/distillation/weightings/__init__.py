@@ -16,7 +16,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from distill_pipeline.errors import DistillError
+
 Weights = npt.NDArray[np.float64]
+
+
+class WeightingError(DistillError):
+    """A module of this package doesn't do what a weighting must; the message says which and how."""
 
 
 class Fit(Protocol):
@@ -63,8 +69,13 @@ class Weighting:
 @cache
 def weightings() -> Mapping[str, Weighting]:
     """Return every weighting by its name, in alphabetical order."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
-    return {name: importlib.import_module(f"{__name__}.{name}").WEIGHTING for name in names}
+    found = {}
+    for name in sorted(module.name for module in pkgutil.iter_modules(__path__)):
+        module = importlib.import_module(f"{__name__}.{name}")
+        if not isinstance(getattr(module, "WEIGHTING", None), Weighting):
+            raise WeightingError(f"{module.__file__} has no WEIGHTING, or it is no Weighting: see docs/extending.md")
+        found[name] = module.WEIGHTING
+    return found
 
 
 def row_weights(name: str, probabilities: npt.NDArray[np.float64], fields: Mapping[str, Any]) -> Weights:
@@ -74,8 +85,20 @@ def row_weights(name: str, probabilities: npt.NDArray[np.float64], fields: Mappi
         name: A weighting that needs no texts.
         probabilities: The vocabulary's, (rows,).
         fields: Values of the recipe's fields that the weighting reads.
+
+    Raises:
+        WeightingError: The weighting gives anything but one finite weight of at least 0 for each row.
     """
     weights = weightings()[name].weights
     if weights is None:
         raise ValueError(f"{name} is fitted to texts")
-    return weights(probabilities, **fields)
+    found = np.asarray(weights(probabilities, **fields), dtype=np.float64)
+    if found.shape != probabilities.shape:
+        raise WeightingError(f"weighting {name} gives weights {found.shape} for rows {probabilities.shape}")
+    bad = np.flatnonzero(~(np.isfinite(found) & (found >= 0)))
+    if len(bad):
+        raise WeightingError(
+            f"weighting {name} gives {found[bad[0]]} for probability {probabilities[bad[0]]:.3g}, and {len(bad)} "
+            "such rows in all; a weight is finite and at least 0"
+        )
+    return found
