@@ -99,14 +99,6 @@ def stable(name: str, content: bytes) -> bytes | None:
     return None
 
 
-def stable_table(folder: Path) -> dict[str, Any]:
-    """Return what identifies each file of a release, whichever run made it."""
-    table: dict[str, Any] = dict(file_table(folder))
-    for name in (CARD, PROVENANCE):
-        table[name] = stable(name, (folder / name).read_bytes())
-    return table
-
-
 def read_provenance(content: bytes | None) -> dict[str, Any] | None:
     """Return the values of a `provenance.json` of this project, or None when it is none."""
     try:
