@@ -24,6 +24,7 @@ from distill_pipeline.presets import EMBEDDED
 from distill_pipeline.recipe import Recipe, is_folder
 from distill_pipeline.stages import STAGES, StageKey, remembered_key, stage_keys, teacher_side_key
 from distill_pipeline.store import Store
+from distill_pipeline.yardstick import compared_keys
 
 Address = tuple[str, str]
 """Stage and fingerprint."""
@@ -96,12 +97,13 @@ def reach(home: Home) -> Reach:
             notes.append(f"all that may be {recipe.name}'s is kept, since its teacher can't be found: {error}")
             continue
         try:
-            keys = stage_keys(recipe, identity).values()
+            keys = stage_keys(recipe, identity)
         except DistillError as error:  # a corpus or a labelled set that is gone
             may_be.append(identity.__eq__)
             notes.append(f"all of its teacher is kept for {recipe.name}: {error}")
             continue
-        addresses |= set(_addresses(keys))
+        addresses |= set(_addresses(keys.values()))
+        addresses |= set(_addresses(compared_keys(recipe, identity, keys["quality_report"])))
     addresses |= _remembered_addresses(home)
     return Reach(frozenset(addresses), tuple(may_be), frozenset(names), not problems, tuple(notes))
 
@@ -199,12 +201,17 @@ class _Teachers:
 
     def may_be(self, key: StageKey, asked: Callable[[Mapping[str, str]], bool]) -> bool:
         """Whether an output may come from a teacher; yes where that can't be told."""
-        manifest = self._store.manifest(key)
-        made_of: Mapping[str, Any] = (manifest or {}).get("made_of", {})
-        upstream = made_of.get("upstream", {})
+        teacher = self._teacher_of(key)
+        return teacher is None or asked(teacher)
+
+    def _teacher_of(self, key: StageKey) -> Mapping[str, str] | None:
+        made_of: Mapping[str, Any] = (self._store.manifest(key) or {}).get("made_of", {})
         if "teacher" in made_of:
-            return asked(made_of["teacher"])
-        return not upstream or any(self.may_be(StageKey(name, mark, {}), asked) for name, mark in upstream.items())
+            teacher: Mapping[str, str] = made_of["teacher"]
+            return teacher
+        # One input that is still there tells: all of them are of one teacher.
+        found = (self._teacher_of(StageKey(name, mark, {})) for name, mark in made_of.get("upstream", {}).items())
+        return next((teacher for teacher in found if teacher is not None), None)
 
 
 def _is_held(lock: Path | None) -> bool:

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from distill_pipeline.presets import PRESETS
 from distill_pipeline.recipe import Recipe
+from distill_pipeline.stages import StageKey, model2vec_side_key, stage_keys
+
+STUDENT_STAGES = ("tokenizer_vocabulary", "teacher_token_embeddings", "reduced_matrix", "static_model")
+"""What must be made for the yardstick's student."""
 
 SHARED = ("name", "teacher", "revision", "trust_remote_code", "allow_pickled_weights", "device", "patience_seconds")
 """Fields that say which teacher, and how to get at it."""
@@ -20,3 +26,17 @@ def yardstick(recipe: Recipe, dimensions: int) -> Recipe:
     """
     fields = {**PRESETS["model2vec"], "pca_dims": dimensions, **{name: getattr(recipe, name) for name in SHARED}}
     return Recipe.model_validate(fields)
+
+
+def compared_keys(recipe: Recipe, teacher_identity: Mapping[str, str], report: StageKey) -> list[StageKey]:
+    """Return the keys of what this recipe's report is compared with; none where only the data tells its dimensions.
+
+    Args:
+        recipe: The recipe.
+        teacher_identity: What pins its teacher's files.
+        report: The key of its `quality_report`.
+    """
+    if not recipe.compare_with_model2vec or not isinstance(recipe.pca_dims, int):
+        return []
+    keys = stage_keys(yardstick(recipe, recipe.pca_dims), teacher_identity)
+    return [*(keys[stage] for stage in STUDENT_STAGES), model2vec_side_key(report, keys["static_model"])]

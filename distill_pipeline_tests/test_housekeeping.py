@@ -14,6 +14,7 @@ from distill_pipeline.home import Home
 from distill_pipeline.housekeeping import Findings, look, reach, remove, sizes
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.stages import STAGES, StageKey, fingerprint, stage_keys, teacher_side_key
+from distill_pipeline.yardstick import STUDENT_STAGES, compared_keys
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -62,6 +63,22 @@ def test_only_what_no_recipe_reaches_goes_with_its_locks_and_memory(home: Home, 
     assert not any(home.store.lock(key).exists() for key in own)
     assert [path.name for path in home.store.memories.iterdir()] == ["tiny"]
     assert not look(home.store, reach(home)).leftovers
+
+
+def test_what_a_recipe_is_compared_with_stays_though_another_recipe_had_it_made(home: Home, recipe: MakeRecipe) -> None:
+    """A cached report runs no comparison, so nothing is remembered for the recipe that found it."""
+    wanted = recipe(compare_with_model2vec=True)
+    _fill(home, wanted)
+    keys = compared_keys(wanted, find_teacher(home, wanted).identity, _keys(home, wanted)["quality_report"])
+    assert [key.stage for key in keys] == [*STUDENT_STAGES, "model2vec_evaluation"]
+    for key in keys:
+        home.store.get_or_make(key, _write)
+    _clean(home)
+    assert all(_stored(home, keys))
+
+    home.save_recipe(recipe(compare_with_model2vec=False))
+    _clean(home)
+    assert not any(_stored(home, [key for key in keys if key not in _keys(home, recipe()).values()]))
 
 
 def test_a_dry_run_changes_nothing(home: Home, recipe: MakeRecipe) -> None:
