@@ -133,5 +133,5 @@ def explained(error: Exception, repository: str, revision: str | None) -> Teache
     if isinstance(error, OSError) and error.errno is not None:
         return TeacherError(f"{wanted} can't be stored: {error.strerror}")
     return TeacherError(
-        f"{wanted} can't be fetched from the Hub now ({in_short(error)}), for longer than patience_seconds; try later"
+        f"{wanted} can't be fetched from the Hub now ({in_short(error)}); try later, or with more patience_seconds"
     )
