@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from distill_pipeline.home import PROJECT
+from distill_pipeline_tests.team.deployment import free_port
 
 SECONDS_TO_START = 180
 
@@ -27,7 +27,7 @@ def served(folder: Path) -> Iterator[str]:
     Raises:
         AssertionError: It ended, or it doesn't answer within three minutes.
     """
-    port, log = _free_port(), folder / "dagster-dev.log"
+    port, log = free_port(), folder / "dagster-dev.log"
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     environment |= {"DISTILL_HOME": str(folder / "distill"), "DAGSTER_HOME": str(folder / "distill" / "dagster")}
     subprocess.run([sys.executable, "-m", "distill_pipeline.cli", "init"], cwd=PROJECT, env=environment, check=True)
@@ -53,13 +53,6 @@ def served(folder: Path) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def _answers(url: str) -> bool:
