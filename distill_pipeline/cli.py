@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections import Counter
 from collections.abc import Sequence
 
 import fire
@@ -108,7 +109,10 @@ def recipes() -> None:
         kept = sizes(home.store, name)
         together |= kept
         if kept:
-            parts = ", ".join(f"{stage} {megabytes(size)}" for (stage, _), size in kept.items())
+            by_stage: Counter[str] = Counter()
+            for (stage, _), size in kept.items():
+                by_stage[stage] += size  # of the recipe, and of what it is compared with
+            parts = ", ".join(f"{stage} {megabytes(size)}" for stage, size in by_stage.items())
             print(indented(f"{megabytes(sum(kept.values()))}: {parts}", width + 2))
     print(
         f"\nall recipes together {megabytes(sum(together.values()))}, what they share counted once; "
