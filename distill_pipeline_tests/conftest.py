@@ -97,8 +97,8 @@ def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Bucket:
     return s3.make_bucket()
 
 
-@pytest.fixture
-def recipe(modernbert: Path) -> Callable[..., Recipe]:
+@pytest.fixture(scope="session")
+def small_recipe(modernbert: Path) -> Callable[..., Recipe]:
     """Makes recipes for the tiny ModernBERT: the defaults, but few words, texts and dimensions."""
 
     def make(**fields: Any) -> Recipe:
@@ -110,7 +110,31 @@ def recipe(modernbert: Path) -> Callable[..., Recipe]:
 
 
 @pytest.fixture
+def recipe(small_recipe: Callable[..., Recipe]) -> Callable[..., Recipe]:
+    """Makes recipes, see `small_recipe`."""
+    return small_recipe
+
+
+@pytest.fixture
 def chain(home: Home) -> Iterator[Chain]:
     """Runs assets with a real Dagster instance in the empty home."""
+    with Chain(home) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def finished_home(small_recipe: Callable[..., Recipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home where the small recipe was run; tests get copies of it."""
+    root = tmp_path_factory.mktemp("finished") / "home"
+    with Chain(Home(root)) as running:
+        running.run(small_recipe())
+    return root
+
+
+@pytest.fixture
+def finished(finished_home: Path, home: Home) -> Iterator[Chain]:
+    """Runs assets in a home where the small recipe was run already."""
+    for folder in ("recipes", "releases", "store"):
+        shutil.copytree(finished_home / folder, home.root / folder)
     with Chain(home) as running:
         yield running

@@ -38,9 +38,8 @@ def test_a_recipe_becomes_a_release_that_both_libraries_load(chain: Chain, recip
     np.testing.assert_allclose(ours, theirs, atol=2e-3)
 
 
-def test_each_stage_keeps_its_data_contract(chain: Chain, recipe: MakeRecipe) -> None:
-    chain.run(recipe())
-    outputs = chain.outputs(recipe())
+def test_each_stage_keeps_its_data_contract(finished: Chain, recipe: MakeRecipe) -> None:
+    outputs = finished.outputs(recipe())
     vocabulary = pq.read_table(outputs["tokenizer_vocabulary"].folder / "vocabulary.parquet")
     assert vocabulary.schema.names == ["row", "token", "teacher_ids", "frequency"]
     assert vocabulary.schema.field("teacher_ids").type == pa.list_(pa.int32())
@@ -75,40 +74,35 @@ def test_a_second_run_computes_nothing(chain: Chain, recipe: MakeRecipe) -> None
     assert versions[0] == versions[1]
 
 
-def test_a_changed_setting_recomputes_from_the_stage_that_reads_it(chain: Chain, recipe: MakeRecipe) -> None:
-    chain.run(recipe())
-    cache = chain.cache(chain.run(recipe(pca_dims=4)))
+def test_a_changed_setting_recomputes_from_the_stage_that_reads_it(finished: Chain, recipe: MakeRecipe) -> None:
+    cache = finished.cache(finished.run(recipe(pca_dims=4)))
     before = ["tokenizer_vocabulary", "teacher_token_embeddings", "teacher_sentence_embeddings"]
     assert [cache[stage] for stage in before] == ["hit"] * 3
     assert cache["reduced_matrix"] == cache["static_model"] == "computed"
 
 
-def test_a_changed_floor_recomputes_the_release_alone(chain: Chain, recipe: MakeRecipe) -> None:
-    chain.run(recipe())
-    cache = chain.cache(chain.run(recipe(min_similarity_correlation=-1)))
+def test_a_changed_floor_recomputes_the_release_alone(finished: Chain, recipe: MakeRecipe) -> None:
+    cache = finished.cache(finished.run(recipe(min_similarity_correlation=-1)))
     assert [stage for stage, state in cache.items() if state == "computed"] == ["hub_release"]
 
 
-def test_two_recipes_with_one_teacher_encode_once(chain: Chain, recipe: MakeRecipe) -> None:
-    chain.run(recipe())
-    cache = chain.cache(chain.run(recipe(name="other", pca_dims=4)))
+def test_two_recipes_with_one_teacher_encode_once(finished: Chain, recipe: MakeRecipe) -> None:
+    cache = finished.cache(finished.run(recipe(name="other", pca_dims=4)))
     assert cache["teacher_token_embeddings"] == "hit"
     assert cache["reduced_matrix"] == "computed"
 
 
-def test_the_teacher_reads_the_evaluation_texts_once_for_all_its_students(chain: Chain, recipe: MakeRecipe) -> None:
-    chain.run(recipe())
-    [folder] = (chain.home.root / "store" / "teacher_evaluation").glob("[!.]*")
+def test_the_teacher_reads_the_evaluation_texts_once_for_all_its_students(finished: Chain, recipe: MakeRecipe) -> None:
+    [folder] = (finished.home.root / "store" / "teacher_evaluation").glob("[!.]*")
     made = (folder / "manifest.json").stat().st_mtime_ns
-    assert chain.cache(chain.run(recipe(pca_dims=4)))["quality_report"] == "computed"
+    assert finished.cache(finished.run(recipe(pca_dims=4)))["quality_report"] == "computed"
     assert (folder / "manifest.json").stat().st_mtime_ns == made
     assert len(list(folder.parent.glob("[!.]*"))) == 1
 
 
 @pytest.mark.parametrize("damage", ["changed", "truncated", "missing", "manifest"])
-def test_a_damaged_file_is_noticed_and_made_again(chain: Chain, recipe: MakeRecipe, damage: str) -> None:
-    chain.run(recipe())
-    folder = chain.outputs(recipe())["reduced_matrix"].folder
+def test_a_damaged_file_is_noticed_and_made_again(finished: Chain, recipe: MakeRecipe, damage: str) -> None:
+    folder = finished.outputs(recipe())["reduced_matrix"].folder
     before = file_table(folder)
     path = folder / ("manifest.json" if damage == "manifest" else "matrix.parquet")
     content = bytearray(path.read_bytes())
@@ -119,16 +113,15 @@ def test_a_damaged_file_is_noticed_and_made_again(chain: Chain, recipe: MakeReci
         path.write_bytes(content)
     else:
         path.write_bytes(content[: len(content) // 2])
-    cache = chain.cache(chain.run(recipe()))
+    cache = finished.cache(finished.run(recipe()))
     assert cache == {**HITS, "reduced_matrix": "computed"}
     assert file_table(folder) == before
 
 
-def test_a_release_folder_that_was_touched_is_released_again(chain: Chain, recipe: MakeRecipe) -> None:
-    chain.run(recipe())
-    (chain.home.releases / "tiny" / "config.json").write_text("{}")
-    assert chain.cache(chain.run(recipe())) == {**HITS, "hub_release": "computed"}
-    assert json.loads((chain.home.releases / "tiny" / "config.json").read_text())["normalize"] is True
+def test_a_release_folder_that_was_touched_is_released_again(finished: Chain, recipe: MakeRecipe) -> None:
+    (finished.home.releases / "tiny" / "config.json").write_text("{}")
+    assert finished.cache(finished.run(recipe())) == {**HITS, "hub_release": "computed"}
+    assert json.loads((finished.home.releases / "tiny" / "config.json").read_text())["normalize"] is True
 
 
 def test_a_stage_alone_names_the_missing_stage_before_it(chain: Chain, recipe: MakeRecipe) -> None:
@@ -138,9 +131,8 @@ def test_a_stage_alone_names_the_missing_stage_before_it(chain: Chain, recipe: M
     assert "Materialise tokenizer_vocabulary first" in str(failure.step_failure_data.error)
 
 
-def test_forcing_a_stage_computes_that_stage(chain: Chain, recipe: MakeRecipe) -> None:
-    chain.run(recipe())
-    assert chain.cache(chain.run(recipe(), force=["static_model"])) == {**HITS, "static_model": "computed"}
+def test_forcing_a_stage_computes_that_stage(finished: Chain, recipe: MakeRecipe) -> None:
+    assert finished.cache(finished.run(recipe(), force=["static_model"])) == {**HITS, "static_model": "computed"}
 
 
 def test_the_same_recipe_gives_the_same_bytes_from_an_empty_store(chain: Chain, recipe: MakeRecipe) -> None:
@@ -182,12 +174,11 @@ def test_every_check_passes_and_belongs_to_the_recipe(chain: Chain, recipe: Make
     assert all(evaluation.passed and evaluation.partition == "tiny" for evaluation in evaluations)
 
 
-def test_the_check_of_the_rows_fails_on_rows_that_are_not_finite(chain: Chain, recipe: MakeRecipe) -> None:
+def test_the_check_of_the_rows_fails_on_rows_that_are_not_finite(finished: Chain, recipe: MakeRecipe) -> None:
     from distill_pipeline.checks import rows_are_finite_and_not_all_alike
     from distill_pipeline.distillation.parts import embedding_array, write_table
 
-    chain.run(recipe())
-    output = chain.outputs(recipe())["teacher_token_embeddings"]
+    output = finished.outputs(recipe())["teacher_token_embeddings"]
     rows = Embeddings.of_parts(output.folder).all().copy()
     rows[3, 5] = np.nan
     write_table(output.folder / "part-000000.parquet", {"embedding": embedding_array(rows)})
@@ -204,21 +195,20 @@ def test_vocabulary_quantisation_shares_rows(chain: Chain, recipe: MakeRecipe) -
     assert config["vocabulary_quantization"] == 40
 
 
-def test_a_hit_imports_neither_torch_nor_matplotlib(chain: Chain, recipe: MakeRecipe) -> None:
-    chain.run(recipe())
+def test_a_hit_imports_neither_torch_nor_matplotlib(finished: Chain, recipe: MakeRecipe) -> None:
     program = (
         "import sys, os\n"
         "from distill_pipeline.cli import main\n"
         "main(['run', 'tiny'])\n"
         "assert not {'torch', 'transformers', 'sentence_transformers', 'matplotlib', 'sklearn'} & set(sys.modules)\n"
     )
-    environment = {"DISTILL_HOME": str(chain.home.root), "PATH": "/usr/bin:/bin", "HOME": str(Path.home())}
-    finished = subprocess.run(  # noqa: S603
+    environment = {"DISTILL_HOME": str(finished.home.root), "PATH": "/usr/bin:/bin", "HOME": str(Path.home())}
+    ended = subprocess.run(  # noqa: S603
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
     )
-    assert finished.returncode == 0, finished.stderr
-    assert finished.stdout.splitlines()[-1] == str(chain.home.releases / "tiny")
-    assert "computed" not in finished.stdout
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines()[-1] == str(finished.home.releases / "tiny")
+    assert "computed" not in ended.stdout
 
 
 def _without_the_run(folder: Path) -> dict[str, object]:
