@@ -100,8 +100,8 @@ def compare(label: str, teacher: Path, rows: int, rounds: int) -> list[dict[str,
         for name in SIDES:
             for dtype, values in ceilings.items():
                 values.append(matrix_ceiling(dtype))
-            few = max(256, rows // 4) if name == "model2vec" else rows
-            arguments = ["--side", name, "--teacher", str(teacher), "--rows", str(few)]
+            # As many on each side: model2vec holds every row in memory until the last.
+            arguments = ["--side", name, "--teacher", str(teacher), "--rows", str(rows)]
             found[name].append(in_own_process(__file__, arguments))
     theirs = found["model2vec"]
     lines = []
