@@ -75,11 +75,21 @@ def batches_of_one_length(sequences: Sequence[Sequence[int]], token_budget: int)
 
 
 class Encoding:
-    """Sequences whose batches are being encoded."""
+    """Sequences whose batches are being encoded; each batch's rows go to their places as soon as it is done."""
 
-    def __init__(self, count: int, batches: dict[Future[npt.NDArray[np.float32]], list[int]]) -> None:
+    def __init__(self, count: int) -> None:
         self.count = count
-        self.batches = batches
+        self.batches: list[Future[int]] = []
+        self._rows = np.empty((count, 0), dtype=np.float32)
+        self._lock = Lock()
+
+    def put(self, positions: list[int], encoded: npt.NDArray[np.float32]) -> int:
+        """Take the rows of a batch; returns how many they are."""
+        with self._lock:
+            if not self._rows.size:
+                self._rows = np.empty((self.count, encoded.shape[1]), dtype=np.float32)
+        self._rows[positions] = encoded
+        return len(encoded)
 
     def rows(self, advance: Callable[[int], None]) -> npt.NDArray[np.float32]:
         """Wait for all rows and return them in order, float32 (n, dims); `advance` is told of each batch.
@@ -87,14 +97,9 @@ class Encoding:
         Raises:
             TeacherError: What stopped a batch.
         """
-        rows = np.empty((self.count, 0), dtype=np.float32)
         for finished in as_completed(self.batches):
-            encoded = finished.result()
-            if not rows.size:
-                rows = np.empty((self.count, encoded.shape[1]), dtype=np.float32)
-            rows[self.batches[finished]] = encoded
-            advance(len(encoded))
-        return rows
+            advance(finished.result())
+        return self._rows
 
 
 class BatchEncoder:
@@ -119,11 +124,14 @@ class BatchEncoder:
 
     def start(self, sequences: Sequence[Sequence[int]]) -> Encoding:
         """Begin to encode token-id sequences behind those that were begun before."""
-        batches = {
-            self._pool.submit(self.encode, [sequences[position] for position in positions]): positions
-            for positions in batches_of_one_length(sequences, self.token_budget)
-        }
-        return Encoding(len(sequences), batches)
+        encoding = Encoding(len(sequences))
+
+        def encode(positions: list[int]) -> int:
+            return encoding.put(positions, self.encode([sequences[position] for position in positions]))
+
+        for positions in batches_of_one_length(sequences, self.token_budget):
+            encoding.batches.append(self._pool.submit(encode, positions))
+        return encoding
 
     def encode(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
         """Encode sequences of one length, in smaller batches once memory runs out; float32 (n, dims).

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 LONGEST_BY_HAND = 4
 
+TOKENS_BETWEEN_DROPS = 16_384
+"""After so many tokens the embedding table's pages are dropped: a vocabulary goes through all of it, each row once.
+Reading a page again costs microseconds, and a batch reads a few hundred."""
+
 
 @dataclass
 class Matrices:
@@ -65,6 +69,7 @@ class ModernBert:
         self.dtype = torch.float32
         self.spare_memory = False
         self._mapped = MappedWeights()
+        self._looked_up = 0
         self._turns: dict[tuple[str, int], tuple[torch.Tensor, torch.Tensor]] = {}
 
     @staticmethod
@@ -105,6 +110,7 @@ class ModernBert:
         model = self.backbone
         count, length = ids.shape
         stream = model.embeddings(input_ids=ids).flatten(0, 1)
+        self._drop_lookups(len(stream))
         for layer, matrices in zip(model.layers, self.matrices, strict=False):
             attended = self._attend(layer, matrices, layer.attn_norm(stream).to(self.dtype), count, length)
             stream = stream.add_(linear(attended.to(self.dtype), matrices.attended, layer.attn.Wo.bias))
@@ -115,6 +121,13 @@ class ModernBert:
                 self._mapped.drop(matrices.all())
         states: torch.Tensor = model.final_norm(stream)
         return states.view(count, length, -1)
+
+    def _drop_lookups(self, tokens: int) -> None:
+        """Drop the embedding table's pages once many tokens were looked up; several threads may lose a count."""
+        self._looked_up += tokens
+        if self._looked_up >= TOKENS_BETWEEN_DROPS:
+            self._looked_up = 0
+            self._mapped.drop(self.backbone.embeddings.parameters())
 
     def _attend(self, layer: Any, matrices: Matrices, rows: torch.Tensor, count: int, length: int) -> torch.Tensor:
         """Return what each token attends to, (count * length, hidden)."""
