@@ -74,14 +74,14 @@ STAGES: Mapping[str, Stage] = {
         Stage("tokenizer_vocabulary", version="2", reads=_vocabulary_reads, reads_teacher=lambda _: True),
         Stage(
             "teacher_token_embeddings",
-            version="2",
+            version="3",
             upstream=("tokenizer_vocabulary",),
             reads=_always(*_TEACHER_RUN),
             reads_teacher=lambda _: True,
         ),
         Stage(
             "teacher_sentence_embeddings",
-            version="4",
+            version="5",
             reads=_sentences_read,
             reads_teacher=lambda recipe: recipe.refinement != "none",
         ),

@@ -104,19 +104,21 @@ def encode_to_parts(
     missing = sum(len(sequences[number * rows_per_part : (number + 1) * rows_per_part]) for number in pending)
     kept = len(sequences) - missing
     pace = Pace(kept, len(sequences), report)
+
+    def finish(number: int, encoding: Encoding) -> None:
+        rows = encoding.rows(pace.advance)
+        first = number * rows_per_part
+        write_part(folder / part_name(number), rows, first, None if texts is None else texts[first : first + len(rows)])
+        ledger.add(folder / part_name(number))
+
     with BatchEncoder(teacher) as encoder:
         waiting: deque[tuple[int, Encoding]] = deque()
-        for number in [*pending, None]:
-            if number is not None:
-                chunk = sequences[number * rows_per_part : (number + 1) * rows_per_part]
-                waiting.append((number, encoder.start(chunk)))
-            while waiting and (number is None or len(waiting) > 1):
-                ready, encoding = waiting.popleft()
-                rows = encoding.rows(pace.advance)
-                first = ready * rows_per_part
-                own_texts = None if texts is None else texts[first : first + len(rows)]
-                write_part(folder / part_name(ready), rows, first, own_texts)
-                ledger.add(folder / part_name(ready))
+        for number in pending:
+            waiting.append((number, encoder.start(sequences[number * rows_per_part : (number + 1) * rows_per_part])))
+            if len(waiting) > 1:
+                finish(*waiting.popleft())
+        if waiting:
+            finish(*waiting.popleft())
     return kept
 
 

@@ -19,6 +19,10 @@ import pyarrow.parquet as pq
 LEDGER = ".ledger.jsonl"
 """Hidden: no file of the output, and the store removes it once the output is in place."""
 
+ROWS_PER_GROUP = 512
+"""Parquet marks the place of each number of a group while it writes the group: measured, 55 MB for 8,192 rows of 768
+numbers at once, 18 MB for 512."""
+
 
 def part_name(number: int) -> str:
     """Return a part's file name; names sort in row order."""
@@ -34,8 +38,16 @@ def embedding_array(rows: npt.NDArray[np.float32]) -> pa.FixedSizeListArray:
 def write_table(path: Path, columns: dict[str, Any]) -> None:
     """Write a Parquet file in one step. Floats don't compress, so no time is spent on trying."""
     partial = path.with_name(f".{path.name}.partial")
-    pq.write_table(pa.table(columns), partial, compression="none", use_dictionary=False, write_statistics=False)
+    pq.write_table(
+        pa.table(columns),
+        partial,
+        row_group_size=ROWS_PER_GROUP,
+        compression="none",
+        use_dictionary=False,
+        write_statistics=False,
+    )
     partial.replace(path)
+    pa.default_memory_pool().release_unused()
 
 
 class Ledger:
