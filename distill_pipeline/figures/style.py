@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -37,13 +39,13 @@ def draw(paint: Callable[[Figure], None], *, width: float = 6.6, height: float =
     from PIL import Image
 
     with matplotlib.rc_context(_settings(dict(matplotlib.rcParamsDefault))):
-        figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained", facecolor="none")
+        canvas = FigureCanvasAgg(figure)
         paint(figure)
-        drawn = BytesIO()
-        figure.savefig(drawn, format="png", transparent=True, metadata={"Software": None})
+        canvas.draw()
+        drawn = Image.fromarray(np.asarray(canvas.buffer_rgba()))
     # Events and cards carry the picture: few colours make it a third of its size.
-    small = Image.open(drawn).quantize(_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    small = drawn.quantize(_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     packed = BytesIO()
     small.save(packed, format="png", optimize=True)
     return packed.getvalue()
@@ -62,6 +64,7 @@ def _settings(defaults: dict[str, Any]) -> dict[str, Any]:
         "ytick.color": INK,
         "grid.color": INK,
         "grid.alpha": 0.25,
+        "axes.facecolor": "none",
         "axes.grid": True,
         "axes.axisbelow": True,
         "axes.spines.top": False,
