@@ -17,17 +17,25 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def linear(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+def linear(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *, gelu: bool = False) -> torch.Tensor:
     """Return rows @ weight.T + bias, (n, outputs), in the dtype of rows (n, inputs) and weight (outputs, inputs).
 
     The weight may be one that `packed` returned.
+
+    Args:
+        rows: (n, inputs).
+        weight: (outputs, inputs).
+        bias: (outputs,), or None.
+        gelu: Return the exact gelu of it instead.
     """
     import torch
 
     if rows.device.type == "cpu" and onednn_takes(rows.dtype):
-        product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "none", [], "")
+        attributes = ("gelu", [], "none") if gelu else ("none", [], "")
+        product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, *attributes)
         return product
-    return torch.nn.functional.linear(rows, weight, bias)
+    plain = torch.nn.functional.linear(rows, weight, bias)
+    return torch.nn.functional.gelu(plain) if gelu else plain
 
 
 def gated_gelu(
@@ -47,12 +55,11 @@ def gated_gelu(
     import torch
 
     (first, second), (first_bias, second_bias) = weights, biases
+    activated = linear(rows, first, first_bias, gelu=True)
     if rows.device.type == "cpu" and onednn_takes(rows.dtype):
-        activated = torch.ops.mkldnn._linear_pointwise(rows, first, first_bias, "gelu", [], "none")
         gated: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(rows, activated, second, second_bias, "mul")
         return gated
-    a = torch.nn.functional.linear(rows, first, first_bias)
-    return torch.nn.functional.gelu(a) * torch.nn.functional.linear(rows, second, second_bias)
+    return activated * torch.nn.functional.linear(rows, second, second_bias)
 
 
 def packed(weight: torch.Tensor, rows: int) -> torch.Tensor:
@@ -74,16 +81,29 @@ def packed(weight: torch.Tensor, rows: int) -> torch.Tensor:
 
 
 def use_in(module: nn.Module) -> None:
-    """Let every plain linear layer of a module, which is kept for inference alone, compute through `linear`."""
+    """Let every plain linear layer of a module, which is kept for inference alone, compute through `linear`.
+
+    A block of nothing but such a layer and the exact gelu of it, as in BERT, becomes one step.
+    """
     from torch import nn
 
     for layer in module.modules():
         if type(layer) is nn.Linear:
             layer.forward = _forward_of(layer)  # type: ignore[assignment,method-assign]
+        elif _is_gelu_of_linear(layer):
+            layer.forward = _forward_of(layer.dense, gelu=True)
 
 
-def _forward_of(layer: nn.Linear) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda rows: linear(rows.flatten(0, -2), layer.weight, layer.bias).view(*rows.shape[:-1], -1)
+def _is_gelu_of_linear(block: nn.Module) -> bool:
+    from torch import nn
+    from transformers.activations import GELUActivation
+
+    kinds = {name: type(child) for name, child in block.named_children()}
+    return kinds == {"dense": nn.Linear, "intermediate_act_fn": GELUActivation}
+
+
+def _forward_of(layer: nn.Linear, *, gelu: bool = False) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda rows: linear(rows.flatten(0, -2), layer.weight, layer.bias, gelu=gelu).view(*rows.shape[:-1], -1)
 
 
 @lru_cache
