@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     import torch
@@ -31,8 +31,8 @@ def linear(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, 
     import torch
 
     if rows.device.type == "cpu" and onednn_takes(rows.dtype):
-        attributes = ("gelu", [], "none") if gelu else ("none", [], "")
-        product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, *attributes)
+        activation, algorithm = ("gelu", "none") if gelu else ("none", "")
+        product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, activation, [], algorithm)
         return product
     plain = torch.nn.functional.linear(rows, weight, bias)
     return torch.nn.functional.gelu(plain) if gelu else plain
@@ -91,7 +91,7 @@ def use_in(module: nn.Module) -> None:
         if type(layer) is nn.Linear:
             layer.forward = _forward_of(layer)  # type: ignore[assignment,method-assign]
         elif _is_gelu_of_linear(layer):
-            layer.forward = _forward_of(layer.dense, gelu=True)
+            layer.forward = _forward_of(cast(nn.Linear, layer.dense), gelu=True)
 
 
 def _is_gelu_of_linear(block: nn.Module) -> bool:
