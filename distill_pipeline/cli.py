@@ -73,25 +73,33 @@ def plan(recipe: str = "") -> None:
     """Show for each stage of a recipe whether it is fresh, stale or missing, and why.
 
     Args:
-        recipe: Name of a recipe; see `distill-pipeline recipes`. All recipes in short when not given.
+        recipe: Name of a recipe, or of a sweep, whose recipes are shown in short. All recipes when not given.
     """
     from distill_pipeline.distillation.source import find_teacher
     from distill_pipeline.plan import plan as plan_stages
-    from distill_pipeline.plans import plan_recipes
 
     home = Home(default_home())
     if not recipe:
         valid, problems = home.load_recipes()
-        width = max(map(len, valid), default=0)
-        for planned in plan_recipes(home, valid.values()):
-            print(f"{planned.recipe:<{width}}  {planned.summary}")
+        _print_plans(home, list(valid.values()))
         for problem in problems:
             print(f"left out: {problem}", file=sys.stderr)
+        return
+    if recipe in home.sweeps():
+        _print_plans(home, home.named([recipe]))
         return
     wanted = home.recipe(recipe)
     keys = stage_keys(wanted, find_teacher(home, wanted).identity)
     for stage in plan_stages(home.store, wanted.name, keys):
         print(f"{stage.stage:<27} {stage.state:<8} {stage.why}")
+
+
+def _print_plans(home: Home, wanted: Sequence[Recipe]) -> None:
+    from distill_pipeline.plans import plan_recipes
+
+    width = max((len(recipe.name) for recipe in wanted), default=0)
+    for planned in plan_recipes(home, wanted):
+        print(f"{planned.recipe:<{width}}  {planned.summary}")
 
 
 def recipes() -> None:
@@ -151,6 +159,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if STDIN in arguments:  # for fire a lone "-" ends a call, unless something else does
             arguments += ["--", "--separator=\N{SYMBOL FOR UNIT SEPARATOR}"]
         fire.Fire(COMMANDS, command=arguments, name="distill-pipeline")
+        sys.stdout.flush()
+    except BrokenPipeError:  # as by `| head`: who reads has seen enough
+        # What Python writes when it ends would fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except DistillError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,6 +102,31 @@ def test_a_failed_run_ends_with_status_1_and_one_message(
     said = capsys.readouterr().err
     assert "check floors_are_reached failed" in said
     assert "Traceback" not in said
+
+
+def test_a_sweeps_plan_has_a_line_for_each_of_its_recipes(
+    own_home: Home, bert: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own_home.recipes.mkdir(parents=True)
+    (own_home.recipes / "small.yaml").write_text(f"teacher: {bert}\nsweep:\n  pca_dims: [4, 8]\n")
+    main(["plan", "small"])
+    lines = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+    assert lines == [["small.dims-4", "missing"], ["small.dims-8", "missing"]]
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(own_home: Home) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "distill_pipeline", "recipes"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert said == ""
+    assert process.returncode == 141
 
 
 def test_help_describes_every_flag(capsys: pytest.CaptureFixture[str]) -> None:

@@ -181,3 +181,13 @@ def test_a_download_that_came_damaged_is_no_verdict_on_the_release(hub: Hub, tmp
     hub.faults.append(Fault("corrupt", "GET", "model.safetensors"))
     with pytest.raises(NotTheRelease, match="safetensors came damaged from the Hub"), fetched(REPOSITORY, None):
         pass
+
+
+def test_a_hub_out_of_reach_is_told_of_as_of_reading(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(make_release(tmp_path / "a"))
+    monkeypatch.setattr("distill_pipeline.release.verify.PATIENCE_SECONDS", 0)
+    hub.faults.append(Fault("503", "GET", "/api/models/", times=100))
+    with pytest.raises(HubError) as refused, fetched(REPOSITORY, None):
+        pass
+    assert str(refused.value).startswith(f"reading {REPOSITORY}: the Hub is out of reach")
+    assert str(refused.value).endswith("run this again later.")
