@@ -191,7 +191,7 @@ def _check_teacher(home: Home, recipe: Recipe) -> None:
 
     source = find_teacher(home, recipe)
     if isinstance(recipe.pca_dims, int):
-        check_dimensions(recipe.pca_dims, source.dimensions)
+        check_dimensions(recipe.pca_dims, source.most_dimensions)
 
 
 def _preview(home: Home, recipe: Recipe, override_reason: str) -> str:

@@ -51,11 +51,11 @@ def identify(home: Home, recipes: Iterable[Recipe]) -> tuple[list[tuple[Recipe, 
     A teacher that can't be found holds up no other.
     """
     # Not `find_teacher`, which remembers for a process's life: a code server lives for months.
-    found: dict[str, TeacherSource | str] = {}
+    found: dict[tuple[str, bool], TeacherSource | str] = {}
     identified: list[tuple[Recipe, Mapping[str, str]]] = []
     problems = {}
     for recipe in recipes:
-        name = teacher_name(recipe)
+        name = (teacher_name(recipe), recipe.allow_pickled_weights)
         if name not in found:
             try:
                 found[name] = resolve_teacher(

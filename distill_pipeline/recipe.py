@@ -70,7 +70,7 @@ class Recipe(BaseModel):
     )
     lowercase: bool = Field(True, description="Whether the tokenizer of vocabulary=words folds case and accents.")
     language: str = Field(
-        "en", pattern=r"[a-z]{2,3}(-[A-Za-z]+)?", description="Language of the word frequencies (wordfreq's code)."
+        "en", pattern=r"^[a-z]{2,3}(-[A-Za-z]+)?$", description="Language of the word frequencies (wordfreq's code)."
     )
     token_remove_pattern: OptionalText = Field(
         r"\[unused\d+\]", description="Tokens whose beginning matches this regular expression are left out."

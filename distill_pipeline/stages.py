@@ -50,6 +50,11 @@ def _vocabulary_reads(recipe: Recipe) -> tuple[str, ...]:
     return fields
 
 
+def _student_reads(recipe: Recipe) -> tuple[str, ...]:
+    weighting = weightings()[recipe.resolved_weighting]
+    return ("teacher_label", "pooling", "resolved_weighting", *weighting.reads, "pca_dims", "dtype")
+
+
 def _sentences_read(recipe: Recipe) -> tuple[str, ...]:
     if recipe.refinement == "none":
         return ("refinement",)
@@ -93,9 +98,9 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "static_model",
-            version="2",
+            version="3",
             upstream=("tokenizer_vocabulary", "reduced_matrix"),
-            reads=_always("teacher_label", "pooling", "resolved_weighting", "sif_coefficient", "pca_dims", "dtype"),
+            reads=_student_reads,
         ),
         Stage(
             "quality_report",

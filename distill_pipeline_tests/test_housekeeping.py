@@ -12,6 +12,7 @@ from distill_pipeline.cli import main
 from distill_pipeline.distillation.source import find_teacher
 from distill_pipeline.home import Home
 from distill_pipeline.housekeeping import Findings, look, reach, remove, sizes
+from distill_pipeline.plans import plan_recipes
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.stages import STAGES, StageKey, fingerprint, stage_keys, teacher_side_key
 from distill_pipeline.yardstick import STUDENT_STAGES, compared_keys
@@ -127,6 +128,17 @@ def test_a_recipe_whose_teacher_is_gone_keeps_what_may_be_its_own(
     assert all(_stored(home, keys))
     assert not home.store.contains(of_the_hub)
     assert any("teacher can't be found" in note for note in findings.notes)
+
+
+def test_a_recipe_whose_labelled_set_is_gone_holds_up_no_other(home: Home, recipe: MakeRecipe) -> None:
+    keys = _fill(home, recipe())
+    home.save_recipe(recipe(name="other", labelled_sets=["pairs:gone.tsv"]))
+    findings = _clean(home)
+    assert all(_stored(home, keys))
+    assert any("kept for other" in note and "there is no" in note for note in findings.notes)
+    states = {planned.recipe: planned.problem for planned in plan_recipes(home, home.load_recipes()[0].values())}
+    assert "there is no" in states["other"]
+    assert not states["tiny"]
 
 
 def _made_of_hub_teacher() -> dict[str, object]:

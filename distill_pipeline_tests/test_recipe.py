@@ -33,6 +33,8 @@ BASE: dict[str, Any] = {"name": "tiny", "teacher": "MODERNBERT_BASE"}
         ({"words": "no-such-file.txt"}, "there is no such file"),
         ({"vocabulary": "word"}, "vocabulary='word': use one of words, teacher"),
         ({"refinement": "corpus"}, "refinement=corpus needs texts"),
+        ({"language": "xx"}, "language=xx: wordfreq knows no words of it"),
+        ({"language": "English"}, "language='English'"),
         ({"refinement": "none", "weighting": "fitted"}, "use weighting=frequency"),
         ({"pca_dims": None}, "use pca_dims=auto, or refinement=none"),
         ({"words_as": "token"}, "vocabulary=teacher alone"),

@@ -46,6 +46,7 @@ class TeacherSpec:
     precision: Literal["auto", "float32", "bfloat16"]
     precision_floor: float
     prompt: str | None = None
+    allow_pickled_weights: bool = False
 
     @classmethod
     def of(cls, recipe: Recipe, source: TeacherSource) -> TeacherSpec:
@@ -59,11 +60,17 @@ class TeacherSpec:
             precision=recipe.precision,
             precision_floor=recipe.precision_floor,
             prompt=recipe.prompt,
+            allow_pickled_weights=recipe.allow_pickled_weights,
         )
 
     def source(self) -> TeacherSource:
         """Find the teacher's files from this machine. Raises `TeacherError`."""
-        source = resolve_teacher(self.location, self.identity.get("commit"), known_commits=Path(os.devnull))
+        source = resolve_teacher(
+            self.location,
+            self.identity.get("commit"),
+            known_commits=Path(os.devnull),
+            allow_pickled_weights=self.allow_pickled_weights,
+        )
         if source.identity != self.identity:
             raise TeacherError(f"{self.location} on {platform.node()} has other files than where the run began")
         return source
@@ -148,7 +155,7 @@ def encode_on_ray(
     if sample is None:
         sample = probe_sample(shards[0].read(spec.source().folder, spec.prompt)[0])
     with _cluster() as ray:
-        resources = _resources(ray, cpus_per_worker)
+        resources = resources_of_a_worker(ray, cpus_per_worker)
         settle = ray.remote(**resources)(TeacherSpec.settle)
         precision, forward, device = ray.get(settle.remote(spec, sample))
         total = sum(shard.rows for shard in shards)
@@ -212,12 +219,19 @@ def _encoded(
         raise ClusterError(f"the cluster gave up: {error}. Finished parts are kept; run again to go on") from error
 
 
-def _resources(ray: Any, cpus_per_worker: int | None) -> dict[str, float]:
-    """Return what one actor takes: a GPU where the cluster has any, else the processors of a machine."""
+def resources_of_a_worker(ray: Any, cpus_per_worker: int | None) -> dict[str, float]:
+    """Return what one actor takes: a GPU where the cluster has any, else the processors of a machine.
+
+    Args:
+        ray: The module, connected.
+        cpus_per_worker: What to take in any case.
+    """
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if any(machine.get("GPU") for machine in machines):
         return {"num_cpus": cpus_per_worker or 1, "num_gpus": 1}
-    return {"num_cpus": cpus_per_worker or min(machine.get("CPU", 1) for machine in machines)}
+    # A head node is often given no processors, so that no work lands on it.
+    processors = [machine["CPU"] for machine in machines if machine.get("CPU", 0) >= 1]
+    return {"num_cpus": cpus_per_worker or min(processors, default=1)}
 
 
 @contextmanager

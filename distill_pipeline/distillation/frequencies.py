@@ -44,6 +44,13 @@ class UnknownLanguage(LookupError):
     """`wordfreq` has no list for a language."""
 
 
+def has_words(language: str) -> bool:
+    """Whether `wordfreq` has a list of this language's words."""
+    import wordfreq
+
+    return language in wordfreq.available_languages("best")
+
+
 @lru_cache(maxsize=4)
 def word_list(language: str, limit: int = 320_000) -> WordList:
     """Return a language's words from `wordfreq` (Speer 2022), most frequent first.
@@ -53,7 +60,7 @@ def word_list(language: str, limit: int = 320_000) -> WordList:
     """
     import wordfreq
 
-    if language not in wordfreq.available_languages("best"):
+    if not has_words(language):
         raise UnknownLanguage(f"wordfreq has no words for language {language!r}")
     frequencies = wordfreq.get_frequency_dict(language, wordlist="best")
     words = sorted(frequencies, key=lambda word: (-frequencies[word], word))[:limit]

@@ -47,32 +47,47 @@ def score(name: str, encode: Encode) -> float:
     Raises:
         LabelledSetError: Unknown kind, missing file or column.
     """
+    set_files(name)
     kind, _, where = name.partition(":")
     if kind == "mteb":
         return _mteb(where, encode)
-    if kind not in _KINDS:
-        raise LabelledSetError(f"labelled set {name!r}: its kind must be one of {', '.join([*_KINDS, 'mteb'])}")
-    if not Path(where).exists():
-        raise LabelledSetError(f"labelled set {name!r}: there is no {where}")
     return round(_KINDS[kind](Path(where), lambda texts: unit_rows(np.asarray(encode(texts)))), 6)
 
 
 def set_files(name: str) -> list[Path]:
-    """Return the files of a set, sorted; none for an MTEB task."""
+    """Return the files of a set, sorted; none for an MTEB task.
+
+    Raises:
+        LabelledSetError: Unknown kind, or there is no such file or folder.
+    """
     kind, _, where = name.partition(":")
     path = Path(where)
     if kind == "mteb":
         return []
-    return sorted(path.iterdir()) if path.is_dir() else [path]
+    if kind not in _KINDS:
+        raise LabelledSetError(f"labelled set {name!r}: its kind must be one of {', '.join([*_KINDS, 'mteb'])}")
+    if not path.exists():
+        raise LabelledSetError(f"labelled set {name!r}: there is no {where}")
+    return sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
 
 
 def _pairs(path: Path, encode: Encode) -> float:
     from scipy.stats import spearmanr
 
     table = _read(path, "score")
-    first, second = [name for name in table.column_names if pa.types.is_string(table[name].type)][:2]
+    texts = [name for name in table.column_names if _is_text(table[name].type)]
+    if len(texts) < 2:
+        raise LabelledSetError(
+            f"labelled set {path}: pairs need two columns of text; it has {', '.join(texts) or 'none'}"
+        )
+    first, second = texts[:2]
     cosines = (encode(table[first].to_pylist()) * encode(table[second].to_pylist())).sum(axis=1)
     return float(spearmanr(cosines, pc.cast(table["score"], pa.float64()).to_numpy()).statistic)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    """Whether a column holds text, in any of Arrow's forms: polars writes the large one."""
+    return any(is_one(kind) for is_one in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 
 def _classification(path: Path, encode: Encode) -> float:

@@ -35,10 +35,10 @@ def keep_freed_memory() -> bool:
 
 
 class MappedWeights:
-    """Weights that lie in a mapped safetensors file, whose pages can be dropped: the file gives them again.
+    """Weights that lie in a mapped file, whose pages can be dropped: the file gives them again.
 
     Attributes:
-        spans: First and last address of each mapping of such a file that nothing has written to.
+        spans: First and last address of each mapping of a file that nothing has written to.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,10 @@ class MappedWeights:
 
 
 def _clean_spans() -> list[tuple[int, int]]:
-    """Return the address ranges of mapped safetensors files without a page that this process wrote to."""
+    """Return the address ranges of mapped files without a page that this process wrote to.
+
+    Any file's: in the Hub's cache weights lie under their digest, and only the link to them ends in safetensors.
+    """
     if not _MAPPINGS.exists():
         return []
     spans, mapped = [], None
@@ -66,7 +69,7 @@ def _clean_spans() -> list[tuple[int, int]]:
         fields = line.split()
         if not fields[0].endswith(":"):
             first, last = (int(address, 16) for address in fields[0].split("-"))
-            mapped = (first, last) if line.endswith(".safetensors") else None
+            mapped = (first, last) if line.partition("/")[1] else None
         elif fields[0] == "Anonymous:" and mapped and fields[1] == "0":
             spans.append(mapped)
     return spans

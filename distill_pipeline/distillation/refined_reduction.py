@@ -104,7 +104,8 @@ def refine_rows(
 ) -> dict[str, Any]:
     """Fit the rows to the sentences and write `matrix.parquet` (row, embedding, weight).
 
-    The weight of a row is the one that the refinement starts with.
+    The weight of a row is the one that the refinement starts with; where rows share centroids, the row's length, by
+    which its centroid is multiplied.
 
     Args:
         vocabulary: The student's.
@@ -160,7 +161,7 @@ def fit_directions(entries: Embeddings, sentences: Sentences, settings: Settings
     first = settings.remove_directions
     axes = components.axes[:, first : first + 2 * keep]
     if axes.shape[1] < keep:
-        if settings.pca_dims != "auto":
+        if settings.pca_dims != "auto" or not axes.shape[1]:
             raise RecipeError(
                 f"pca_dims={settings.pca_dims} and remove_directions={first} need more than the teacher's "
                 f"{source.dimensions} directions; choose fewer of either"

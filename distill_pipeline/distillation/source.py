@@ -68,9 +68,23 @@ class TeacherSource:
 
     @cached_property
     def dimensions(self) -> int:
-        """Length of the transformer's token vectors, from its configuration."""
+        """Length of the transformer's token vectors, from its configuration. Raises `TeacherError`."""
         config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
-        return int(config["hidden_size"])
+        if "hidden_size" in config:
+            return int(config["hidden_size"])
+        # Some architectures have names of their own for it, which their classes know; importing those takes seconds.
+        from transformers import AutoConfig
+
+        try:
+            return int(AutoConfig.from_pretrained(self.folder, local_files_only=True).hidden_size)
+        except (ValueError, OSError, AttributeError) as error:
+            raise TeacherError(f"{self.folder / 'config.json'} states no hidden_size: {error}") from error
+
+    @cached_property
+    def most_dimensions(self) -> int:
+        """The most that its embeddings can have: the transformer's, or those that a Dense module widens them to."""
+        widened = [json.loads(path.read_text(encoding="utf-8")) for path in self.folder.glob("*_Dense/config.json")]
+        return max(self.dimensions, *(int(config.get("out_features", 0)) for config in widened), 0)
 
     @cached_property
     def licence(self) -> dict[str, str]:

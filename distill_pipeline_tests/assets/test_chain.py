@@ -121,7 +121,9 @@ def test_a_damaged_file_is_noticed_and_made_again(finished: Chain, recipe: MakeR
 def test_a_release_folder_that_was_touched_is_released_again(finished: Chain, recipe: MakeRecipe) -> None:
     (finished.home.releases / "tiny" / "config.json").write_text("{}")
     assert finished.cache(finished.run(recipe())) == {**HITS, "hub_release": "computed"}
-    assert json.loads((finished.home.releases / "tiny" / "config.json").read_text())["normalize"] is True
+    config = json.loads((finished.home.releases / "tiny" / "config.json").read_text())
+    assert config["normalize"] is True
+    assert config["sif_coefficient"] is None  # the weights are fitted
 
 
 def test_a_stage_alone_names_the_missing_stage_before_it(chain: Chain, recipe: MakeRecipe) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -13,11 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from distill_pipeline.disk import file_table
-from distill_pipeline.distillation.cluster import TeacherSpec, encode_on_ray
+from distill_pipeline.distillation.cluster import TeacherSpec, encode_on_ray, resources_of_a_worker
 from distill_pipeline.distillation.encoding import encode_to_parts, sentence_ids
 from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.distillation.shards import ClusterError, corpus_shards, shards_of
 from distill_pipeline.distillation.source import resolve_teacher
+from distill_pipeline.recipe import Recipe
 from distill_pipeline.remote_files import RemoteError
 from distill_pipeline_tests.bucket import Bucket, S3Server
 
@@ -108,6 +111,23 @@ def test_a_bucket_that_is_not_there_is_named_before_the_teacher_is_loaded(
     elsewhere = f"s3://{bucket.name}-elsewhere/parts"
     with pytest.raises(RemoteError, match="no such bucket"):
         encode_on_ray(shards_of([[1, 5, 2]], None), spec, tmp_path, destination=elsewhere)
+
+
+def test_a_worker_takes_pickled_weights_where_the_recipe_does(
+    modernbert: Path, recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    folder = shutil.copytree(modernbert, tmp_path / "teacher")
+    (folder / "pytorch_model.bin").write_bytes(b"weights")
+    for allowed in (True, False):
+        made = recipe(teacher=str(folder), allow_pickled_weights=allowed)
+        source = resolve_teacher(str(folder), None, known_commits=Path("none"), allow_pickled_weights=allowed)
+        assert TeacherSpec.of(made, source).source().identity == source.identity
+
+
+def test_a_head_node_without_processors_does_not_shrink_the_workers() -> None:
+    machines = [{"Alive": True, "Resources": {"memory": 1.0}}, {"Alive": True, "Resources": {"CPU": 8.0}}]
+    cluster = SimpleNamespace(nodes=lambda: machines)
+    assert resources_of_a_worker(cluster, None) == {"num_cpus": 8.0}
 
 
 def test_a_corpus_without_the_column_is_refused_by_name(tmp_path: Path) -> None:

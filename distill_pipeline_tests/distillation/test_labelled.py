@@ -14,6 +14,7 @@ import pytest
 
 from distill_pipeline.distillation.labelled import LabelledSetError, score
 from distill_pipeline.recipe import Recipe
+from distill_pipeline.stages import stage_keys
 from distill_pipeline_tests.chain import Chain
 
 TOPICS = ["owl mouse night", "bank money interest", "goal match team", "bread dough oven"]
@@ -79,13 +80,34 @@ def test_a_model_that_knows_scores_high_and_a_blind_one_low(
     ("name", "said"),
     [
         ("sts:x.tsv", "its kind must be one of pairs, classification"),
-        ("pairs:no-such.tsv", "there is no no-such.tsv"),
+        ("pairs:no-such.tsv", "no-such.tsv': there is no "),
     ],
 )
-def test_a_wrong_set_is_named(name: str, said: str) -> None:
+def test_a_wrong_set_is_named_before_any_work(name: str, said: str, recipe: Callable[..., Recipe]) -> None:
     with pytest.raises(LabelledSetError) as refused:
-        score(name, _blind)
+        stage_keys(recipe(labelled_sets=[name]), {})
     assert said in str(refused.value)
+
+
+def test_text_in_any_of_arrows_forms_is_text(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.parquet"
+    first, second = (pa.array(texts, pa.large_string()) for texts in (["x", "x", "x"], ["x", "y", "z"]))
+    pq.write_table(pa.table({"a": first, "b": second, "score": [0.9, 0.5, 0.1]}), path)
+    rows = {"x": [1.0, 0.0], "y": [1.0, 1.0], "z": [0.0, 1.0]}
+    assert score(f"pairs:{path}", lambda given: np.array([rows[text] for text in given])) == 1
+
+
+def test_pairs_without_two_texts_are_named(tmp_path: Path) -> None:
+    (tmp_path / "x.tsv").write_text("a\tscore\nword\t1\n")
+    with pytest.raises(LabelledSetError, match="pairs need two columns of text; it has a"):
+        score(f"pairs:{tmp_path / 'x.tsv'}", _blind)
+
+
+def test_a_folder_within_a_set_is_no_part_of_it(sets: dict[str, str], recipe: Callable[..., Recipe]) -> None:
+    made = recipe(labelled_sets=[sets["retrieval"]])
+    before = stage_keys(made, {})["quality_report"]
+    (Path(sets["retrieval"].partition(":")[2]) / "old").mkdir()
+    assert stage_keys(made, {})["quality_report"] == before
 
 
 def test_a_missing_column_is_named_with_those_there_are(tmp_path: Path) -> None:

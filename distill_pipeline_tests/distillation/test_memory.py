@@ -49,6 +49,18 @@ def test_dropped_weights_leave_memory_and_come_back_unchanged(mapped: tuple[Path
     assert float(weight.double().sum()) == total
 
 
+def test_weights_in_the_hubs_cache_are_dropped_too(tmp_path: Path) -> None:
+    blob, link = tmp_path / "blobs" / "5f70bf18", tmp_path / "model.safetensors"
+    blob.parent.mkdir()
+    save_file({"weight": torch.arange(MEGABYTES << 18, dtype=torch.float32)}, blob)
+    link.symlink_to(blob)
+    weight = load_file(link)["weight"]
+    weight.double().sum()
+    assert _resident_of_file(blob) >= MEGABYTES << 20
+    MappedWeights().drop([weight])
+    assert _resident_of_file(blob) < 1 << 20
+
+
 def test_weights_that_were_written_to_are_never_dropped(mapped: tuple[Path, torch.Tensor]) -> None:
     _, weight = mapped
     weight[1000] = -5.0

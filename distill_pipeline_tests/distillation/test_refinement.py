@@ -16,7 +16,7 @@ from distill_pipeline.distillation.refined_reduction import importance_of, weigh
 from distill_pipeline.distillation.refinement import fit_start, solve_ridge, token_shares, weight_curves, whiten
 from distill_pipeline.distillation.tuning import similarity_loss, tune_similarities
 from distill_pipeline.distillation.words import entry_groups
-from distill_pipeline.recipe import Recipe
+from distill_pipeline.recipe import Recipe, RecipeError
 from distill_pipeline_tests.chain import Chain
 
 Rows = npt.NDArray[np.float32]
@@ -168,6 +168,13 @@ def test_removed_directions_and_row_directions_are_told_apart(chain: Chain, reci
         matrices.append(Embeddings([chain.output(made, "reduced_matrix").folder / "matrix.parquet"]).all())
     assert all(matrix.shape == matrices[0].shape for matrix in matrices)
     assert all(not np.allclose(matrix, matrices[0]) for matrix in matrices[1:])
+
+
+def test_removing_every_direction_is_refused(chain: Chain, recipe: Callable[..., Recipe]) -> None:
+    made = recipe(remove_directions=32, pca_dims="auto")
+    chain.run(made, ["tokenizer_vocabulary", "teacher_token_embeddings", "teacher_sentence_embeddings"])
+    with pytest.raises(RecipeError, match="remove_directions=32 need more than the teacher's 32 directions"):
+        chain.run(made, ["reduced_matrix"])
 
 
 def test_tuning_brings_similarities_closer_and_leaves_what_no_text_touches(

@@ -12,8 +12,10 @@ import pytest
 from distill_pipeline import hub_access
 from distill_pipeline.distillation.download import TeacherError
 from distill_pipeline.distillation.source import TeacherSource, resolve_teacher
+from distill_pipeline.distillation.teacher import load_teacher
 from distill_pipeline_tests.hub import Fault, Hub
 from distill_pipeline_tests.hub_api import Repository
+from distill_pipeline_tests.teachers import SPECIAL, save_teacher, train_bpe
 
 TEACHER = "them/teacher"
 WEIGHTS = bytes(range(256)) * 400
@@ -141,3 +143,32 @@ def test_the_licence_comes_from_the_teachers_own_card(hub: Hub, teacher: Reposit
 def test_the_commit_last_seen_is_kept_with_its_branch(hub: Hub, teacher: Repository, tmp_path: Path) -> None:
     find(tmp_path)
     assert json.loads((tmp_path / "teachers.json").read_text()) == {f"{TEACHER}@main": teacher.head.oid}
+
+
+def test_an_architecture_with_a_name_of_its_own_for_its_width_is_known(tmp_path: Path) -> None:
+    from transformers import DistilBertConfig, DistilBertModel
+
+    config = DistilBertConfig(vocab_size=len(SPECIAL) + 300, dim=24, hidden_dim=48, n_layers=1, n_heads=2)
+    save_teacher(tmp_path, DistilBertModel(config), train_bpe(len(SPECIAL) + 300)[0], normalize=True)
+    assert "hidden_size" not in json.loads((tmp_path / "config.json").read_text())
+    source = resolve_teacher(str(tmp_path), None, known_commits=tmp_path / "teachers.json")
+    assert source.dimensions == 24
+    teacher = load_teacher(source, pooling="auto", device="cpu", trust_remote_code=False)
+    assert teacher.rows([[1, 7, 2]]).shape == (1, 24)
+
+
+def test_a_configuration_without_a_width_is_named(tmp_path: Path) -> None:
+    for name, content in {**FILES, "config.json": b'{"model_type": "unheard-of"}'}.items():
+        (tmp_path / name).write_bytes(content)
+    source = resolve_teacher(str(tmp_path), None, known_commits=tmp_path / "teachers.json")
+    with pytest.raises(TeacherError, match=r"config\.json states no hidden_size"):
+        _ = source.dimensions
+
+
+def test_a_dense_module_may_widen_the_embeddings(tmp_path: Path) -> None:
+    for name, content in FILES.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "2_Dense").mkdir()
+    (tmp_path / "2_Dense" / "config.json").write_text('{"in_features": 32, "out_features": 48}')
+    source = resolve_teacher(str(tmp_path), None, known_commits=tmp_path / "teachers.json")
+    assert (source.dimensions, source.most_dimensions) == (32, 48)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from distill_pipeline.distillation.refinements import Refinement
-from distill_pipeline.distillation.refinements.generated import generated_reads, generated_texts
+from distill_pipeline.distillation.refinements.generated import check_language, generated_reads, generated_texts
 
 if TYPE_CHECKING:
     from distill_pipeline.recipe import Recipe
@@ -24,6 +24,7 @@ def _reads(recipe: Recipe) -> tuple[str, ...]:
 def _check(recipe: Recipe) -> None:
     if not recipe.corpus:
         raise ValueError("refinement=corpus needs texts: name files or a data set in corpus")
+    check_language(recipe)
 
 
 # Held-out passages are like those that are fitted, so they ask for a penalty too small for texts of other kinds; and

@@ -32,9 +32,22 @@ def generated_reads(recipe: Recipe) -> tuple[str, ...]:
     return ("generated_texts", "language", "vocabulary_words", "seed") if recipe.generated_texts else ()
 
 
+def check_language(recipe: Recipe) -> None:
+    """Raise `ValueError` when texts are wanted in a language of which no word frequencies are known."""
+    if recipe.generated_texts and recipe.language != "en":
+        from distill_pipeline.distillation.frequencies import has_words
+
+        if not has_words(recipe.language):
+            raise ValueError(
+                f"language={recipe.language}: wordfreq knows no words of it, so no texts can be generated; use "
+                "refinement=corpus with generated_texts=0, or refinement=none"
+            )
+
+
 def _check(recipe: Recipe) -> None:
     if recipe.generated_texts < 100:
         raise ValueError(f"generated_texts={recipe.generated_texts}: a refinement needs at least 100 texts")
+    check_language(recipe)
 
 
 REFINEMENT = Refinement("generated from word frequencies", generated_texts, generated_reads, _check)
