@@ -20,6 +20,7 @@ from distill_pipeline.recipe import Recipe
 from distill_pipeline.release.files import REPORT
 from distill_pipeline.release.gate import failed_floors
 from distill_pipeline.resources import DistillHome
+from distill_pipeline.stages import RELEASE
 from distill_pipeline.store import Output
 
 Examine = Callable[[Recipe, Output], tuple[bool, Mapping[str, Any]]]
@@ -53,7 +54,7 @@ def _check(stage: str, name: str, description: str, examine: Examine) -> dg.Asse
 def _override_reason(context: dg.AssetCheckExecutionContext) -> str:
     """Return the reason that this run gives hub_release for passing the gate, or an empty text."""
     config: Any = context.run.run_config
-    for name in ("ops", "hub_release", "config"):
+    for name in ("ops", RELEASE, "config"):
         config = config.get(name, {})
     return str(config.get("override_reason", "")).strip()
 

@@ -14,7 +14,7 @@ from fire.decorators import SetParseFn
 from distill_pipeline.encoders import choose_encoder
 from distill_pipeline.errors import DistillError
 from distill_pipeline.flags import HELP, STDIN, check_command_line, recipe_fields, truth, with_recipe_flags
-from distill_pipeline.home import Home, default_home
+from distill_pipeline.home import SHIPPED_RECIPES, Home, default_home
 from distill_pipeline.housekeeping_commands import gc
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.recipe_reading import make_recipe
@@ -177,11 +177,12 @@ def _usable_home() -> Home:
 
 
 def _name_for(fields: dict[str, str]) -> str:
-    """Make a recipe's name of the repository's, or of the teacher's and its dimensions."""
+    """Make a recipe's name of the repository's, or of the teacher's and its dimensions; no shipped recipe's."""
     base = (
         fields.get("repository") or f"{fields['teacher'].rstrip('/').rsplit('/', 1)[-1]}-{fields.get('pca_dims', 256)}"
     )
-    return re.sub(r"[^a-z0-9.-]+", "-", base.lower()).strip("-.")[:63] or "recipe"
+    name = re.sub(r"[^a-z0-9.-]+", "-", base.lower())[:60].strip("-.") or "recipe"
+    return f"my-{name}" if (SHIPPED_RECIPES / f"{name}.yaml").exists() else name
 
 
 def _check_teacher(home: Home, recipe: Recipe) -> None:

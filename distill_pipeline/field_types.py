@@ -24,7 +24,8 @@ def number_if_it_reads_like_one(value: object) -> object:
         return text
 
 
-def _none_if_empty(value: object) -> object:
+def none_if_empty(value: object) -> object:
+    """Turn how people write "none" into None, and leave all else."""
     return None if isinstance(value, str) and value.strip().lower() in {"", "none", "null"} else value
 
 
@@ -42,4 +43,4 @@ def one_of(*names: str) -> AfterValidator:
 
 Dimensions = Annotated[int, Field(ge=1, le=65536, strict=True)]
 VarianceShare = Annotated[float, Field(gt=0, lt=1, strict=True)]
-OptionalText = Annotated[str | None, BeforeValidator(_none_if_empty)]
+OptionalText = Annotated[str | None, BeforeValidator(none_if_empty)]

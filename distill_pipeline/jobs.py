@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dagster as dg
 
-OVERVIEW = {"scope": "all-recipes"}
+from distill_pipeline.stages import RELEASE
+
+ALL_RECIPES = {"scope": "all-recipes"}
 """Tag of assets about all recipes; they are no part of one recipe's run. They share the chain's group, since the UI
 opens on one group's assets, but on a box for each of two."""
 
-_CHAIN = dg.AssetSelection.all() - dg.AssetSelection.tag("scope", OVERVIEW["scope"])
+_CHAIN = dg.AssetSelection.all() - dg.AssetSelection.tag("scope", ALL_RECIPES["scope"])
 
 DISTILL = dg.define_asset_job(
     "distill",
@@ -18,6 +20,6 @@ DISTILL = dg.define_asset_job(
 
 MEASURE = dg.define_asset_job(
     "measure",
-    selection=_CHAIN - dg.AssetSelection.assets("hub_release").downstream(),
+    selection=_CHAIN - dg.AssetSelection.assets(RELEASE).downstream(),
     description="From a recipe's teacher to its quality report, and no release: what a sweep runs for each member.",
 )

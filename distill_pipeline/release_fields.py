@@ -7,6 +7,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, ValidationInfo
 
+from distill_pipeline.field_types import none_if_empty
+
 VARIANT = re.compile(r"float32|float16|int8|onnx|dims-[1-9]\d*")
 NEXT_TAG = "next"
 
@@ -30,10 +32,6 @@ def _known_variants(variants: tuple[str, ...]) -> tuple[str, ...]:
     return variants
 
 
-def _none_if_empty(value: object) -> object:
-    return None if isinstance(value, str) and value.strip().lower() in {"", "none", "null"} else value
-
-
 def _a_ref_outside_pull_requests(value: str | None, info: ValidationInfo) -> str | None:
     if value is None:
         return None
@@ -45,4 +43,4 @@ def _a_ref_outside_pull_requests(value: str | None, info: ValidationInfo) -> str
 
 
 Variants = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_known_variants)]
-Ref = Annotated[str | None, BeforeValidator(_none_if_empty), AfterValidator(_a_ref_outside_pull_requests)]
+Ref = Annotated[str | None, BeforeValidator(none_if_empty), AfterValidator(_a_ref_outside_pull_requests)]

@@ -74,7 +74,7 @@ class RemoteStore:
         """Copy an output into a folder and hash each of its files.
 
         Raises:
-            Damaged: A file is missing, extra bytes or other bytes are in it, or the manifest can't be read.
+            Damaged: A file is missing or was changed, or the manifest can't be read.
         """
         manifest = self.manifest(key)
         place = f"{self.url}/{_place(key)}"

@@ -10,14 +10,12 @@ from distill_pipeline.errors import did_you_mean
 from distill_pipeline.flags import UsageError
 from distill_pipeline.home import Home
 from distill_pipeline.recipe import Recipe
-from distill_pipeline.stages import STAGES
+from distill_pipeline.stages import RELEASE, STAGES
 
 if TYPE_CHECKING:
     import dagster as dg
 
     RunRecipe = Callable[..., dg.ExecuteInProcessResult]
-
-RELEASE = "hub_release"
 
 
 @contextmanager

@@ -19,6 +19,8 @@ from distill_pipeline.distillation.refinements import refinements
 from distill_pipeline.distillation.weightings import weightings
 from distill_pipeline.recipe import Recipe
 
+RELEASE = "hub_release"
+
 Reads = Callable[[Recipe], tuple[str, ...]]
 """Which fields a stage reads of a recipe."""
 
@@ -113,7 +115,7 @@ STAGES: Mapping[str, Stage] = {
             reads_teacher=lambda _: True,
         ),
         Stage(
-            "hub_release",
+            RELEASE,
             version="4",
             upstream=("static_model", "quality_report"),
             reads=_always(

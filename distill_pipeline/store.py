@@ -72,7 +72,7 @@ def verified(key: StageKey, folder: Path) -> Output:
     """Return the output in a folder after hashing each of its files.
 
     Raises:
-        Damaged: A file is missing, extra bytes or other bytes are in it, or the manifest can't be read.
+        Damaged: A file is missing or was changed, or the manifest can't be read.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
@@ -112,7 +112,7 @@ class Store:
 
         Raises:
             Missing: It isn't there.
-            Damaged: A file is missing, extra bytes or other bytes are in it, or the manifest can't be read.
+            Damaged: A file is missing or was changed, or the manifest can't be read.
         """
         try:
             return self._here(key)

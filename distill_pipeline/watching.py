@@ -14,10 +14,8 @@ from distill_pipeline.distillation.source import follows_a_branch
 from distill_pipeline.errors import DistillError
 from distill_pipeline.plan import plan
 from distill_pipeline.recipe import Recipe
-from distill_pipeline.stages import StageKey, fingerprint, stage_keys
+from distill_pipeline.stages import RELEASE, StageKey, fingerprint, stage_keys
 from distill_pipeline.store import Store
-
-RELEASE = "hub_release"
 
 SECONDS_BETWEEN_QUESTIONS = 600.0
 """A tick that is repeated sooner uses the answer of the one before."""

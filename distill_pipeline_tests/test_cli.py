@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,18 @@ def test_a_folder_is_distilled_and_saved_as_a_recipe(
 
     main(["recipes"])
     assert "released" in next(line for line in capsys.readouterr().out.splitlines() if line.startswith("tiny "))
+
+
+def test_a_distillation_without_a_name_never_takes_a_shipped_recipes(
+    own_home: Home, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = shutil.copytree(bert, tmp_path / "Teacher_A")
+    (tmp_path / "teacher-a-8.yaml").touch()
+    monkeypatch.setattr("distill_pipeline.cli.SHIPPED_RECIPES", tmp_path)
+    monkeypatch.setattr("distill_pipeline.cli._execute", lambda *_: None)
+    for dimensions, name in (("8", "my-teacher-a-8"), ("4", "teacher-a-4")):
+        main(["distill", "--base_model_name", str(teacher), "--pca_dims", dimensions])
+        assert read_recipe(own_home.recipes / f"{name}.yaml").teacher == str(teacher)
 
 
 def test_a_failed_run_ends_with_status_1_and_one_message(

@@ -6,6 +6,7 @@ Holds no numerics: the encoders are in `distillation/encoding.py` and `distillat
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from pydantic import Field
@@ -48,10 +49,17 @@ def encode_with_teacher(
     encoder = check_encoder(config.encoder or os.environ.get("DISTILL_ENCODER") or "local")
     if encoder == "ray":
         return _on_ray(run, config, sequences, texts)
-    # Dagster's pool counts the runs of a daemon; runs from command lines meet here.
-    busy = run.home.home.root / f"teacher.{platform.node()}.lock"
-    with locked(busy, lambda: run.log("another run on this machine uses a teacher; waiting for it")):
+    with one_teacher_at_a_time(run):
         return _here(run, sequences, texts)
+
+
+def one_teacher_at_a_time(run: StageRun) -> AbstractContextManager[Any]:
+    """Return a block that waits until no other run on this machine has a teacher loaded.
+
+    Dagster's pool counts the runs of a daemon; those from command lines meet here.
+    """
+    busy = run.home.home.root / f"teacher.{platform.node()}.lock"
+    return locked(busy, lambda: run.log("another run on this machine uses a teacher; waiting for it"))
 
 
 def _here(run: StageRun, sequences: Sequence[Sequence[int]], texts: Sequence[str] | None) -> dict[str, Any]:
@@ -76,10 +84,10 @@ def _here(run: StageRun, sequences: Sequence[Sequence[int]], texts: Sequence[str
 def _on_ray(
     run: StageRun, config: EncoderConfig, sequences: Sequence[Sequence[int]], texts: Sequence[str] | None
 ) -> dict[str, Any]:
-    from distill_pipeline.distillation.cluster import TeacherSpec, encode_on_ray
+    from distill_pipeline.distillation.cluster import SETTING, TeacherSpec, encode_on_ray
     from distill_pipeline.distillation.shards import shards_of
 
-    url = config.parts_url or os.environ.get("DISTILL_PARTS_URL")
+    url = config.parts_url or os.environ.get(SETTING)
     facts = encode_on_ray(
         shards_of(sequences, texts),
         TeacherSpec.of(run.recipe, run.teacher_source),

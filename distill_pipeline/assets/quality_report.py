@@ -10,6 +10,7 @@ import dagster as dg
 import numpy as np
 import numpy.typing as npt
 
+from distill_pipeline.assets.encode import one_teacher_at_a_time
 from distill_pipeline.assets.pictures import pictures_metadata, write_pictures
 from distill_pipeline.assets.stage import (
     OWNERS,
@@ -114,14 +115,15 @@ def _teacher_side(run: StageRun, texts: Sequence[str], words: Sequence[str]) -> 
     """
 
     def make(folder: Path) -> Mapping[str, Any]:
-        encode = partial(run.load_teacher().encode, prompt=run.recipe.prompt)
-        for path, some in ((folder / part_name(0), texts), (folder / WORDS, words)):
-            if some:
-                write_table(path, {"text": some, "embedding": embedding_array(encode(some))})
-        return {
-            "scores": [score(name, encode) for name in run.recipe.labelled_sets],
-            "texts_per_second": round(texts_per_second(encode, texts[:16])),
-        }
+        with one_teacher_at_a_time(run):
+            encode = partial(run.load_teacher().encode, prompt=run.recipe.prompt)
+            for path, some in ((folder / part_name(0), texts), (folder / WORDS, words)):
+                if some:
+                    write_table(path, {"text": some, "embedding": embedding_array(encode(some))})
+            return {
+                "scores": [score(name, encode) for name in run.recipe.labelled_sets],
+                "texts_per_second": round(texts_per_second(encode, texts[:16])),
+            }
 
     return run.home.home.store.get_or_make(teacher_side_key(run.keys["quality_report"]), make, log=run.log)[0]
 

@@ -20,7 +20,7 @@ from distill_pipeline.comparison import (
     read_comparison,
     write_comparison,
 )
-from distill_pipeline.jobs import OVERVIEW
+from distill_pipeline.jobs import ALL_RECIPES
 from distill_pipeline.release.card import markdown_table
 from distill_pipeline.resources import DistillHome
 
@@ -44,7 +44,7 @@ class ComparisonConfig(StageConfig):
     name=STAGE,
     deps=[dg.AssetDep("quality_report", partition_mapping=dg.AllPartitionMapping())],
     group_name="distillation",
-    tags=OVERVIEW,
+    tags=ALL_RECIPES,
     kinds={"python", "csv"},
     owners=OWNERS,
     code_version=VERSION,

@@ -11,7 +11,7 @@ from distill_pipeline.assets.stage import StageRun, Work
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.stages import StageKey
 from distill_pipeline.store import Output, StoreError
-from distill_pipeline.yardstick import yardstick
+from distill_pipeline.yardstick import STUDENT_STAGES, yardstick
 
 _WORKS: Mapping[str, Work] = {
     "tokenizer_vocabulary": tokenizer_vocabulary.work,
@@ -35,14 +35,14 @@ def yardstick_student(run: StageRun, dimensions: int) -> Output | None:
     keys, store = run.home.stage_keys(plain), run.home.home.store
     if keys["static_model"].fingerprint == run.keys["static_model"].fingerprint:
         return None
-    for stage in _WORKS:
+    for stage in STUDENT_STAGES:
         store.remember(yardstick_memory(run.recipe.name), keys[stage])
     try:
         return store.get(keys["static_model"])
     except StoreError:
         run.log("for the comparison, this teacher is distilled as model2vec does it")
-    for stage, work in _WORKS.items():
-        make = partial(_make, run, plain, keys[stage], work)
+    for stage in STUDENT_STAGES:
+        make = partial(_make, run, plain, keys[stage], _WORKS[stage])
         store.get_or_make(keys[stage], make, resumable=stage in _RESUMABLE, log=run.log)
     return store.get(keys["static_model"])
 

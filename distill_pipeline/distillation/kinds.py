@@ -10,7 +10,7 @@ MEASURES: Mapping[str, str] = {
     "neighbour_overlap": "10 nearest shared",
     "nearest_retrieved": "nearest found",
 }
-"""The report's measures without labels, and short names of them."""
+"""The report's measures without labels, each better when it is greater, and short names of them."""
 
 
 def by_kind(report: Mapping[str, Any], side: str = "student") -> dict[str, float]:

@@ -23,6 +23,7 @@ from scipy import sparse
 from tokenizers import Tokenizer
 
 from distill_pipeline.distillation.pca import Batches
+from distill_pipeline.distillation.student import MAX_LENGTH
 
 Matrix = npt.NDArray[np.float32]
 
@@ -51,7 +52,7 @@ class Solution:
 
 
 def token_shares(
-    tokenizer: Tokenizer, texts: Sequence[str], *, skip: npt.NDArray[np.integer], most_tokens: int = 512
+    tokenizer: Tokenizer, texts: Sequence[str], *, skip: npt.NDArray[np.integer], most_tokens: int = MAX_LENGTH
 ) -> sparse.csr_matrix:
     """Return float32 (texts, entries): which share of a text's tokens each entry is. Rows sum to 1, or to 0.
 

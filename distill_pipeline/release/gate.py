@@ -12,12 +12,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from distill_pipeline.distillation.kinds import MEASURES
 from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.release.files import model_digest
-
-COMPARED = ("similarity_correlation", "neighbour_overlap", "nearest_retrieved")
-"""Figures of the report that are better when they are greater."""
 
 
 class ReleaseRefused(DistillError):
@@ -40,7 +38,7 @@ def regressions(recipe: Recipe, quality: Mapping[str, Any], released: Mapping[st
     if released is None or released.get("texts") != quality["texts"]:
         return []
     lines = []
-    for figure in COMPARED:
+    for figure in MEASURES:
         before, now = released.get(figure), quality[figure]
         if isinstance(before, int | float) and before - now > recipe.max_regression:
             lines.append(

@@ -9,11 +9,9 @@ from typing import Any
 from distill_pipeline.distillation.source import TeacherSource
 from distill_pipeline.home import Home
 from distill_pipeline.recipe import Recipe
-from distill_pipeline.stages import stage_keys
+from distill_pipeline.stages import RELEASE, stage_keys
 from distill_pipeline.store import Output
 from distill_pipeline.upstream import upstream_output
-
-RELEASE_STAGE = "hub_release"
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def gather(home: Home, recipe: Recipe, teacher: TeacherSource) -> Ingredients:
         TeacherError: The teacher's card can't be had.
     """
     keys = stage_keys(recipe, teacher.identity)
-    del keys[RELEASE_STAGE]
+    del keys[RELEASE]
     outputs = {
         stage: upstream_output(home.store, recipe.name, keys[stage]) for stage in ("static_model", "quality_report")
     }
