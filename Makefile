@@ -50,7 +50,7 @@ lint: setup  ## Check style, types and that Dagster can load the code location
 	@$(BIN)/distill-pipeline init
 	$(BIN)/dagster definitions validate -m distill_pipeline.definitions
 
-bench: setup  ## Measure against model2vec (hours at full size: ARGS="--rows 2048" takes minutes); JSON in benchmarks/results
+bench: setup  ## Measure against model2vec; JSON in benchmarks/results. Hours; ARGS go to the first, --rows 2048 makes it short
 	$(BIN)/python -m benchmarks.encode $(ARGS)
 	$(BIN)/python -m benchmarks.reduce
 	$(BIN)/python -m benchmarks.pipeline

@@ -33,12 +33,12 @@ from distill_pipeline.distillation.refined_reduction import (
 )
 from distill_pipeline.distillation.refinement import solve_ridge, token_shares, whiten
 from distill_pipeline.distillation.sif import sif_weights
-from distill_pipeline.distillation.source import find_teacher
 from distill_pipeline.distillation.tuning import tune_similarities
 from distill_pipeline.distillation.vocabulary import Vocabulary, read_vocabulary
 from distill_pipeline.distillation.words import entry_groups
 from distill_pipeline.home import Home, default_home
 from distill_pipeline.stages import stage_keys
+from distill_pipeline.teachers import find_teacher
 
 Matrix = npt.NDArray[np.float32]
 Method = Callable[[], Iterator[tuple[str, Matrix]]]

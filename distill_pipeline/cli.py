@@ -75,8 +75,8 @@ def plan(recipe: str = "") -> None:
     Args:
         recipe: Name of a recipe, or of a sweep, whose recipes are shown in short. All recipes when not given.
     """
-    from distill_pipeline.distillation.source import find_teacher
     from distill_pipeline.plan import plan as plan_stages
+    from distill_pipeline.teachers import find_teacher
 
     home = Home(default_home())
     if not recipe:
@@ -188,7 +188,7 @@ def _name_for(fields: dict[str, str]) -> str:
 def _check_teacher(home: Home, recipe: Recipe) -> None:
     """Find the teacher and compare the recipe with it, before anything is written."""
     from distill_pipeline.distillation.pca import check_dimensions
-    from distill_pipeline.distillation.source import find_teacher
+    from distill_pipeline.teachers import find_teacher
 
     source = find_teacher(home, recipe)
     if isinstance(recipe.pca_dims, int):
@@ -196,9 +196,9 @@ def _check_teacher(home: Home, recipe: Recipe) -> None:
 
 
 def _preview(home: Home, recipe: Recipe, override_reason: str) -> str:
-    from distill_pipeline.distillation.source import find_teacher
     from distill_pipeline.release.ingredients import gather
     from distill_pipeline.release.release import preview
+    from distill_pipeline.teachers import find_teacher
 
     ingredients = gather(home, recipe, find_teacher(home, recipe))
     return preview(ingredients, home.releases / recipe.name, override_reason=override_reason)

@@ -17,13 +17,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from distill_pipeline.distillation.source import find_teacher
 from distill_pipeline.errors import DistillError
 from distill_pipeline.home import Home
 from distill_pipeline.presets import EMBEDDED
 from distill_pipeline.recipe import Recipe, is_folder
 from distill_pipeline.stages import STAGES, StageKey, remembered_key, stage_keys, teacher_side_key
 from distill_pipeline.store import Store
+from distill_pipeline.teachers import find_teacher
 from distill_pipeline.yardstick import compared_keys
 
 Address = tuple[str, str]

@@ -113,8 +113,8 @@ class Recipe(BaseModel):
     )
     corpus: tuple[str, ...] = Field(
         (),
-        description="Texts for refinement=corpus: files or patterns (.txt, .jsonl, .parquet, also .gz), dataset:NAME; "
-        "a column after # (default text).",
+        description="Texts for refinement=corpus: files or patterns (.txt, .jsonl, .parquet, also .gz), "
+        "dataset:NAME@REVISION; a column after # (default text).",
     )
     corpus_texts: int = Field(200_000, ge=100, description="Most passages that are sampled from the corpus.")
     generated_texts: int = Field(

@@ -6,10 +6,11 @@ from pathlib import Path
 import dagster as dg
 from pydantic import Field
 
-from distill_pipeline.distillation.source import TeacherSource, find_teacher
+from distill_pipeline.distillation.source import TeacherSource
 from distill_pipeline.home import Home
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.stages import StageKey, stage_keys
+from distill_pipeline.teachers import find_teacher
 
 
 class DistillHome(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -140,8 +140,8 @@ def _student_index(student: Student, lines: Sequence[str]) -> Index:
 
 def _teacher_index(home: Home, recipe: Recipe, lines: Sequence[str]) -> Index:
     from distill_pipeline.distillation.neighbours import Index
-    from distill_pipeline.distillation.source import find_teacher
     from distill_pipeline.distillation.teacher import load_teacher
+    from distill_pipeline.teachers import find_teacher
 
     print(f"teacher   {recipe.teacher_label} encodes the lines now; this takes a while", file=sys.stderr)
     loaded = load_teacher(

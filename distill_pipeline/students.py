@@ -33,7 +33,7 @@ def find_student(home: Home, name: str) -> Student:
         if not (folder / "model.safetensors").is_file() or not (folder / "tokenizer.json").is_file():
             raise StudentError(f"{name}: there is no static model in this folder (model.safetensors, tokenizer.json)")
         return Student(folder, None)
-    from distill_pipeline.distillation.source import find_teacher
+    from distill_pipeline.teachers import find_teacher
 
     recipe = home.recipe(name)
     key = stage_keys(recipe, find_teacher(home, recipe).identity)["static_model"]

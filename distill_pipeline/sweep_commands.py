@@ -113,7 +113,7 @@ def _run_all(home: Home, members: Sequence[Recipe], forced: Sequence[str], relea
 def _teachers_not_found(home: Home, members: Sequence[Recipe]) -> dict[str, str]:
     """Return what is wrong with each teacher that can't be found; the patience with a Hub is spent on it once."""
     from distill_pipeline.distillation.download import TeacherError
-    from distill_pipeline.distillation.source import find_teacher
+    from distill_pipeline.teachers import find_teacher
 
     gone = {}
     for name, recipe in {teacher_name(recipe): recipe for recipe in members}.items():

@@ -9,11 +9,11 @@ from typing import Any
 import dagster as dg
 
 from distill_pipeline.definitions import build_defs
-from distill_pipeline.distillation.source import find_teacher
 from distill_pipeline.home import Home
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.stages import STAGES, stage_keys
 from distill_pipeline.store import Output
+from distill_pipeline.teachers import find_teacher
 
 
 class Chain:

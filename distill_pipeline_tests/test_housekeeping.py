@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from distill_pipeline.cli import main
-from distill_pipeline.distillation.source import find_teacher
 from distill_pipeline.home import Home
 from distill_pipeline.housekeeping import Findings, look, reach, remove, sizes
 from distill_pipeline.plans import plan_recipes
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.stages import STAGES, StageKey, fingerprint, stage_keys, teacher_side_key
+from distill_pipeline.teachers import find_teacher
 from distill_pipeline.yardstick import STUDENT_STAGES, compared_keys
 
 MakeRecipe = Callable[..., Recipe]

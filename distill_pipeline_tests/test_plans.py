@@ -6,10 +6,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from distill_pipeline.distillation.source import find_teacher
 from distill_pipeline.home import Home
 from distill_pipeline.plans import identify
 from distill_pipeline.recipe import Recipe
+from distill_pipeline.teachers import find_teacher
 
 
 def test_recipes_that_read_other_files_of_one_teacher_are_told_apart(

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 
 import yaml
@@ -21,7 +21,6 @@ from distill_pipeline.distillation.download import (
     explained,
     teacher_patterns,
 )
-from distill_pipeline.home import Home
 from distill_pipeline.hub_access import Patience, hub_status, passes_by_itself
 from distill_pipeline.presets import EMBEDDED
 from distill_pipeline.recipe import Recipe, is_folder
@@ -140,30 +139,6 @@ def resolve_teacher(
         note,
         lambda: download_card(location, commit, patience_seconds),
         allow_pickled_weights,
-    )
-
-
-def find_teacher(home: Home, recipe: Recipe) -> TeacherSource:
-    """Find a recipe's teacher, looking at its files once per process. Raises `TeacherError`."""
-    return _find(
-        recipe.teacher_location,
-        recipe.revision,
-        home.root / "teachers.json",
-        recipe.patience_seconds,
-        recipe.allow_pickled_weights,
-    )
-
-
-@lru_cache(maxsize=64)
-def _find(
-    location: str, revision: str | None, known_commits: Path, patience_seconds: float, allow_pickled_weights: bool
-) -> TeacherSource:
-    return resolve_teacher(
-        location,
-        revision,
-        known_commits=known_commits,
-        patience_seconds=patience_seconds,
-        allow_pickled_weights=allow_pickled_weights,
     )
 
 
