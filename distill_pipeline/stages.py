@@ -78,7 +78,7 @@ _TEACHER_RUN = ("pooling", "precision", "precision_floor", "trust_remote_code")
 STAGES: Mapping[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("tokenizer_vocabulary", version="2", reads=_vocabulary_reads, reads_teacher=lambda _: True),
+        Stage("tokenizer_vocabulary", version="3", reads=_vocabulary_reads, reads_teacher=lambda _: True),
         Stage(
             "teacher_token_embeddings",
             version="3",
@@ -191,10 +191,16 @@ def _canonical(field: str, value: Any) -> Any:
     if field == "corpus":
         return [_source_identity(source) for source in value]
     if field == "labelled_sets":
-        return [{"set": name.rsplit("/", 1)[-1], "sha256": _digests(set_files(name))} for name in value]
+        return [_set_identity(name) for name in value]
     if isinstance(value, Path):
         return {"sha256": hashlib.sha256(value.read_bytes()).hexdigest()}
     return list(value) if isinstance(value, tuple) else value
+
+
+def _set_identity(name: str) -> dict[str, Any]:
+    kind, _, where = name.partition(":")
+    contents = {path.name: digest for path in set_files(name) for digest in _digests([path])}
+    return {"kind": kind, "set": where.rsplit("/", 1)[-1], "sha256": contents}
 
 
 def _source_identity(source: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from distill_pipeline.store import Output
     owners=OWNERS,
     pool="teacher",
     code_version=code_version("teacher_sentence_embeddings"),
-    description="Texts and the teacher's unit embedding of each; empty for a recipe without a refinement.",
+    description="Texts and the teacher's embedding of each; empty for a recipe without a refinement.",
 )
 def teacher_sentence_embeddings(
     context: dg.AssetExecutionContext, config: EncoderConfig, distill_home: DistillHome

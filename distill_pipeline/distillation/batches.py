@@ -60,9 +60,10 @@ class Pace:
 def batches_of_one_length(sequences: Sequence[Sequence[int]], token_budget: int) -> Iterator[list[int]]:
     """Yield positions of sequences of equal length, each batch within a budget of tokens; the longest first.
 
-    One sequence may exceed the budget alone.
+    One sequence may exceed the budget alone. Empty ones are in none: there is nothing to encode.
     """
-    order = sorted(range(len(sequences)), key=lambda position: -len(sequences[position]))
+    filled = (position for position, sequence in enumerate(sequences) if len(sequence))
+    order = sorted(filled, key=lambda position: -len(sequences[position]))
     batch: list[int] = []
     for position in order:
         length = len(sequences[position])
@@ -87,12 +88,14 @@ class Encoding:
         """Take the rows of a batch; returns how many they are."""
         with self._lock:
             if not self._rows.size:
-                self._rows = np.empty((self.count, encoded.shape[1]), dtype=np.float32)
+                self._rows = np.zeros((self.count, encoded.shape[1]), dtype=np.float32)
         self._rows[positions] = encoded
         return len(encoded)
 
     def rows(self, advance: Callable[[int], None]) -> npt.NDArray[np.float32]:
         """Wait for all rows and return them in order, float32 (n, dims); `advance` is told of each batch.
+
+        Rows of empty sequences are zero.
 
         Raises:
             TeacherError: What stopped a batch.

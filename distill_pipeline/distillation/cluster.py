@@ -147,7 +147,7 @@ def encode_on_ray(
         ClusterError: Ray isn't installed, the cluster gave the work up, or a part came back with other bytes.
         RemoteError: The destination can't be written to.
     """
-    target = destination or folder.resolve().as_uri()
+    target = destination or f"file://{folder.resolve()}"  # not `as_uri`: fsspec takes %20 for the name
     remote = RemoteFolder(target, SETTING)
     if destination is not None:
         # Written first, so that a bucket that can't be used is known of before the teacher is loaded.

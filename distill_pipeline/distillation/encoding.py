@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ def settle_precision(
         exact = unit_rows(teacher.rows(sample))
     teacher.to_bfloat16()
     least = float((exact * unit_rows(teacher.rows(sample))).sum(axis=1).min())
-    if wanted == "auto" and least < floor:
+    if wanted == "auto" and not least >= floor:  # nor when it is no number
         return Precision("float32", f"bfloat16 gave cosine {least:.5f}, below the floor {floor}", least)
     return Precision("bfloat16", "as the recipe says" if wanted == "bfloat16" else "native on this hardware", least)
 
@@ -66,7 +67,7 @@ def settle_precision(
 def probe_sample(sequences: Sequence[Sequence[int]]) -> list[Sequence[int]]:
     """Return up to 64 sequences spread evenly over all."""
     step = max(1, len(sequences) // PROBE_ROWS)
-    return list(sequences[::step][:PROBE_ROWS])
+    return [sequence for sequence in sequences[::step] if len(sequence)][:PROBE_ROWS]
 
 
 def encode_to_parts(
@@ -147,11 +148,17 @@ def write_part(path: Path, rows: npt.NDArray[np.float32], first: int, texts: Seq
 
 
 def sentence_ids(teacher_folder: Path, texts: Sequence[str], *, prompt: str | None) -> list[list[int]]:
-    """Return the ids that the teacher reads for whole texts: special tokens and prompt included, cut at 256."""
+    """Return the ids that the teacher reads for whole texts: special tokens and prompt included.
+
+    Cut at 256 tokens, or at fewer if the teacher reads no more.
+    """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(teacher_folder, use_fast=True, local_files_only=True).backend_tokenizer
+    loaded = AutoTokenizer.from_pretrained(teacher_folder, use_fast=True, local_files_only=True)
+    tokenizer = loaded.backend_tokenizer
     tokenizer.no_padding()
-    tokenizer.enable_truncation(MOST_TOKENS)
+    settings = teacher_folder / "sentence_bert_config.json"
+    stated = json.loads(settings.read_text(encoding="utf-8")).get("max_seq_length") if settings.is_file() else None
+    tokenizer.enable_truncation(min(MOST_TOKENS, stated or loaded.model_max_length))
     prompted = [f"{prompt}{text}" for text in texts] if prompt else list(texts)
     return [encoding.ids for encoding in tokenizer.encode_batch(prompted)]

@@ -151,6 +151,6 @@ def _to_host(rows: torch.Tensor) -> torch.Tensor:
     host = torch.empty(rows.shape, dtype=rows.dtype, pin_memory=True)
     host.copy_(rows, non_blocking=True)
     arrived = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    arrived.record()
+    arrived.record(torch.cuda.current_stream(rows.device))
     arrived.synchronize()
     return host

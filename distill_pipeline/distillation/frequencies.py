@@ -45,10 +45,13 @@ class UnknownLanguage(LookupError):
 
 
 def has_words(language: str) -> bool:
-    """Whether `wordfreq` has a list of this language's words."""
+    """Whether `wordfreq` has a list of this language's words, or of one as near as pt is to pt-BR."""
     import wordfreq
 
-    return language in wordfreq.available_languages("best")
+    try:
+        return bool(wordfreq.get_frequency_dict(language, wordlist="best"))
+    except LookupError:
+        return False
 
 
 @lru_cache(maxsize=4)

@@ -76,6 +76,7 @@ def _pairs(path: Path, encode: Encode) -> float:
 
     table = _read(path, "score")
     texts = [name for name in table.column_names if _is_text(table[name].type)]
+    texts = next((list(pair) for pair in _PAIRS if set(pair) <= set(texts)), texts)
     if len(texts) < 2:
         raise LabelledSetError(
             f"labelled set {path}: pairs need two columns of text; it has {', '.join(texts) or 'none'}"
@@ -83,6 +84,10 @@ def _pairs(path: Path, encode: Encode) -> float:
     first, second = texts[:2]
     cosines = (encode(table[first].to_pylist()) * encode(table[second].to_pylist())).sum(axis=1)
     return float(spearmanr(cosines, pc.cast(table["score"], pa.float64()).to_numpy()).statistic)
+
+
+_PAIRS = (("sentence1", "sentence2"), ("text1", "text2"), ("word1", "word2"))
+"""Usual names of the two texts; without them, the first two columns of text are taken."""
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -185,7 +190,11 @@ def _read(path: Path, *columns: str) -> pa.Table:
         table = pyarrow.csv.read_csv(
             path,
             parse_options=pyarrow.csv.ParseOptions(delimiter="\t", quote_char=False),
-            convert_options=pyarrow.csv.ConvertOptions(strings_can_be_null=False),
+            convert_options=pyarrow.csv.ConvertOptions(
+                strings_can_be_null=False,
+                # An id such as 007 is no number, and a text may be one.
+                column_types={name: pa.string() for name in columns if name != "score"},
+            ),
         )
     missing = [name for name in columns if name not in table.column_names]
     if missing:

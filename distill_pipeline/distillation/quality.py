@@ -13,16 +13,33 @@ import numpy.typing as npt
 
 from distill_pipeline.distillation.frequencies import UnknownLanguage, word_list
 from distill_pipeline.distillation.vectors import unit_rows
+from distill_pipeline.errors import DistillError
 
 NEIGHBOURS = 10
+FEWEST_TEXTS, MOST_TEXTS = 3, 5_000
 
 Encode = Callable[[Sequence[str]], npt.NDArray[np.floating]]
 
 
+class EvaluationError(DistillError):
+    """Texts on which nothing can be compared; the message says why."""
+
+
 def evaluation_texts(path: Path | None = None) -> list[str]:
-    """Return the texts of a file, one a line, or the sentences on many subjects that this package brings along."""
+    """Return the texts of a file, one a line, or the sentences on many subjects that this package brings along.
+
+    Of more than `MOST_TEXTS`, as many spread evenly: all pairs of them are compared.
+
+    Raises:
+        EvaluationError: The file holds fewer than three texts.
+    """
     if path is not None:
-        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        texts = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        if len(texts) < FEWEST_TEXTS:
+            raise EvaluationError(
+                f"evaluation_texts={path}: {len(texts)} texts, one a line; at least {FEWEST_TEXTS} are needed"
+            )
+        return texts[:: -(-len(texts) // MOST_TEXTS)]
     text = files("distill_pipeline").joinpath("data/evaluation_texts.txt").read_text(encoding="utf-8")
     return text.splitlines()
 
@@ -31,7 +48,8 @@ def compare(teacher: npt.NDArray[np.floating], student: npt.NDArray[np.floating]
     """Compare two sets of embeddings of the same texts, (texts, dims) each, dims may differ.
 
     Returns:
-        similarity_correlation: Spearman correlation of the cosine similarities of all pairs of texts.
+        similarity_correlation: Spearman correlation of the cosine similarities of all pairs of texts; 0 where one
+            side tells none apart.
         neighbour_overlap: Share of the teacher's 10 nearest texts that are among the student's 10.
         nearest_retrieved: Mean reciprocal rank, by the student, of the text that is nearest for the teacher.
     """
@@ -45,7 +63,7 @@ def compare(teacher: npt.NDArray[np.floating], student: npt.NDArray[np.floating]
     shared = [len(set(a[:count]) & set(b[:count])) for a, b in zip(their_order, our_order, strict=True)]
     ranks = [int(np.flatnonzero(b == a[0])[0]) + 1 for a, b in zip(their_order, our_order, strict=True)]
     return {
-        "similarity_correlation": round(correlation, 6),
+        "similarity_correlation": round(correlation, 6) if np.isfinite(correlation) else 0.0,
         "neighbour_overlap": round(float(np.mean(shared)) / count, 6),
         "nearest_retrieved": round(float(np.mean(1 / np.array(ranks))), 6),
     }

@@ -187,6 +187,8 @@ def pose(
     paths = sentences.embeddings.paths
     texts = [text for path in paths for text in pq.read_table(path, columns=["text"])["text"].to_pylist()]
     shares = token_shares(vocabulary.tokenizer, texts, skip=np.flatnonzero(groups < 0))
+    if not shares.nnz:
+        raise RecipeError("the vocabulary holds no token of the refinement's texts; are both of one language?")
     targets = sentences.centred(components.axes)
     rows = _centred_entries(entries, groups)
     importance = importance_of(sentences.groups, balanced=settings.balanced)

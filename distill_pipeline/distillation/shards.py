@@ -37,7 +37,8 @@ class Shard:
             return self.ids, self.texts
         url, column, group = self.row_group
         with fsspec.open(url) as file:
-            texts = pq.ParquetFile(file).read_row_group(group, columns=[column])[column].to_pylist()
+            values = pq.ParquetFile(file).read_row_group(group, columns=[column])[column].to_pylist()
+        texts = ["" if value is None else str(value) for value in values]
         return sentence_ids(teacher, texts, prompt=prompt), texts
 
 
@@ -74,6 +75,8 @@ def corpus_shards(url: str, column: str = "text") -> list[Shard]:
             raise ClusterError(f"{name} has no column {column!r} (it has {', '.join(footer.schema_arrow.names)})")
         for group in range(footer.num_row_groups):
             rows = footer.metadata.row_group(group).num_rows
+            if not rows:
+                continue
             located = (filesystem.unstrip_protocol(name), column, group)
             shards.append(Shard(len(shards), first, rows, row_group=located))
             first += rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -55,9 +56,10 @@ class Teacher:
         return rows
 
     def encode(self, texts: Sequence[str], prompt: str | None = None) -> npt.NDArray[np.float32]:
-        """Encode whole texts, each after the prompt, as sentence_transformers does; returns float32 (n, dims)."""
+        """Encode texts as sentence_transformers does, each after this prompt alone; returns float32 (n, dims)."""
         prompted = [f"{prompt or ''}{text}" for text in texts]
-        return np.asarray(self.model.encode(prompted, show_progress_bar=False), dtype=np.float32)
+        # An empty prompt, lest the teacher put its default one before these.
+        return np.asarray(self.model.encode(prompted, prompt="", show_progress_bar=False), dtype=np.float32)
 
 
 def load_teacher(source: TeacherSource, *, pooling: Pooling, device: str, trust_remote_code: bool) -> Teacher:
@@ -71,19 +73,21 @@ def load_teacher(source: TeacherSource, *, pooling: Pooling, device: str, trust_
 
     transformers_logging.set_verbosity_error()  # its report of unused checkpoint entries says nothing to act upon
     transformers_logging.disable_progress_bar()
-    options: dict[str, Any] = {
-        "dtype": "float32",
-        "use_safetensors": None if source.allow_pickled_weights else True,
-        "attn_implementation": "sdpa",
-    }
+    load = partial(
+        SentenceTransformer,
+        str(source.folder),
+        device=best_device() if device == "auto" else device,
+        trust_remote_code=trust_remote_code,
+        local_files_only=True,
+    )
+    options: dict[str, Any] = {"dtype": "float32", "use_safetensors": None if source.allow_pickled_weights else True}
     try:
-        model = SentenceTransformer(
-            str(source.folder),
-            device=best_device() if device == "auto" else device,
-            trust_remote_code=trust_remote_code,
-            local_files_only=True,
-            model_kwargs=options,
-        )
+        try:
+            model = load(model_kwargs={**options, "attn_implementation": "sdpa"})
+        except ValueError as error:
+            if "scaled_dot_product_attention" not in str(error):
+                raise
+            model = load(model_kwargs=options)  # an architecture that has attention of its own alone
     except ValueError as error:
         if "trust_remote_code" in str(error):
             raise TeacherError(

@@ -14,6 +14,8 @@ import pyarrow.parquet as pq
 
 from distill_pipeline.errors import DistillError
 
+_UTF8 = "utf-8-sig"  # with a byte order mark or without
+
 
 class TextFileError(DistillError):
     """A file that texts can't be read from; the message begins with the file, and says what to do."""
@@ -36,7 +38,7 @@ def read_text_file(path: Path, column: str = "text") -> Iterator[str]:
         if kind == "parquet":
             yield from _read_parquet(path, column)
             return
-        with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as lines:
+        with gzip.open(path, "rt", encoding=_UTF8) if path.suffix == ".gz" else path.open(encoding=_UTF8) as lines:
             yield from read_json_lines(lines, column, str(path)) if kind == "jsonl" else read_lines(lines)
     except UnicodeDecodeError as error:
         raise TextFileError(f"{path}: not UTF-8 ({error}); convert it first") from error
@@ -50,13 +52,19 @@ def read_lines(lines: IO[str] | Iterable[str]) -> Iterator[str]:
 
 
 def read_json_lines(lines: Iterable[str], column: str, where: str) -> Iterator[str]:
-    """Yield one key's value of each line's JSON object. Raises `TextFileError` with the line's number."""
+    """Yield one key's value of each line's JSON object; empty lines count for nothing.
+
+    Raises `TextFileError` with the line's number.
+    """
     for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
         try:
             value = json.loads(line)[column]
         except (ValueError, KeyError, TypeError) as error:
             raise TextFileError(f"{where}:{number}: no JSON object with a column {column!r}") from error
-        yield "" if value is None else str(value)
+        # JSON can spell halves of characters, which no encoding of text holds.
+        yield "" if value is None else str(value).encode("utf-8", "replace").decode()
 
 
 def _read_parquet(path: Path, column: str) -> Iterator[str]:

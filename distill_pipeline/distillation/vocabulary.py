@@ -93,13 +93,17 @@ def build_vocabulary(
     to_full = pruned.model_delta.token_mapping  # new id -> the teacher's id
     known = {token: to_full.get(new, new) for token, new in original_ids.items()}
     added = {student.vocabulary[key]: word for word in words if (key := _entry_of(student, word)) is not None}
+    tokenizer = student.to_tokenizer()
     teacher_ids = []
     for row, token in enumerate(tokens):
         if token in known:
             teacher_ids.append(teacher.framed([known[token]]))
+        elif words_as_text:
+            # What lies between a word and the teacher's pieces of it is read as the text that it stands for.
+            between = tokenizer.decode([row], skip_special_tokens=False).replace("�", "").strip()
+            teacher_ids.append(teacher.read(f" {added.get(row, between)}"))
         else:
-            teacher_ids.append(teacher.read(f" {added.get(row, token)}" if words_as_text else token))
-    tokenizer = student.to_tokenizer()
+            teacher_ids.append(teacher.read(token))
     frequencies, source = entry_probabilities(tokenizer, language)
     return Vocabulary(tokens, teacher_ids, frequencies, source, tokenizer)
 

@@ -65,8 +65,9 @@ def word_entries(
 ) -> list[Entry]:
     """Return the vocabulary: padding, unknown, the teacher's word beginnings, the words, then inner pieces.
 
-    A word that the teacher has in several spellings counts once. What the teacher reads for it is the spelling of
-    which its tokenizer makes the fewest tokens: its usual case, as far as the tokenizer tells.
+    A word that the teacher has in several spellings counts once. What the teacher reads for it is the word as given
+    where that has capitals or accents, else the spelling of which its tokenizer makes the fewest tokens: its usual
+    case, as far as the tokenizer tells.
 
     Args:
         teacher: The teacher's tokenizer.
@@ -79,7 +80,7 @@ def word_entries(
 
     def whole(text: str) -> str | None:
         """Return the normalised text if the student's tokenizer keeps it in one piece."""
-        normal = normalizer.normalize_str(text)
+        normal = normalizer.normalize_str(text).strip()  # which puts spaces around a Chinese character
         parts = [part for part, _ in pre_tokenizer.pre_tokenize_str(normal)]
         return normal if parts == [normal] else None
 
@@ -93,13 +94,22 @@ def word_entries(
             beginnings.setdefault(normal)
         else:
             inner.setdefault(normal, token_id)
+    spelled: dict[str, str] = {}
     for word in words:
+        spelled.setdefault(normalizer.normalize_str(word).strip(), word)
         if (normal := whole(word)) is not None:
             beginnings.setdefault(normal)
     for phrase in phrases:
-        beginnings.setdefault(normalizer.normalize_str(phrase).strip())
+        normal = normalizer.normalize_str(phrase).strip()
+        if normal and not normal.startswith(_CONTINUES):  # nothing visible, or what would be a piece within a word
+            beginnings.setdefault(normal)
     _add_characters(teacher, beginnings, inner)
-    texts = _usual_spellings(teacher, list(beginnings)) if lowercase else list(beginnings)
+    texts = list(beginnings)
+    if lowercase:
+        usual = _usual_spellings(teacher, texts)
+        # Accents and capitals that were given are meant: café, iPhone, C++.
+        given = [spelled.get(token, token) for token in beginnings]
+        texts = [own if own != token else text for token, own, text in zip(beginnings, given, usual, strict=True)]
     return [
         Entry(PADDING),
         Entry(UNKNOWN),

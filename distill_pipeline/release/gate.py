@@ -25,7 +25,7 @@ class ReleaseRefused(DistillError):
 def failed_floors(recipe: Recipe, quality: Mapping[str, Any]) -> list[str]:
     """Return a line for each of the recipe's floors that the figures don't reach."""
     found = quality["similarity_correlation"]
-    if found < recipe.min_similarity_correlation:
+    if not found >= recipe.min_similarity_correlation:  # nor may a figure that is no number pass
         return [f"similarity_correlation {found:.3f} is below the floor {recipe.min_similarity_correlation}"]
     return []
 
@@ -40,7 +40,7 @@ def regressions(recipe: Recipe, quality: Mapping[str, Any], released: Mapping[st
     lines = []
     for figure in MEASURES:
         before, now = released.get(figure), quality[figure]
-        if isinstance(before, int | float) and before - now > recipe.max_regression:
+        if isinstance(before, int | float) and not before - now <= recipe.max_regression:
             lines.append(
                 f"{figure} {now:.3f} is worse than the released one's {before:.3f} by more than "
                 f"max_regression {recipe.max_regression}"

@@ -47,7 +47,7 @@ def test_a_worker_killed_half_way_costs_no_row_and_changes_no_byte(spec: Teacher
     random = np.random.default_rng(0)
     # Parts that take some tenths of a second, so that work is left when the first worker dies.
     sequences = [[1, *random.integers(5, 600, random.integers(40, 60)).tolist(), 2] for _ in range(3000)]
-    local, cluster = tmp_path / "local", tmp_path / "cluster"
+    local, cluster = tmp_path / "local", tmp_path / "our clüster"
     local.mkdir()
     cluster.mkdir()
     encode_to_parts(sequences, spec.load(), local, rows_per_part=150)

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from transformers import MPNetConfig, MPNetModel
 
 from distill_pipeline.disk import file_table
+from distill_pipeline.distillation import encoding
 from distill_pipeline.distillation.batches import Progress, batches_of_one_length
 from distill_pipeline.distillation.download import TeacherError
-from distill_pipeline.distillation.encoding import encode_to_parts, probe_sample, settle_precision
+from distill_pipeline.distillation.encoding import encode_to_parts, probe_sample, sentence_ids, settle_precision
 from distill_pipeline.distillation.parts import LEDGER, Embeddings, Ledger
 from distill_pipeline.distillation.source import resolve_teacher
 from distill_pipeline.distillation.teacher import Teacher, load_teacher
+from distill_pipeline_tests.teachers import SPECIAL, save_teacher, train_bpe
 
 
 def _load(folder: Path, **options: object) -> Teacher:
@@ -126,6 +131,51 @@ def test_bfloat16_is_measured_against_float32(modernbert: Path, sequences: list[
     assert precision.used == teacher.precision == "bfloat16"
     assert precision.least_cosine is not None
     assert 0.9 < precision.least_cosine < 1
+
+
+def test_a_probe_that_is_no_number_is_no_reason_to_use_bfloat16(
+    modernbert: Path, sequences: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding, "multiplies_bfloat16_natively", lambda _: True)
+    teacher = _load(modernbert)
+    monkeypatch.setattr(teacher, "rows", lambda ids: np.full((len(ids), 4), np.nan, dtype=np.float32))
+    assert settle_precision(teacher, "auto", 0.9, sequences).used == "float32"
+
+
+def test_empty_sequences_have_rows_of_zeros(modernbert: Path, tmp_path: Path) -> None:
+    teacher = _load(modernbert)
+    encode_to_parts([[], [1, 5, 2], []], teacher, tmp_path)
+    rows = Embeddings.of_parts(tmp_path).all()
+    np.testing.assert_array_equal(rows[[0, 2]], 0)
+    np.testing.assert_array_equal(rows[1:2], teacher.rows([[1, 5, 2]]))
+    assert probe_sample([[], [1, 2]]) == [[1, 2]]
+
+
+def test_texts_are_cut_where_the_teacher_cuts_them(modernbert: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(modernbert, tmp_path / "teacher")
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 16}')
+    teacher, text = _load(folder), "water and people and bread " * 30
+    [ids] = sentence_ids(folder, [text], prompt=None)
+    assert len(ids) == 16
+    np.testing.assert_allclose(teacher.rows([ids]), teacher.encode([text]), atol=1e-5)
+
+
+def test_a_default_prompt_of_the_teachers_is_not_read_unasked(modernbert: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(modernbert, tmp_path / "teacher")
+    prompts = {"prompts": {"query": "search for: "}, "default_prompt_name": "query"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(prompts))
+    teacher = _load(folder)
+    assert teacher.model.default_prompt_name == "query"
+    [ids] = sentence_ids(folder, ["some bread"], prompt=None)
+    np.testing.assert_allclose(teacher.encode(["some bread"]), teacher.rows([ids]), atol=1e-5)
+
+
+def test_an_architecture_with_attention_of_its_own_alone_is_loaded(tmp_path: Path) -> None:
+    config = MPNetConfig(
+        vocab_size=len(SPECIAL) + 300, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=48
+    )
+    save_teacher(tmp_path, MPNetModel(config), train_bpe(len(SPECIAL) + 300)[0], normalize=True)
+    assert _load(tmp_path).rows([[1, 7, 2]]).shape == (1, 32)
 
 
 def test_auto_keeps_float32_below_the_floor_and_says_so(

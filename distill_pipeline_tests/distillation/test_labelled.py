@@ -97,6 +97,28 @@ def test_text_in_any_of_arrows_forms_is_text(tmp_path: Path) -> None:
     assert score(f"pairs:{path}", lambda given: np.array([rows[text] for text in given])) == 1
 
 
+def test_the_two_texts_of_pairs_go_by_their_names(tmp_path: Path) -> None:
+    (tmp_path / "x.tsv").write_text("id\tscore\tsentence1\tsentence2\nx\t3\tx\tx\nx\t2\tx\ty\nx\t1\tx\tz\n")
+    rows = {"x": [1.0, 0.0], "y": [1.0, 1.0], "z": [0.0, 1.0]}
+    assert score(f"pairs:{tmp_path / 'x.tsv'}", lambda given: np.array([rows[text] for text in given])) == 1
+
+
+def test_ids_that_look_like_numbers_are_ids(tmp_path: Path) -> None:
+    (tmp_path / "corpus.tsv").write_text("id\ttext\n007\t1\n7\t2\n")
+    (tmp_path / "queries.tsv").write_text("id\ttext\n01\t1\n")
+    (tmp_path / "qrels.tsv").write_text("qid\tdid\tscore\n01\t007\t1\n")
+    rows = {"1": [1.0, 0.0], "2": [0.0, 1.0]}
+    assert score(f"retrieval:{tmp_path}", lambda given: np.array([rows[text] for text in given])) == 1
+
+
+def test_a_set_of_another_kind_is_another_set(sets: dict[str, str], recipe: Callable[..., Recipe]) -> None:
+    keys = [
+        stage_keys(recipe(labelled_sets=[sets[kind]]), {})["quality_report"]
+        for kind in ("classification", "clustering")
+    ]
+    assert keys[0] != keys[1]
+
+
 def test_pairs_without_two_texts_are_named(tmp_path: Path) -> None:
     (tmp_path / "x.tsv").write_text("a\tscore\nword\t1\n")
     with pytest.raises(LabelledSetError, match="pairs need two columns of text; it has a"):

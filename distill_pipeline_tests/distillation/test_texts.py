@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -15,6 +16,8 @@ import pytest
 from distill_pipeline.distillation.corpus import CorpusError, passages_of, sample_passages
 from distill_pipeline.distillation.frequencies import word_list
 from distill_pipeline.distillation.generator import Generator, generate_sentences, generate_texts
+from distill_pipeline.distillation.quality import EvaluationError, compare, evaluation_texts
+from distill_pipeline.distillation.text_files import read_text_file
 
 LINES = [f"sentence number {number} is about the owl and the moon" for number in range(200)]
 
@@ -82,6 +85,27 @@ def test_an_unreadable_corpus_is_named(tmp_path: Path, name: str, said: str) -> 
     with pytest.raises(CorpusError) as refused:
         sample_passages([str(tmp_path / name)], 5, seed=0)
     assert said in str(refused.value)
+
+
+def test_blank_lines_marks_and_halves_of_characters_spoil_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"text": "one"}\n\n{"text": "two \\ud83d"}\n\n')
+    assert list(read_text_file(path, "text")) == ["one", "two ?"]
+
+
+def test_a_student_that_tells_no_texts_apart_agrees_not_at_all() -> None:
+    teacher = np.random.default_rng(0).normal(size=(20, 4))
+    assert compare(teacher, np.ones((20, 4)))["similarity_correlation"] == 0
+
+
+def test_evaluation_texts_are_enough_and_not_too_many(tmp_path: Path) -> None:
+    path = tmp_path / "texts.txt"
+    path.write_text("one\n\ntwo\n")
+    with pytest.raises(EvaluationError, match="2 texts, one a line; at least 3"):
+        evaluation_texts(path)
+    path.write_text("\n".join(map(str, range(12_000))))
+    texts = evaluation_texts(path)
+    assert texts == [str(number) for number in range(0, 12_000, 3)]
 
 
 def test_a_missing_parquet_column_is_named_with_those_there_are(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from distill_pipeline.distillation.vocabulary import Vocabulary, build_vocabulary, build_word_vocabulary
-from distill_pipeline.distillation.words import entry_groups
+from distill_pipeline.distillation.words import entry_groups, word_entries, word_tokenizer
 
 KINDS = ["modernbert", "bert", "unigram"]
 
@@ -72,6 +72,25 @@ def test_the_teacher_reads_a_name_in_its_usual_case(modernbert: Path) -> None:
     vocabulary = _vocabulary(modernbert, words=["lisbon"])
     read = vocabulary.teacher_ids[_row(vocabulary, "Lisbon")]
     assert len(read) <= len(_reads(modernbert, " lisbon"))
+
+
+@pytest.mark.parametrize("word", ["café", "iPhone", "New York"])
+def test_capitals_and_accents_that_were_given_reach_the_teacher(modernbert: Path, word: str) -> None:
+    vocabulary = _vocabulary(modernbert, words=[word])
+    assert vocabulary.teacher_ids[_row(vocabulary, word)] == _reads(modernbert, f" {word}")
+
+
+def test_words_of_which_nothing_is_left_get_no_entry(bert: Path) -> None:
+    vocabulary = _vocabulary(bert, words=["\u200b", "##e"])
+    assert len(vocabulary.tokens) == len(_vocabulary(bert).tokens) == vocabulary.tokenizer.get_vocab_size()
+
+
+def test_a_chinese_teachers_characters_are_entries(tmp_path: Path) -> None:
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "天", "气"]
+    tokenizer = Tokenizer(models.WordPiece({token: row for row, token in enumerate(tokens)}, unk_token="[UNK]"))
+    entries = word_entries(tokenizer, [], lowercase=True, special=frozenset(tokens[:5]))
+    encoded = word_tokenizer(entries, lowercase=True).encode("天气", add_special_tokens=False)
+    assert encoded.tokens == ["天", "气"]
 
 
 def test_a_phrase_of_ones_own_stays_whole(bert: Path) -> None:

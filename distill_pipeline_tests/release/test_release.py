@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 import yaml
 
+from distill_pipeline.distillation.kinds import MEASURES
 from distill_pipeline.recipe import RecipeError
 from distill_pipeline.recipe_reading import make_recipe
-from distill_pipeline.release.gate import ReleaseRefused
+from distill_pipeline.release.gate import ReleaseRefused, failed_floors, regressions
 from distill_pipeline.release.ingredients import Ingredients
 from distill_pipeline.release.release import preview, release
 from distill_pipeline.release.variants import VariantError, check_variant, write_variant
@@ -71,6 +73,13 @@ def test_a_student_much_worse_than_the_released_one_is_refused_unless_a_reason_i
     assert "smaller on purpose" in card
     provenance = json.loads(hub.repositories["me/tiny"].head.files["provenance.json"])
     assert provenance["override_reason"] == "smaller on purpose | agreed with Ada"
+
+
+def test_a_figure_that_is_no_number_reaches_no_floor_and_is_a_regression(tmp_path: Path) -> None:
+    quality = {**dict.fromkeys(MEASURES, math.nan), "texts": 3}
+    recipe = make_recipe({"name": "a", "teacher": "MINILM_EMBEDDED"}, source="test")
+    assert failed_floors(recipe, quality)
+    assert len(regressions(recipe, quality, {**dict.fromkeys(MEASURES, 0.5), "texts": 3})) == len(MEASURES)
 
 
 def test_a_reason_that_nothing_needs_leaves_no_trace(hub: Hub, tmp_path: Path) -> None:
