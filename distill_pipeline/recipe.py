@@ -117,6 +117,9 @@ class Recipe(BaseModel):
         "dataset:NAME@REVISION; a column after # (default text).",
     )
     corpus_texts: int = Field(200_000, ge=100, description="Most passages that are sampled from the corpus.")
+    corpus_rows: int | None = Field(
+        None, ge=1, description="Most rows that are read of each source of the corpus, from its beginning; none = all."
+    )
     generated_texts: int = Field(
         45_000,
         ge=0,
@@ -179,6 +182,15 @@ class Recipe(BaseModel):
     )
     min_similarity_correlation: float = Field(
         0.0, ge=-1, le=1, description="Floor for a release: correlation of student and teacher similarities."
+    )
+    min_neighbour_overlap: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Floor for a release: share of the teacher's 10 nearest texts that are the student's.",
+    )
+    min_nearest_retrieved: float = Field(
+        0.0, ge=0, le=1, description="Floor for a release: mean reciprocal rank of the teacher's nearest text."
     )
     max_regression: float = Field(
         0.1, ge=0, le=2, description="How far a figure may lie below that of the release now in its place."

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from distill_pipeline.distillation.corpus import source_files
+from distill_pipeline.distillation.kinds import MEASURES
 from distill_pipeline.distillation.labelled import set_files
 from distill_pipeline.distillation.refinements import refinements
 from distill_pipeline.distillation.weightings import weightings
@@ -48,7 +49,7 @@ def _vocabulary_reads(recipe: Recipe) -> tuple[str, ...]:
     if recipe.vocabulary == "words":
         fields += ("vocabulary_words", "lowercase")
         if recipe.refinement == "corpus" and recipe.phrases:
-            fields += ("phrases", "corpus", "corpus_texts", "seed")
+            fields += ("phrases", "corpus", "corpus_texts", "corpus_rows", "seed")
     return fields
 
 
@@ -120,7 +121,8 @@ STAGES: Mapping[str, Stage] = {
             upstream=("static_model", "quality_report"),
             reads=_always(
                 *("name", "repository", "private", "pull_request", "branch", "tag", "commit_message"),
-                *("min_similarity_correlation", "max_regression", "variants"),
+                *(f"min_{measure}" for measure in MEASURES),
+                *("max_regression", "variants"),
             ),
         ),
     )

@@ -72,7 +72,7 @@ def work(run: StageRun) -> Mapping[str, Any]:
 def _phrases(recipe: Recipe) -> dict[str, float]:
     if recipe.refinement != "corpus" or not recipe.phrases:
         return {}
-    passages = sample_passages(recipe.corpus, recipe.corpus_texts, seed=recipe.seed)
+    passages = sample_passages(recipe.corpus, recipe.corpus_texts, seed=recipe.seed, most_rows=recipe.corpus_rows)
     return frequent_phrases(passages, recipe.phrases, lowercase=recipe.lowercase)
 
 

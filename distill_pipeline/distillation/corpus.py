@@ -7,6 +7,7 @@ import hashlib
 import heapq
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from distill_pipeline.distillation.text_files import TextFileError, read_text_file
@@ -22,7 +23,7 @@ class CorpusError(DistillError):
     """A corpus that can't be read; the message says which part and what to do."""
 
 
-def sample_passages(sources: Sequence[str], count: int, *, seed: int) -> list[str]:
+def sample_passages(sources: Sequence[str], count: int, *, seed: int, most_rows: int | None = None) -> list[str]:
     """Return `count` different passages, or all there are, in an order that depends on seed and content alone.
 
     A passage is taken when the hash of seed and text is among the smallest: no order of files matters, nothing is
@@ -32,6 +33,7 @@ def sample_passages(sources: Sequence[str], count: int, *, seed: int) -> list[st
         sources: Files, patterns and data sets as a recipe's `corpus` names them.
         count: Size of the sample.
         seed: Another seed samples other passages.
+        most_rows: How many rows to read of each source at most, from its beginning; all when not given.
 
     Raises:
         CorpusError: A source doesn't exist, or has no such column.
@@ -39,7 +41,7 @@ def sample_passages(sources: Sequence[str], count: int, *, seed: int) -> list[st
     largest_first: list[tuple[int, str]] = []
     held: set[int] = set()
     for source in sources:
-        for passage in passages_of(read_texts(source)):
+        for passage in passages_of(islice(read_texts(source), most_rows)):
             digest = hashlib.blake2b(f"{seed}\0{passage}".encode(), digest_size=8).digest()
             rank = int.from_bytes(digest, "big")
             if rank in held or (len(largest_first) == count and -largest_first[0][0] <= rank):

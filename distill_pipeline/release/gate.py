@@ -24,10 +24,12 @@ class ReleaseRefused(DistillError):
 
 def failed_floors(recipe: Recipe, quality: Mapping[str, Any]) -> list[str]:
     """Return a line for each of the recipe's floors that the figures don't reach."""
-    found = quality["similarity_correlation"]
-    if not found >= recipe.min_similarity_correlation:  # nor may a figure that is no number pass
-        return [f"similarity_correlation {found:.3f} is below the floor {recipe.min_similarity_correlation}"]
-    return []
+    floors = {figure: getattr(recipe, f"min_{figure}") for figure in MEASURES}
+    return [
+        f"{figure} {quality[figure]:.3f} is below the floor {floor}"
+        for figure, floor in floors.items()
+        if not quality[figure] >= floor  # nor may a figure that is no number pass
+    ]
 
 
 def regressions(recipe: Recipe, quality: Mapping[str, Any], released: Mapping[str, Any] | None) -> list[str]:

@@ -69,6 +69,12 @@ def test_a_sample_depends_on_neither_the_order_of_files_nor_on_repetitions(tmp_p
     assert sample_passages([str(tmp_path / "*.txt")], 1000, seed=0).__len__() == len(LINES)
 
 
+def test_no_more_rows_are_read_than_the_recipe_says(tmp_path: Path) -> None:
+    source = _write(tmp_path, "txt")
+    assert sorted(sample_passages([source], 20, seed=0, most_rows=5)) == sorted(LINES[:5])
+    assert sample_passages([source], 20, seed=0, most_rows=10_000) == sample_passages([source], 20, seed=0)
+
+
 def test_long_texts_are_cut_at_the_ends_of_sentences() -> None:
     sentence = "The owl hunts mice at night and sleeps through the whole day."
     passages = list(passages_of(iter([" ".join([sentence] * 20), "too short"])))

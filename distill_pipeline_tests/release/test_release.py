@@ -78,8 +78,15 @@ def test_a_student_much_worse_than_the_released_one_is_refused_unless_a_reason_i
 def test_a_figure_that_is_no_number_reaches_no_floor_and_is_a_regression(tmp_path: Path) -> None:
     quality = {**dict.fromkeys(MEASURES, math.nan), "texts": 3}
     recipe = make_recipe({"name": "a", "teacher": "MINILM_EMBEDDED"}, source="test")
-    assert failed_floors(recipe, quality)
+    assert len(failed_floors(recipe, quality)) == len(MEASURES)
     assert len(regressions(recipe, quality, {**dict.fromkeys(MEASURES, 0.5), "texts": 3})) == len(MEASURES)
+
+
+@pytest.mark.parametrize("figure", MEASURES)
+def test_each_figure_has_a_floor_of_its_own(figure: str) -> None:
+    recipe = make_recipe({"name": "a", "teacher": "MINILM_EMBEDDED", f"min_{figure}": 0.5}, source="test")
+    quality = dict.fromkeys(MEASURES, 0.4)
+    assert failed_floors(recipe, quality) == [f"{figure} 0.400 is below the floor 0.5"]
 
 
 def test_a_reason_that_nothing_needs_leaves_no_trace(hub: Hub, tmp_path: Path) -> None:

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 def _texts(recipe: Recipe) -> list[list[str]]:
     from distill_pipeline.distillation.corpus import sample_passages
 
-    return [sample_passages(recipe.corpus, recipe.corpus_texts, seed=recipe.seed), *generated_texts(recipe)]
+    passages = sample_passages(recipe.corpus, recipe.corpus_texts, seed=recipe.seed, most_rows=recipe.corpus_rows)
+    return [passages, *generated_texts(recipe)]
 
 
 def _reads(recipe: Recipe) -> tuple[str, ...]:
-    return ("corpus", "corpus_texts", "seed", *generated_reads(recipe))
+    return ("corpus", "corpus_texts", "corpus_rows", "seed", *generated_reads(recipe))
 
 
 def _check(recipe: Recipe) -> None:
