@@ -107,7 +107,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "quality_report",
-            version="4",
+            version="5",
             upstream=("static_model",),
             reads=_always(
                 *("prompt", "trust_remote_code", "language", "evaluation_texts", "labelled_sets"),

@@ -157,8 +157,10 @@ def sentence_ids(teacher_folder: Path, texts: Sequence[str], *, prompt: str | No
     loaded = AutoTokenizer.from_pretrained(teacher_folder, use_fast=True, local_files_only=True)
     tokenizer = loaded.backend_tokenizer
     tokenizer.no_padding()
-    settings = teacher_folder / "sentence_bert_config.json"
-    stated = json.loads(settings.read_text(encoding="utf-8")).get("max_seq_length") if settings.is_file() else None
-    tokenizer.enable_truncation(min(MOST_TOKENS, stated or loaded.model_max_length))
+    limits = [MOST_TOKENS, loaded.model_max_length]
+    for name, field in (("sentence_bert_config.json", "max_seq_length"), ("config.json", "max_position_embeddings")):
+        path = teacher_folder / name
+        limits.append((path.is_file() and json.loads(path.read_text(encoding="utf-8")).get(field)) or MOST_TOKENS)
+    tokenizer.enable_truncation(min(limits))
     prompted = [f"{prompt}{text}" for text in texts] if prompt else list(texts)
     return [encoding.ids for encoding in tokenizer.encode_batch(prompted)]

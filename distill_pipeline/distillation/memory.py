@@ -69,7 +69,8 @@ def _clean_spans() -> list[tuple[int, int]]:
         fields = line.split()
         if not fields[0].endswith(":"):
             first, last = (int(address, 16) for address in fields[0].split("-"))
-            mapped = (first, last) if line.partition("/")[1] else None
+            _, slash, path = line.partition("/")
+            mapped = (first, last) if slash and Path(slash + path).is_file() else None  # no device
         elif fields[0] == "Anonymous:" and mapped and fields[1] == "0":
             spans.append(mapped)
     return spans
