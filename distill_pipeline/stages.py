@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from distill_pipeline.disk import sha256_of
 from distill_pipeline.distillation.corpus import source_files
 from distill_pipeline.distillation.kinds import MEASURES
 from distill_pipeline.distillation.labelled import set_files
@@ -195,13 +196,13 @@ def _canonical(field: str, value: Any) -> Any:
     if field == "labelled_sets":
         return [_set_identity(name) for name in value]
     if isinstance(value, Path):
-        return {"sha256": hashlib.sha256(value.read_bytes()).hexdigest()}
+        return {"sha256": sha256_of(value)}
     return list(value) if isinstance(value, tuple) else value
 
 
 def _set_identity(name: str) -> dict[str, Any]:
     kind, _, where = name.partition(":")
-    contents = {path.name: digest for path in set_files(name) for digest in _digests([path])}
+    contents = {path.name: sha256_of(path) for path in set_files(name)}
     return {"kind": kind, "set": where.rsplit("/", 1)[-1], "sha256": contents}
 
 
@@ -209,15 +210,7 @@ def _source_identity(source: str) -> dict[str, Any]:
     files = source_files(source)
     if not files:
         return {"data_set": source}
-    return {"column": source.partition("#")[2], "sha256": _digests(files)}
-
-
-def _digests(paths: list[Path]) -> list[str]:
-    digests = []
-    for path in paths:
-        with path.open("rb") as file:
-            digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-    return sorted(digests)
+    return {"column": source.partition("#")[2], "sha256": sorted(map(sha256_of, files))}
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -14,29 +14,34 @@ SPECIAL = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
 HIDDEN = 32
 
 
-def build_modernbert(folder: Path, *, entries: int = 700, normalize: bool = True) -> Path:
-    """Write a ModernBERT Sentence Transformer with mean pooling; returns the folder."""
+def build_modernbert(folder: Path, *, entries: int = 700, normalize: bool = True, **fields: int) -> Path:
+    """Write a ModernBERT Sentence Transformer with mean pooling, its configuration small but for the fields given.
+
+    Returns the folder.
+    """
     import torch
     from transformers import ModernBertConfig, ModernBertModel
 
     tokenizer, ids = train_bpe(entries)
-    config = ModernBertConfig(
-        vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=HIDDEN,
-        intermediate_size=48,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        max_position_embeddings=128,
-        local_attention=32,
-        pad_token_id=ids["[PAD]"],
-        cls_token_id=ids["[CLS]"],
-        sep_token_id=ids["[SEP]"],
-        bos_token_id=ids["[CLS]"],
-        eos_token_id=ids["[SEP]"],
-        initializer_range=0.3,
-    )
+    small = {
+        "vocab_size": tokenizer.get_vocab_size(),
+        "hidden_size": HIDDEN,
+        "intermediate_size": 48,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 128,
+        "local_attention": 32,
+        "pad_token_id": ids["[PAD]"],
+        "cls_token_id": ids["[CLS]"],
+        "sep_token_id": ids["[SEP]"],
+        "bos_token_id": ids["[CLS]"],
+        "eos_token_id": ids["[SEP]"],
+        "initializer_range": 0.3,
+    }
     torch.manual_seed(0)
-    return save_teacher(folder, ModernBertModel(config), tokenizer, normalize=normalize)
+    return save_teacher(
+        folder, ModernBertModel(ModernBertConfig(**{**small, **fields})), tokenizer, normalize=normalize
+    )
 
 
 def train_bpe(entries: int) -> tuple[Tokenizer, dict[str, int]]:

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from distill_pipeline.disk import sha256_of
 from distill_pipeline.distillation.batches import BatchEncoder, Pace, Report
 from distill_pipeline.distillation.download import TeacherError
 from distill_pipeline.distillation.encoding import Precision, plan_of, probe_sample, settle_precision, write_part
-from distill_pipeline.distillation.parts import Ledger, part_name, sha256_of_part
+from distill_pipeline.distillation.parts import Ledger, part_name
 from distill_pipeline.distillation.shards import ClusterError, Shard
 from distill_pipeline.distillation.source import TeacherSource, resolve_teacher
 from distill_pipeline.distillation.teacher import Pooling, Teacher, load_teacher
@@ -106,7 +107,7 @@ class _Worker:
         with tempfile.TemporaryDirectory() as folder:
             part = Path(folder) / part_name(shard.number)
             write_part(part, rows, shard.first, texts)
-            digest = sha256_of_part(part)
+            digest = sha256_of(part)
             self.destination.put({part.name: part})
         worker = f"{platform.node()}:{os.getpid()}"
         return {"part": [part.name], "sha256": [digest], "rows": [len(rows)], "worker": [worker]}
@@ -193,7 +194,7 @@ def _fetch(remote: RemoteFolder, part: Path, digest: str) -> None:
         remote.get(part.name, part)
     except FileNotFoundError as error:
         raise ClusterError(f"{remote.url}/{part.name} is gone since a worker wrote it; run again to go on") from error
-    if sha256_of_part(part) != digest:
+    if sha256_of(part) != digest:
         raise ClusterError(f"{remote.url}/{part.name} isn't what the worker wrote; does other work write there too?")
 
 

@@ -63,9 +63,10 @@ def word_list(language: str, limit: int = 320_000) -> WordList:
     """
     import wordfreq
 
-    if not has_words(language):
-        raise UnknownLanguage(f"wordfreq has no words for language {language!r}")
-    frequencies = wordfreq.get_frequency_dict(language, wordlist="best")
+    try:
+        frequencies = wordfreq.get_frequency_dict(language, wordlist="best")
+    except LookupError as error:
+        raise UnknownLanguage(f"wordfreq has no words for language {language!r}") from error
     words = sorted(frequencies, key=lambda word: (-frequencies[word], word))[:limit]
     shares = np.array([frequencies[word] for word in words], dtype=np.float64)
     return WordList(tuple(words), shares / shares.sum())

@@ -5,7 +5,6 @@ A part is finished when the ledger names it; a killed run leaves at most one unf
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -15,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from distill_pipeline.disk import sha256_of
 
 LEDGER = ".ledger.jsonl"
 """Hidden: no file of the output, and the store removes it once the output is in place."""
@@ -93,7 +94,7 @@ class Ledger:
         """Whether this part is finished and still has the bytes that it was finished with."""
         if part.name not in self._finished or not part.is_file():
             return False
-        return sha256_of_part(part) == self._finished[part.name]
+        return sha256_of(part) == self._finished[part.name]
 
     def names(self, part: str) -> bool:
         """Whether this part is finished, wherever it is."""
@@ -101,14 +102,8 @@ class Ledger:
 
     def add(self, part: Path, digest: str | None = None) -> None:
         """Note that this part is finished, with the sha256 of its bytes if they are elsewhere."""
-        self._finished[part.name] = digest or sha256_of_part(part)
+        self._finished[part.name] = digest or sha256_of(part)
         self._append({"part": part.name, "sha256": self._finished[part.name]})
-
-
-def sha256_of_part(path: Path) -> str:
-    """Return a part's sha256 as 64 hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Embeddings:

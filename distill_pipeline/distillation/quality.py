@@ -39,7 +39,9 @@ def evaluation_texts(path: Path | None = None) -> list[str]:
             raise EvaluationError(
                 f"evaluation_texts={path}: {len(texts)} texts, one a line; at least {FEWEST_TEXTS} are needed"
             )
-        return texts[:: -(-len(texts) // MOST_TEXTS)]
+        if len(texts) > MOST_TEXTS:
+            texts = [texts[place] for place in np.linspace(0, len(texts) - 1, MOST_TEXTS, dtype=np.int64)]
+        return texts
     text = files("distill_pipeline").joinpath("data/evaluation_texts.txt").read_text(encoding="utf-8")
     return text.splitlines()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -73,21 +72,16 @@ def load_teacher(source: TeacherSource, *, pooling: Pooling, device: str, trust_
 
     transformers_logging.set_verbosity_error()  # its report of unused checkpoint entries says nothing to act upon
     transformers_logging.disable_progress_bar()
-    load = partial(
-        SentenceTransformer,
-        str(source.folder),
-        device=best_device() if device == "auto" else device,
-        trust_remote_code=trust_remote_code,
-        local_files_only=True,
-    )
+    # No attention is named: transformers takes sdpa where the architecture has it.
     options: dict[str, Any] = {"dtype": "float32", "use_safetensors": None if source.allow_pickled_weights else True}
     try:
-        try:
-            model = load(model_kwargs={**options, "attn_implementation": "sdpa"})
-        except ValueError as error:
-            if "scaled_dot_product_attention" not in str(error):
-                raise
-            model = load(model_kwargs=options)  # an architecture that has attention of its own alone
+        model = SentenceTransformer(
+            str(source.folder),
+            device=best_device() if device == "auto" else device,
+            trust_remote_code=trust_remote_code,
+            local_files_only=True,
+            model_kwargs=options,
+        )
     except ValueError as error:
         if "trust_remote_code" in str(error):
             raise TeacherError(

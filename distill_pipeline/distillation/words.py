@@ -96,13 +96,14 @@ def word_entries(
             inner.setdefault(normal, token_id)
     spelled: dict[str, str] = {}
     for word in words:
-        spelled.setdefault(normalizer.normalize_str(word).strip(), word)
         if (normal := whole(word)) is not None:
             beginnings.setdefault(normal)
+            spelled.setdefault(normal, word)
     for phrase in phrases:
         normal = normalizer.normalize_str(phrase).strip()
         if normal and not normal.startswith(_CONTINUES):  # nothing visible, or what would be a piece within a word
             beginnings.setdefault(normal)
+            spelled.setdefault(normal, phrase)
     _add_characters(teacher, beginnings, inner)
     texts = list(beginnings)
     if lowercase:

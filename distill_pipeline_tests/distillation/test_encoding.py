@@ -178,6 +178,10 @@ def test_an_architecture_with_attention_of_its_own_alone_is_loaded(tmp_path: Pat
     assert _load(tmp_path).rows([[1, 7, 2]]).shape == (1, 32)
 
 
+def test_a_teacher_that_has_sdpa_uses_it(teacher: Teacher) -> None:
+    assert teacher.backbone.config._attn_implementation == "sdpa"
+
+
 def test_auto_keeps_float32_below_the_floor_and_says_so(
     modernbert: Path, sequences: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

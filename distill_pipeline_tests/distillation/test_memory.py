@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import ModernBertConfig, ModernBertModel
 
 from distill_pipeline.distillation.memory import MappedWeights, keep_freed_memory
 from distill_pipeline.distillation.source import resolve_teacher
 from distill_pipeline.distillation.teacher import load_teacher
-from distill_pipeline_tests.teachers import SPECIAL, save_teacher, train_bpe
+from distill_pipeline_tests.teachers import build_modernbert
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Linux's calls")
 MEGABYTES = 8
@@ -86,16 +85,7 @@ def test_a_sparing_pass_gives_the_same_rows(modernbert: Path) -> None:
 
 def test_a_vocabulary_does_not_pull_the_whole_embedding_table_into_memory(tmp_path: Path) -> None:
     rows = 40_000
-    config = ModernBertConfig(
-        vocab_size=rows,
-        hidden_size=128,
-        intermediate_size=64,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        pad_token_id=0,
-    )
-    tokenizer, _ = train_bpe(len(SPECIAL) + 300)
-    save_teacher(tmp_path, ModernBertModel(config), tokenizer, normalize=True)
+    build_modernbert(tmp_path, vocab_size=rows, hidden_size=128, num_hidden_layers=1)
     source = resolve_teacher(str(tmp_path), None, known_commits=tmp_path / "none.json")
     teacher = load_teacher(source, pooling="auto", device="cpu", trust_remote_code=False)
     assert teacher.forward.name == "own"
