@@ -32,7 +32,7 @@ dev: setup  ## Open the Dagster UI on port 3000
 	$(BIN)/dagster dev -w workspace.yaml $(ARGS)
 
 test: setup  ## Run the tests
-	$(BIN)/pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-team: setup  ## Run the team's deployment for real: PostgreSQL, the queue, daemons that are killed, a bucket
 	$(BIN)/pytest -m team distill_pipeline_tests/team $(ARGS)

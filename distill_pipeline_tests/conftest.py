@@ -48,6 +48,15 @@ from distill_pipeline_tests.chain import Chain  # noqa: E402
 from distill_pipeline_tests.teachers import build_bert, build_modernbert, build_unigram  # noqa: E402
 
 
+@pytest.fixture(scope="session", autouse=True)
+def fewer_words_counted() -> Iterator[None]:
+    """A fifth of the word list tells frequencies well enough for tiny vocabularies, and a chain counts it each time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("distill_pipeline.distillation.frequencies._COUNTED", 20_000)
+        patch.setattr("distill_pipeline.distillation.frequencies._COUNTED_IN_ALL_FORMS", 4_000)
+        yield
+
+
 @pytest.fixture(scope="session")
 def modernbert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny ModernBERT teacher with a byte-level BPE tokenizer."""
