@@ -72,6 +72,11 @@ class Recipe(BaseModel):
     language: str = Field(
         "en", pattern=r"^[a-z]{2,3}(-[A-Za-z]+)?$", description="Language of the word frequencies (wordfreq's code)."
     )
+    words_from: Literal["wordfreq", "corpus"] = Field(
+        "wordfreq",
+        description="Where the words of vocabulary=words, of generated texts, and all frequencies come from: "
+        "wordfreq's list of the language, or counted in the corpus.",
+    )
     token_remove_pattern: OptionalText = Field(
         r"\[unused\d+\]", description="Tokens whose beginning matches this regular expression are left out."
     )
@@ -113,8 +118,8 @@ class Recipe(BaseModel):
     )
     corpus: tuple[str, ...] = Field(
         (),
-        description="Texts for refinement=corpus: files or patterns (.txt, .jsonl, .parquet, also .gz), "
-        "dataset:NAME@REVISION; a column after # (default text).",
+        description="Texts for refinement=corpus and words_from=corpus: files or patterns (.txt, .jsonl, .parquet, "
+        "also .gz), dataset:NAME@REVISION; a column after # (default text).",
     )
     corpus_texts: int = Field(200_000, ge=100, description="Most passages that are sampled from the corpus.")
     corpus_rows: int | None = Field(
@@ -257,6 +262,8 @@ class Recipe(BaseModel):
             refinements()[self.refinement].check(self)
         if refined and self.pca_dims is None:
             raise ValueError("refinement works on principal directions: use pca_dims=auto, or refinement=none")
+        if self.words_from == "corpus" and not self.corpus:
+            raise ValueError("words_from=corpus needs texts: name files or a data set in corpus")
         if weightings()[self.resolved_weighting].fit and not refined:
             raise ValueError(f"weighting={self.weighting} needs the refinement's texts: use weighting=frequency")
         if self.vocabulary == "words" and self.words_as == "token":

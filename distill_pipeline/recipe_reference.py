@@ -65,7 +65,11 @@ def render() -> str:
 def _first_stages() -> dict[str, str]:
     """Return for each field the first stage that reads it in some recipe."""
     choices = itertools.product(
-        ("words", "teacher"), ("none", *refinements()), weightings(), (("word",), ()), ({}, {"corpus": ("a.txt",)})
+        ("words", "teacher"),
+        ("none", *refinements()),
+        weightings(),
+        (("word",), ()),
+        ({}, {"corpus": ("a.txt",), "words_from": "corpus"}),
     )
     found: dict[str, str] = {}
     for vocabulary, refinement, weighting, words, more in choices:

@@ -18,6 +18,7 @@ from distill_pipeline.distillation.corpus import source_files
 from distill_pipeline.distillation.kinds import MEASURES
 from distill_pipeline.distillation.labelled import set_files
 from distill_pipeline.distillation.refinements import refinements
+from distill_pipeline.distillation.refinements.generated import CORPUS_FIELDS
 from distill_pipeline.distillation.weightings import weightings
 from distill_pipeline.recipe import Recipe
 
@@ -50,7 +51,9 @@ def _vocabulary_reads(recipe: Recipe) -> tuple[str, ...]:
     if recipe.vocabulary == "words":
         fields += ("vocabulary_words", "lowercase")
         if recipe.refinement == "corpus" and recipe.phrases:
-            fields += ("phrases", "corpus", "corpus_texts", "corpus_rows", "seed")
+            fields += ("phrases", *CORPUS_FIELDS)
+    if recipe.words_from == "corpus":
+        fields += ("words_from", *CORPUS_FIELDS)
     return fields
 
 

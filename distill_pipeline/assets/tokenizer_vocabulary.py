@@ -13,7 +13,7 @@ from distill_pipeline.assets.stage import (
     materialize_stage,
     table_metadata,
 )
-from distill_pipeline.distillation.corpus import sample_passages
+from distill_pipeline.distillation.corpus import recipe_passages
 from distill_pipeline.distillation.phrases import frequent_phrases
 from distill_pipeline.distillation.vocabulary import (
     build_vocabulary,
@@ -56,6 +56,7 @@ def work(run: StageRun) -> Mapping[str, Any]:
         "remove_pattern": recipe.token_remove_pattern,
         "prompt": recipe.prompt,
         "language": recipe.language,
+        "passages": recipe_passages(recipe) if recipe.words_from == "corpus" else (),
     }
     folder = run.teacher_source.folder
     if recipe.vocabulary == "words":
@@ -72,8 +73,7 @@ def work(run: StageRun) -> Mapping[str, Any]:
 def _phrases(recipe: Recipe) -> dict[str, float]:
     if recipe.refinement != "corpus" or not recipe.phrases:
         return {}
-    passages = sample_passages(recipe.corpus, recipe.corpus_texts, seed=recipe.seed, most_rows=recipe.corpus_rows)
-    return frequent_phrases(passages, recipe.phrases, lowercase=recipe.lowercase)
+    return frequent_phrases(recipe_passages(recipe), recipe.phrases, lowercase=recipe.lowercase)
 
 
 def _describe(output: Output) -> Mapping[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from distill_pipeline.distillation.text_files import TextFileError, read_text_file
 from distill_pipeline.errors import DistillError
-from distill_pipeline.recipe import DATASET
+from distill_pipeline.recipe import DATASET, Recipe
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
 LEAST_WORDS, MOST_WORDS = 3, 64
@@ -55,6 +55,11 @@ def sample_passages(sources: Sequence[str], count: int, *, seed: int, most_rows:
     if not largest_first:
         raise CorpusError(f"corpus={', '.join(sources)}: no passage of {LEAST_WORDS} words or more is in it")
     return [passage for _, passage in sorted(largest_first, reverse=True)]
+
+
+def recipe_passages(recipe: Recipe) -> list[str]:
+    """Return the passages that a recipe samples from its corpus (see `sample_passages`)."""
+    return sample_passages(recipe.corpus, recipe.corpus_texts, seed=recipe.seed, most_rows=recipe.corpus_rows)
 
 
 def passages_of(texts: Iterator[str]) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from distill_pipeline.distillation.sif import zipf_probabilities
+from distill_pipeline.distillation.words import WORD
 
 # What wordfreq leaves out. Counted for this project over 7.6 million tokens of public English text (Brown,
 # MASC, UD English, WikiSplit, broadcast news, speeches, web text, novels): share of all tokens.
@@ -30,6 +32,8 @@ _COUNTED, _COUNTED_IN_ALL_FORMS = 100_000, 20_000
 
 _RARE = 1e-6
 """Probability of an entry that no counted text holds: such entries exist, and are rarer than those counted."""
+
+_TEXTS_AT_ONCE = 20_000
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,36 @@ def word_list(language: str, limit: int = 320_000) -> WordList:
     return WordList(tuple(words), shares / shares.sum())
 
 
+def count_words(texts: Sequence[str]) -> WordList:
+    """Return the words of texts, most frequent first, each in the spelling that it has most often.
+
+    Spellings that differ in case alone are one word: a name keeps its capital, the first word of a sentence loses it.
+    The shares of no words at all are empty.
+    """
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(match.group() for match in WORD.finditer(text))
+    spellings: defaultdict[str, list[str]] = defaultdict(list)
+    for spelling in counts:
+        spellings[spelling.lower()].append(spelling)
+    totals = {
+        min(alike, key=lambda spelling: (-counts[spelling], spelling)): sum(counts[spelling] for spelling in alike)
+        for alike in spellings.values()
+    }
+    words = sorted(totals, key=lambda word: (-totals[word], word))
+    shares = np.array([totals[word] for word in words], dtype=np.float64)
+    return WordList(tuple(words), shares / shares.sum())
+
+
+def counted_probabilities(tokenizer: Tokenizer, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Return each entry's share among the tokens of texts, float64 (entries,), sum 1; one that none holds is rare."""
+    counts = np.zeros(tokenizer.get_vocab_size())
+    for first in range(0, len(texts), _TEXTS_AT_ONCE):
+        block = texts[first : first + _TEXTS_AT_ONCE]
+        _count(tokenizer, block, np.ones(len(block)), counts)
+    return _shares_of(counts)
+
+
 def token_probabilities(tokenizer: Tokenizer, words: WordList) -> npt.NDArray[np.float64]:
     """Estimate each entry's share among all tokens by tokenising a word list, numbers and punctuation.
 
@@ -79,8 +113,7 @@ def token_probabilities(tokenizer: Tokenizer, words: WordList) -> npt.NDArray[np
     with its measured share. Entries that none of these hold get a small probability. Returns float64
     (entries,), sum 1.
     """
-    size = tokenizer.get_vocab_size()
-    counts = np.zeros(size)
+    counts = np.zeros(tokenizer.get_vocab_size())
     plain = 1 - CAPITALISED - UPPER_CASE
     counted, head = words.words[:_COUNTED], words.words[:_COUNTED_IN_ALL_FORMS]
     forms: list[tuple[Sequence[str], npt.NDArray[np.float64]]] = [
@@ -96,7 +129,11 @@ def token_probabilities(tokenizer: Tokenizer, words: WordList) -> npt.NDArray[np
     for digits, share in NUMBERS_BY_DIGITS.items():
         numbers = _numbers_of(digits)
         _count(tokenizer, [f" {number}" for number in numbers], np.full(len(numbers), share / len(numbers)), counts)
-    counts = np.maximum(counts, _RARE * counts.sum() / size)
+    return _shares_of(counts)
+
+
+def _shares_of(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    counts = np.maximum(counts, _RARE * counts.sum() / len(counts))
     probabilities: npt.NDArray[np.float64] = counts / counts.sum()
     return probabilities
 
@@ -116,12 +153,17 @@ def _count(
     np.add.at(counts, ids, np.repeat(shares, lengths))
 
 
-def entry_probabilities(tokenizer: Tokenizer, language: str) -> tuple[npt.NDArray[np.float64], str]:
+def entry_probabilities(
+    tokenizer: Tokenizer, language: str, passages: Sequence[str] = ()
+) -> tuple[npt.NDArray[np.float64], str]:
     """Return the entries' probabilities and where they come from: `wordfreq` or, for want of it, Zipf's law.
 
     A language that wordfreq lacks falls back to Zipf's law by rank, and so does a tokenizer that knows fewer
-    than half of the language's thousand most frequent words (a tokenizer for another language).
+    than half of the language's thousand most frequent words (a tokenizer for another language). Where there are
+    passages, the entries are counted in them, whatever the language.
     """
+    if passages:
+        return counted_probabilities(tokenizer, passages), f"the corpus: {len(passages):,} passages"
     try:
         words = word_list(language)
     except UnknownLanguage as error:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +9,7 @@ import numpy.typing as npt
 
 from distill_pipeline.distillation.frames import LINKS, OPENINGS, QUESTIONS
 from distill_pipeline.distillation.frequencies import WordList
-
-_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+from distill_pipeline.distillation.words import WORD
 
 # Chance of each mark after a word that is not the last, in the proportions of running text.
 _MARKS = ((",", 0.060), (":", 0.003), (";", 0.003), (" -", 0.010), (".", 0.009))
@@ -45,7 +43,7 @@ def generate_texts(words: WordList, count: int, *, seed: int, style: Generator |
     """Return `count` texts, the same for the same arguments."""
     style = style or Generator()
     random = np.random.default_rng(seed)
-    known = [index for index, word in enumerate(words.words) if _WORD.fullmatch(word)]
+    known = [index for index, word in enumerate(words.words) if WORD.fullmatch(word)]
     shares = words.shares[known]
     lengths = random.integers(style.least_words, style.most_words + 1, count)
     drawn = _draw(random, shares, int(lengths.sum()), style)
@@ -64,7 +62,7 @@ def generate_sentences(words: WordList, count: int, *, seed: int, covered: int =
     negations and prepositions reaches the student. The same for the same arguments.
     """
     random = np.random.default_rng(seed)
-    known = [index for index, word in enumerate(words.words) if _WORD.fullmatch(word)]
+    known = [index for index, word in enumerate(words.words) if WORD.fullmatch(word)]
     shares = words.shares[known] ** _CONTENT_FLATTENING
     shares[:_FUNCTION_WORDS] *= 0.3
     lengths = random.integers(2, 10, count)

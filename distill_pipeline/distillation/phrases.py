@@ -6,17 +6,14 @@ A mean of vectors doesn't know which word stood next to which; a phrase with a v
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
 
-from distill_pipeline.distillation.words import text_normalizer
+from distill_pipeline.distillation.words import WORD, text_normalizer
 
 LEAST_OCCURRENCES = 10
 """A phrase that occurs less often has too few texts to fit a vector to."""
-
-_WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
 def frequent_phrases(texts: Iterable[str], count: int, *, lowercase: bool) -> dict[str, float]:
@@ -35,7 +32,7 @@ def frequent_phrases(texts: Iterable[str], count: int, *, lowercase: bool) -> di
     words: Counter[str] = Counter()
     pairs: Counter[tuple[str, str]] = Counter()
     for text in texts:
-        found = list(_WORD.finditer(normalizer.normalize_str(text)))
+        found = list(WORD.finditer(normalizer.normalize_str(text)))
         words.update(match.group() for match in found)
         pairs.update(
             (first.group(), second.group())

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
-from distill_pipeline.distillation.frequencies import UnknownLanguage, entry_probabilities, word_list
+from distill_pipeline.distillation.frequencies import UnknownLanguage, count_words, entry_probabilities, word_list
 from distill_pipeline.distillation.words import PADDING, UNKNOWN, word_entries, word_tokenizer
 from distill_pipeline.recipe import RecipeError
 
@@ -38,7 +38,7 @@ class Vocabulary:
         tokens: One entry per row, as the student's tokenizer spells it.
         teacher_ids: What the teacher reads for each entry, its special tokens and the prompt included.
         frequencies: Estimated share of each entry among all tokens of text, float64 (rows,); sums to 1.
-        frequency_source: Where they come from: wordfreq, or Zipf's law and why.
+        frequency_source: Where they come from: wordfreq, a corpus, or Zipf's law and why.
         tokenizer: The student's tokenizer; entry `i` has id `i`.
     """
 
@@ -57,6 +57,7 @@ def build_vocabulary(
     words_as_text: bool = True,
     prompt: str | None = None,
     language: str = "en",
+    passages: Sequence[str] = (),
 ) -> Vocabulary:
     """Take the teacher's tokens, without those that match the pattern, and add the words.
 
@@ -72,6 +73,7 @@ def build_vocabulary(
             pineapple, the text "Ġpineapple".
         prompt: Text that the teacher reads before each entry.
         language: Whose word frequencies the entries' frequencies come from.
+        passages: Texts of a corpus to count the entries in instead.
 
     Raises:
         RecipeError: The pattern removes every token.
@@ -104,7 +106,7 @@ def build_vocabulary(
             teacher_ids.append(teacher.read(f" {added.get(row, between)}"))
         else:
             teacher_ids.append(teacher.read(token))
-    frequencies, source = entry_probabilities(tokenizer, language)
+    frequencies, source = entry_probabilities(tokenizer, language, passages)
     return Vocabulary(tokens, teacher_ids, frequencies, source, tokenizer)
 
 
@@ -118,6 +120,7 @@ def build_word_vocabulary(
     lowercase: bool = True,
     prompt: str | None = None,
     language: str = "en",
+    passages: Sequence[str] = (),
 ) -> Vocabulary:
     """Take a language's most frequent words, your own words and the teacher's pieces, with a tokenizer of their own.
 
@@ -130,10 +133,11 @@ def build_word_vocabulary(
         lowercase: Whether case and accents are folded.
         prompt: Text that the teacher reads before each entry.
         language: Whose words and frequencies; a language that wordfreq lacks gives none.
+        passages: Texts of a corpus whose words and frequencies are taken instead.
     """
     teacher = _TeacherTokenizer.load(teacher_folder, prompt)
     try:
-        frequent = word_list(language).words[:count]
+        frequent = (count_words(passages) if passages else word_list(language)).words[:count]
     except UnknownLanguage:
         frequent = ()
     entries = word_entries(
@@ -153,8 +157,8 @@ def build_word_vocabulary(
         else teacher.read(f" {entry.text}" if entry.text[0].isalnum() else entry.text)
         for entry in entries
     ]
-    frequencies, source = entry_probabilities(tokenizer, language)
-    if phrases:  # no list of words holds them
+    frequencies, source = entry_probabilities(tokenizer, language, passages)
+    if phrases and not passages:  # no list of words holds them
         frequencies = np.array([phrases.get(e.token, p) for e, p in zip(entries, frequencies, strict=True)])
         frequencies /= frequencies.sum()
     return Vocabulary([entry.token for entry in entries], teacher_ids, frequencies, source, tokenizer)

@@ -6,6 +6,7 @@ The teacher's pieces stay as a safety net: a text's rare word falls apart into t
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,9 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 UNKNOWN, PADDING = "[UNK]", "[PAD]"
 _CONTINUES = "##"
 _MOST_CHARACTERS = 100
+
+WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+"""A word in running text: letters, and apostrophes and hyphens within."""
 
 
 @dataclass(frozen=True)

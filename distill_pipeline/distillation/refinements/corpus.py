@@ -5,21 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from distill_pipeline.distillation.refinements import Refinement
-from distill_pipeline.distillation.refinements.generated import check_language, generated_reads, generated_texts
+from distill_pipeline.distillation.refinements.generated import (
+    CORPUS_FIELDS,
+    check_language,
+    generated_reads,
+    generated_texts,
+)
 
 if TYPE_CHECKING:
     from distill_pipeline.recipe import Recipe
 
 
 def _texts(recipe: Recipe) -> list[list[str]]:
-    from distill_pipeline.distillation.corpus import sample_passages
+    from distill_pipeline.distillation.corpus import recipe_passages
 
-    passages = sample_passages(recipe.corpus, recipe.corpus_texts, seed=recipe.seed, most_rows=recipe.corpus_rows)
-    return [passages, *generated_texts(recipe)]
+    return [recipe_passages(recipe), *generated_texts(recipe)]
 
 
 def _reads(recipe: Recipe) -> tuple[str, ...]:
-    return ("corpus", "corpus_texts", "corpus_rows", "seed", *generated_reads(recipe))
+    return (*CORPUS_FIELDS, *generated_reads(recipe))
 
 
 def _check(recipe: Recipe) -> None:

@@ -10,14 +10,22 @@ if TYPE_CHECKING:
     from distill_pipeline.recipe import Recipe
 
 
+CORPUS_FIELDS = ("corpus", "corpus_texts", "corpus_rows", "seed")
+"""What decides the passages that are sampled from a recipe's corpus."""
+
+
 def generated_texts(recipe: Recipe) -> list[list[str]]:
     """Return word bags and sentence-like texts; none when the recipe wants none."""
     if not recipe.generated_texts:
         return []
-    from distill_pipeline.distillation.frequencies import word_list
+    from distill_pipeline.distillation.corpus import recipe_passages
+    from distill_pipeline.distillation.frequencies import count_words, word_list
     from distill_pipeline.distillation.generator import Generator, generate_sentences, generate_texts
+    from distill_pipeline.recipe import RecipeError
 
-    words = word_list(recipe.language)
+    words = count_words(recipe_passages(recipe)) if recipe.words_from == "corpus" else word_list(recipe.language)
+    if not words.words:
+        raise RecipeError(f"words_from=corpus: {', '.join(recipe.corpus)} holds no word; texts can't be made of it")
     # The phrases between content words are English.
     sentences = recipe.generated_texts // 3 if recipe.language == "en" else 0
     style = Generator(covered=recipe.vocabulary_words)
@@ -29,18 +37,21 @@ def generated_texts(recipe: Recipe) -> list[list[str]]:
 
 def generated_reads(recipe: Recipe) -> tuple[str, ...]:
     """Return the fields that `generated_texts` reads."""
-    return ("generated_texts", "language", "vocabulary_words", "seed") if recipe.generated_texts else ()
+    if not recipe.generated_texts:
+        return ()
+    fields = ("generated_texts", "language", "vocabulary_words", "seed")
+    return (*fields, "words_from", *CORPUS_FIELDS) if recipe.words_from == "corpus" else fields
 
 
 def check_language(recipe: Recipe) -> None:
     """Raise `ValueError` when texts are wanted in a language of which no word frequencies are known."""
-    if recipe.generated_texts and recipe.language != "en":
+    if recipe.generated_texts and recipe.language != "en" and recipe.words_from == "wordfreq":
         from distill_pipeline.distillation.frequencies import has_words
 
         if not has_words(recipe.language):
             raise ValueError(
                 f"language={recipe.language}: wordfreq knows no words of it, so no texts can be generated; use "
-                "refinement=corpus with generated_texts=0, or refinement=none"
+                "words_from=corpus, refinement=corpus with generated_texts=0, or refinement=none"
             )
 
 
