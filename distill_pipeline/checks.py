@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 import numpy as np
 
+from distill_pipeline.distillation.kinds import MEASURES
 from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.distillation.reduction import MATRIX
 from distill_pipeline.distillation.student import StudentError, verify_golden
@@ -113,8 +114,8 @@ def _floors_are_reached(recipe: Recipe, output: Output) -> tuple[bool, Mapping[s
     quality = json.loads((output.folder / REPORT).read_text(encoding="utf-8"))
     failed = failed_floors(recipe, quality)
     return not failed, {
-        "similarity_correlation": quality["similarity_correlation"],
-        "floor": recipe.min_similarity_correlation,
+        **{measure: quality[measure] for measure in MEASURES},
+        **{f"floor_of_{measure}": getattr(recipe, f"min_{measure}") for measure in MEASURES},
         "failed": "; ".join(failed) or "none",
     }
 

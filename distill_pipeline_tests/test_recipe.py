@@ -49,6 +49,17 @@ def test_a_wrong_field_is_named_with_its_value_and_what_to_do(fields: dict[str, 
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"one\n\ntwo\n", "2 texts, one a line; at least 3"), (b"\xff\xfe", "not UTF-8 text")]
+)
+def test_evaluation_texts_that_cannot_be_compared_on_are_known_of_at_once(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
+    (tmp_path / "texts.txt").write_bytes(content)
+    with pytest.raises(RecipeError, match=said):
+        make_recipe({**BASE, "evaluation_texts": "texts.txt"}, source="here", base=tmp_path)
+
+
 def test_all_problems_are_told_at_once() -> None:
     with pytest.raises(RecipeError) as refused:
         make_recipe({**BASE, "pca_dims": -1, "dtype": "int4"}, source="here")

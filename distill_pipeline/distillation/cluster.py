@@ -6,13 +6,14 @@ decides nothing. A dead actor's shards go to the others: Ray restarts it and ret
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -135,7 +136,7 @@ def encode_on_ray(
         folder: Holds the ledger, and the parts when there is no destination: then all machines must see it.
         destination: fsspec URL that the workers write to, such as `s3://bucket/embeddings`; of this work alone.
         fetch: Bring each part from the destination into the folder. Otherwise it stays there alone, and a run that
-            resumes trusts the ledger and the file's presence.
+            resumes trusts the ledger and the file's presence. Parts of another corpus or teacher are made anew.
         sample: Token ids to measure the precision with. Those of the first shard when not given.
         cpus_per_worker: Processors of an actor; all of a machine's when not given. Each actor holds a teacher.
         report: Told of progress after each part.
@@ -156,11 +157,12 @@ def encode_on_ray(
     if sample is None:
         sample = probe_sample(shards[0].read(spec.source().folder, spec.prompt)[0])
     with _cluster() as ray:
-        resources = resources_of_a_worker(ray, cpus_per_worker)
+        resources = resources_of_a_worker(ray, cpus_per_worker, spec.device)
         settle = ray.remote(**resources)(TeacherSpec.settle)
         precision, forward, device = ray.get(settle.remote(spec, sample))
         total = sum(shard.rows for shard in shards)
-        ledger = Ledger(folder, plan_of(total, shards[0].rows, precision.used, forward))
+        plan = plan_of(total, shards[0].rows, precision.used, forward)
+        ledger = Ledger(folder, {**plan, **_source_of(shards, spec)})
 
         def is_finished(name: str) -> bool:
             elsewhere = destination is not None and not fetch
@@ -186,6 +188,17 @@ def encode_on_ray(
         "device": device,
         "forward": forward,
     }
+
+
+def _source_of(shards: Sequence[Shard], spec: TeacherSpec) -> dict[str, str]:
+    """Return what tells parts of a corpus from those of another, or of another teacher.
+
+    Nothing for shards that a stage holds: its folder is of one fingerprint, and a run on this machine goes on there.
+    """
+    if shards[0].row_group is None:
+        return {}
+    sources = json.dumps([asdict(spec), [[shard.rows, shard.row_group] for shard in shards]], sort_keys=True)
+    return {"source": hashlib.sha256(sources.encode()).hexdigest()}
 
 
 def _fetch(remote: RemoteFolder, part: Path, digest: str) -> None:
@@ -220,15 +233,16 @@ def _encoded(
         raise ClusterError(f"the cluster gave up: {error}. Finished parts are kept; run again to go on") from error
 
 
-def resources_of_a_worker(ray: Any, cpus_per_worker: int | None) -> dict[str, float]:
+def resources_of_a_worker(ray: Any, cpus_per_worker: int | None, device: str) -> dict[str, float]:
     """Return what one actor takes: a GPU where the cluster has any, else the processors of a machine.
 
     Args:
         ray: The module, connected.
         cpus_per_worker: What to take in any case.
+        device: The recipe's; on "cpu" no GPU is taken, even where there is one.
     """
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if any(machine.get("GPU") for machine in machines):
+    if device != "cpu" and any(machine.get("GPU") for machine in machines):
         return {"num_cpus": cpus_per_worker or 1, "num_gpus": 1}
     # A head node is often given no processors, so that no work lands on it.
     processors = [machine["CPU"] for machine in machines if machine.get("CPU", 0) >= 1]

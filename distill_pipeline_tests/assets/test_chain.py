@@ -163,8 +163,11 @@ def test_a_student_below_its_floor_is_not_released(chain: Chain, recipe: MakeRec
     strict = recipe(min_similarity_correlation=1)
     result = chain.run(strict, raise_on_error=False)
     assert not result.success
-    failed = [evaluation.check_name for evaluation in result.get_asset_check_evaluations() if not evaluation.passed]
-    assert failed == ["floors_are_reached"]
+    [failed] = [evaluation for evaluation in result.get_asset_check_evaluations() if not evaluation.passed]
+    assert failed.check_name == "floors_are_reached"
+    assert failed.metadata["floor_of_similarity_correlation"].value == 1
+    assert failed.metadata["floor_of_neighbour_overlap"].value == 0
+    assert "neighbour_overlap" in failed.metadata
     alone = chain.run(strict, ["hub_release"], raise_on_error=False)
     assert not alone.success
     assert not chain.home.releases.exists()

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -91,6 +92,8 @@ def test_a_corpus_comes_back_part_by_part_through_a_url(spec: TeacherSpec, tmp_p
     (tmp_path / "bucket" / "part-000001.parquet").unlink()
     again = encode_on_ray(shards, spec, folder, destination=url, fetch=False, cpus_per_worker=1)
     assert again["rows_resumed"] == 35
+    prompted = replace(spec, prompt="query: ")
+    assert encode_on_ray(shards, prompted, folder, destination=url, fetch=False)["rows_resumed"] == 0
 
 
 def test_parts_come_back_from_a_bucket_with_the_local_bytes(spec: TeacherSpec, bucket: Bucket, tmp_path: Path) -> None:
@@ -127,7 +130,13 @@ def test_a_worker_takes_pickled_weights_where_the_recipe_does(
 def test_a_head_node_without_processors_does_not_shrink_the_workers() -> None:
     machines = [{"Alive": True, "Resources": {"memory": 1.0}}, {"Alive": True, "Resources": {"CPU": 8.0}}]
     cluster = SimpleNamespace(nodes=lambda: machines)
-    assert resources_of_a_worker(cluster, None) == {"num_cpus": 8.0}
+    assert resources_of_a_worker(cluster, None, "auto") == {"num_cpus": 8.0}
+
+
+def test_a_gpu_is_taken_where_there_is_one_unless_the_recipe_runs_on_processors() -> None:
+    cluster = SimpleNamespace(nodes=lambda: [{"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0}}])
+    assert resources_of_a_worker(cluster, None, "auto") == {"num_cpus": 1, "num_gpus": 1}
+    assert resources_of_a_worker(cluster, None, "cpu") == {"num_cpus": 8.0}
 
 
 def test_a_corpus_without_the_column_is_refused_by_name(tmp_path: Path) -> None:
