@@ -198,7 +198,10 @@ class Recipe(BaseModel):
         0.0, ge=0, le=1, description="Floor for a release: mean reciprocal rank of the teacher's nearest text."
     )
     max_regression: float = Field(
-        0.1, ge=0, le=2, description="How far a figure may lie below that of the release now in its place."
+        0.1,
+        ge=0,
+        le=2,
+        description="How far a figure, or the score on a labelled set, may lie below that of the release now in place.",
     )
     variants: Variants = Field(
         (), description="Further forms in the same release, checked each: float32, float16, int8, onnx, dims-N."

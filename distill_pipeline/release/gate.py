@@ -35,19 +35,29 @@ def failed_floors(recipe: Recipe, quality: Mapping[str, Any]) -> list[str]:
 def regressions(recipe: Recipe, quality: Mapping[str, Any], released: Mapping[str, Any] | None) -> list[str]:
     """Return a line for each figure that is worse than the released one's by more than the recipe's tolerance.
 
-    Figures measured on another number of texts say nothing about each other and are not compared.
+    Figures measured on another number of texts say nothing about each other and are not compared; scores are compared
+    on labelled sets of one kind and name.
     """
-    if released is None or released.get("texts") != quality["texts"]:
+    if released is None:
         return []
+    figures = [(figure, released.get(figure), quality[figure]) for figure in MEASURES]
+    if released.get("texts") != quality["texts"]:
+        figures = []
+    scored = _scores(released)
+    figures += [(name, scored.get(name), score) for name, score in _scores(quality).items()]
     lines = []
-    for figure in MEASURES:
-        before, now = released.get(figure), quality[figure]
+    for figure, before, now in figures:
         if isinstance(before, int | float) and not before - now <= recipe.max_regression:
             lines.append(
                 f"{figure} {now:.3f} is worse than the released one's {before:.3f} by more than "
                 f"max_regression {recipe.max_regression}"
             )
     return lines
+
+
+def _scores(quality: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a student's score on each labelled set of a report."""
+    return {f"{entry['kind']}:{entry['set']}": entry["student"] for entry in quality.get("labelled_sets", ())}
 
 
 def read_report(content: bytes | None) -> dict[str, Any] | None:

@@ -82,6 +82,19 @@ def test_a_figure_that_is_no_number_reaches_no_floor_and_is_a_regression(tmp_pat
     assert len(regressions(recipe, quality, {**dict.fromkeys(MEASURES, 0.5), "texts": 3})) == len(MEASURES)
 
 
+def test_a_labelled_set_s_score_may_not_fall_far_either() -> None:
+    recipe = make_recipe({"name": "a", "teacher": "MINILM_EMBEDDED", "max_regression": 0.05}, source="test")
+
+    def report(texts: int, **scores: float) -> dict[str, Any]:
+        sets = [{"kind": "pairs", "set": name, "student": score} for name, score in scores.items()]
+        return {**dict.fromkeys(MEASURES, 0.5), "texts": texts, "labelled_sets": sets}
+
+    before, now = report(3, sts=0.8, words=0.6, old=0.9), report(4, sts=0.7, words=0.58, new=0.1)
+    assert regressions(recipe, now, before) == [
+        "pairs:sts 0.700 is worse than the released one's 0.800 by more than max_regression 0.05"
+    ]
+
+
 @pytest.mark.parametrize("figure", MEASURES)
 def test_each_figure_has_a_floor_of_its_own(figure: str) -> None:
     recipe = make_recipe({"name": "a", "teacher": "MINILM_EMBEDDED", f"min_{figure}": 0.5}, source="test")
