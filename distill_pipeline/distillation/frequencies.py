@@ -31,7 +31,7 @@ _COUNTED, _COUNTED_IN_ALL_FORMS = 100_000, 20_000
 """Words that are tokenised, and those in every form: 99.3 and 95.9 % of the words of English text."""
 
 _RARE = 1e-6
-"""Probability of an entry that no counted text holds: such entries exist, and are rarer than those counted."""
+"""Least probability of an entry, times the number of entries: those that no counted text holds exist all the same."""
 
 _TEXTS_AT_ONCE = 20_000
 
@@ -48,14 +48,21 @@ class UnknownLanguage(LookupError):
     """`wordfreq` has no list for a language."""
 
 
-def has_words(language: str) -> bool:
-    """Whether `wordfreq` has a list of this language's words, or of one as near as pt is to pt-BR."""
+_SAME_LANGUAGE = 10
+"""langcodes' distance of no and nb is 1, of hr and sh 9; that of nn and nb, or of af and nl, is 20 and more."""
+
+
+@lru_cache
+def listed_language(language: str) -> str | None:
+    """Return the code of `wordfreq`'s list of a language, or None; wordfreq itself takes Basque for Spanish."""
+    import langcodes
     import wordfreq
 
-    try:
-        return bool(wordfreq.get_frequency_dict(language, wordlist="best"))
-    except LookupError:
-        return False
+    listed = wordfreq.available_languages("best")
+    base = langcodes.Language.get(language).language or language
+    nearest, _ = langcodes.closest_match(language, [base] if base in listed else listed, max_distance=60)
+    distance = langcodes.tag_distance(base, nearest)
+    return nearest if nearest in listed and distance <= _SAME_LANGUAGE else None
 
 
 @lru_cache(maxsize=4)
@@ -63,14 +70,14 @@ def word_list(language: str, limit: int = 320_000) -> WordList:
     """Return a language's words from `wordfreq` (Speer 2022), most frequent first.
 
     Raises:
-        UnknownLanguage: wordfreq has no list for it, or needs a segmenter that is not installed.
+        UnknownLanguage: wordfreq has no list for it.
     """
     import wordfreq
 
-    try:
-        frequencies = wordfreq.get_frequency_dict(language, wordlist="best")
-    except LookupError as error:
-        raise UnknownLanguage(f"wordfreq has no words for language {language!r}") from error
+    listed = listed_language(language)
+    if listed is None:
+        raise UnknownLanguage(f"wordfreq has no words for language {language!r}")
+    frequencies = wordfreq.get_frequency_dict(listed, wordlist="best")
     words = sorted(frequencies, key=lambda word: (-frequencies[word], word))[:limit]
     shares = np.array([frequencies[word] for word in words], dtype=np.float64)
     return WordList(tuple(words), shares / shares.sum())
@@ -171,7 +178,7 @@ def entry_probabilities(
     if _fit(tokenizer, words) < 0.5:
         reason = f"the tokenizer splits most of the frequent words of language {language!r}"
         return zipf_probabilities(tokenizer.get_vocab_size()), f"zipf: {reason}"
-    return token_probabilities(tokenizer, words), f"wordfreq: {language}"
+    return token_probabilities(tokenizer, words), f"wordfreq: {listed_language(language)}"
 
 
 def _fit(tokenizer: Tokenizer, words: WordList) -> float:

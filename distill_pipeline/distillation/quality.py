@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from distill_pipeline.distillation.frequencies import UnknownLanguage, word_list
 from distill_pipeline.distillation.vectors import unit_rows
+from distill_pipeline.distillation.words import ALL_LETTERS
 from distill_pipeline.errors import DistillError
 
 NEIGHBOURS = 10
@@ -100,7 +101,7 @@ def frequent_words(language: str, count: int = 2000, skip: int = 200) -> list[st
         words = word_list(language).words
     except UnknownLanguage:
         return []
-    return [word for word in words[skip:] if len(word) > 1 and word.isalpha()][:count]
+    return [word for word in words[skip:] if len(word) > 1 and ALL_LETTERS.fullmatch(word)][:count]
 
 
 def texts_per_second(encode: Encode, texts: Sequence[str], seconds: float = 0.3) -> float:

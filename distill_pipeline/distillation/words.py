@@ -6,20 +6,31 @@ The teacher's pieces stay as a safety net: a text's rare word falls apart into t
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import regex
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 UNKNOWN, PADDING = "[UNK]", "[PAD]"
 _CONTINUES = "##"
 _MOST_CHARACTERS = 100
 
-WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
-"""A word in running text: letters, and apostrophes and hyphens within."""
+_LETTERS = r"\p{L}[\p{L}\p{M}]*"
+WORD = regex.compile(rf"{_LETTERS}(?:['’-]{_LETTERS})*")
+"""A word in running text: letters with their marks (Hindi's vowels are such), and apostrophes and hyphens within."""
+
+_OF_WORDS = regex.compile(r"[\p{L}\p{M}\p{N}]")
+ALL_LETTERS = regex.compile(r"[\p{L}\p{M}]+")
+
+_ACCENTS = (
+    r"[\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670]+"
+)
+"""Marks that readers do without: accents of Latin, Greek and Cyrillic letters, the points of Hebrew and Arabic. Those
+of Indic scripts are vowels, and Japanese's tell か from が. Code points, since regular expressions name scripts
+differently from one runtime to the next."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,11 @@ def _is_split(tokenizer: Tokenizer, token: str) -> bool:
 
 def text_normalizer(lowercase: bool) -> normalizers.Normalizer:
     """Return how the student's tokenizer normalises a text before it splits it."""
-    return normalizers.BertNormalizer(lowercase=lowercase, strip_accents=lowercase)
+    cleaned = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=False)
+    if not lowercase:
+        return cleaned
+    folded = [normalizers.NFD(), normalizers.Replace(Regex(_ACCENTS), ""), normalizers.NFC()]
+    return normalizers.Sequence([cleaned, *folded])
 
 
 def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
@@ -94,7 +109,7 @@ def word_entries(
         normal = whole(text)
         if normal is None:
             continue
-        if begins or not normal[0].isalnum():
+        if begins or not _OF_WORDS.match(normal):
             beginnings.setdefault(normal)
         else:
             inner.setdefault(normal, token_id)
@@ -125,8 +140,9 @@ def word_entries(
 
 def _add_characters(teacher: Tokenizer, beginnings: dict[str, None], inner: dict[str, int]) -> None:
     """Add each single letter and digit, so that a word of known letters is never unknown as a whole."""
-    for character in sorted({c for text in (*beginnings, *inner) for c in text if c.isalnum()}):
-        beginnings.setdefault(character)
+    for character in sorted({c for text in (*beginnings, *inner) for c in text if _OF_WORDS.match(c)}):
+        if character.isalnum():  # no mark stands alone
+            beginnings.setdefault(character)
         ids = teacher.encode(character, add_special_tokens=False).ids
         if len(ids) == 1:
             inner.setdefault(character, ids[0])
@@ -166,7 +182,7 @@ def entry_groups(tokenizer: Tokenizer) -> npt.NDArray[np.int8]:
         groups[tokenizer.token_to_id(token)] = -1
     for row, text, begins in pieces(tokenizer, special):
         letters = text.replace(" ", "")
-        groups[row] = 2 if not letters.isalpha() else 0 if begins else 1
+        groups[row] = 2 if not ALL_LETTERS.fullmatch(letters) else 0 if begins else 1
     return groups
 
 

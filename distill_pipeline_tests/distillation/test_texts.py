@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from distill_pipeline.distillation.corpus import CorpusError, passages_of, sample_passages
-from distill_pipeline.distillation.frequencies import word_list
+from distill_pipeline.distillation.frequencies import listed_language, word_list
 from distill_pipeline.distillation.generator import Generator, generate_sentences, generate_texts
 from distill_pipeline.distillation.quality import EvaluationError, compare, evaluation_texts
 from distill_pipeline.distillation.text_files import read_text_file
@@ -132,3 +132,29 @@ def test_a_data_set_without_its_extra_says_what_to_install(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(CorpusError, match="needs the extra 'datasets'"):
         sample_passages(["dataset:someone/texts"], 20, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("texts", "passages"),
+    [
+        (["One two three. Four five!  Six"], ["One two three. Four five! Six"]),
+        (["我喜欢北京。你呢？他也喜欢上海"], ["我喜欢北京。你呢？他也喜欢上海"]),
+        (["ภาษาไทยเป็นภาษาที่มีเสียง"], ["ภาษาไทยเป็นภาษาที่มีเสียง"]),
+        (["你好"], []),
+        (["好" * 300], ["好" * 128, "好" * 128, "好" * 44]),
+        ([f"café {'word ' * 70}"], [f"café {'word ' * 63}".strip(), "word " * 6 + "word"]),
+    ],
+)
+def test_passages_are_of_whole_sentences_in_scripts_with_and_without_spaces(
+    texts: list[str], passages: list[str]
+) -> None:
+    assert list(passages_of(iter(texts))) == passages
+
+
+@pytest.mark.parametrize(
+    ("language", "listed"),
+    [("en", "en"), ("pt-BR", "pt"), ("no", "nb"), ("hr", "sh"), ("zh-Hant", "zh"), ("tl", "fil")]
+    + [(language, None) for language in ("ka", "eo", "cy", "af", "eu", "mr", "xx")],
+)
+def test_a_language_is_not_taken_for_its_neighbour(language: str, listed: str | None) -> None:
+    assert listed_language(language) == listed

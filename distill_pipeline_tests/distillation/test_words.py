@@ -9,7 +9,7 @@ import pytest
 from tokenizers import Tokenizer, models
 
 from distill_pipeline.distillation.vocabulary import Vocabulary, build_vocabulary, build_word_vocabulary
-from distill_pipeline.distillation.words import entry_groups, word_entries, word_tokenizer
+from distill_pipeline.distillation.words import WORD, entry_groups, text_normalizer, word_entries, word_tokenizer
 
 KINDS = ["modernbert", "bert", "unigram"]
 
@@ -125,3 +125,31 @@ def test_groups_tell_words_pieces_marks_and_what_is_no_text(bert: Path) -> None:
     assert groups["the"] == groups["ice cream"] == 0
     assert groups["##e"] == 1
     assert groups[","] == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "folded"),
+    [
+        ("Café", "cafe"),
+        ("Ёлка", "елка"),
+        ("שָׁלוֹם", "שלום"),
+        ("के", "के"),
+        ("हिन्दी", "हिन्दी"),
+        ("が", "が"),
+        ("한국어", "한국어"),
+    ],
+)
+def test_marks_that_are_vowels_are_kept_when_accents_are_folded(text: str, folded: str) -> None:
+    assert text_normalizer(lowercase=True).normalize_str(text) == folded
+
+
+def test_a_word_with_marks_is_one_word_and_falls_apart_into_pieces_that_begin_with_them() -> None:
+    assert WORD.findall("हिन्दी में, don't") == ["हिन्दी", "में", "don't"]
+    vocabulary = {"[UNK]": 0, "[PAD]": 1, "क": 2, "##ा": 3, "##म": 4, "में": 5}
+    teacher = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    entries = word_entries(teacher, ["हिन्दी"], lowercase=True, special=frozenset({"[UNK]", "[PAD]"}))
+    student = word_tokenizer(entries, lowercase=True)
+    assert student.encode("काम", add_special_tokens=False).tokens == ["क", "##ा", "##म"]
+    assert student.encode("हिन्दी", add_special_tokens=False).tokens == ["हिन्दी"]
+    groups = entry_groups(student)
+    assert [groups[student.token_to_id(token)] for token in ("हिन्दी", "##ा", "में")] == [0, 1, 0]

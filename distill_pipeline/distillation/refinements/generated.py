@@ -46,9 +46,9 @@ def generated_reads(recipe: Recipe) -> tuple[str, ...]:
 def check_language(recipe: Recipe) -> None:
     """Raise `ValueError` when texts are wanted in a language of which no word frequencies are known."""
     if recipe.generated_texts and recipe.language != "en" and recipe.words_from == "wordfreq":
-        from distill_pipeline.distillation.frequencies import has_words
+        from distill_pipeline.distillation.frequencies import listed_language
 
-        if not has_words(recipe.language):
+        if listed_language(recipe.language) is None:
             raise ValueError(
                 f"language={recipe.language}: wordfreq knows no words of it, so no texts can be generated; use "
                 "words_from=corpus, refinement=corpus with generated_texts=0, or refinement=none"
