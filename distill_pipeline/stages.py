@@ -83,7 +83,7 @@ _TEACHER_RUN = ("pooling", "precision", "precision_floor", "trust_remote_code")
 STAGES: Mapping[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("tokenizer_vocabulary", version="3", reads=_vocabulary_reads, reads_teacher=lambda _: True),
+        Stage("tokenizer_vocabulary", version="4", reads=_vocabulary_reads, reads_teacher=lambda _: True),
         Stage(
             "teacher_token_embeddings",
             version="3",
@@ -93,7 +93,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "teacher_sentence_embeddings",
-            version="5",
+            version="6",
             reads=_sentences_read,
             reads_teacher=lambda recipe: recipe.refinement != "none",
         ),

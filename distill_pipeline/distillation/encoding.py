@@ -18,6 +18,7 @@ from distill_pipeline.distillation.download import TeacherError
 from distill_pipeline.distillation.hardware import multiplies_bfloat16_natively
 from distill_pipeline.distillation.parts import Ledger, embedding_array, part_name, write_table
 from distill_pipeline.distillation.teacher import Teacher
+from distill_pipeline.distillation.tokenizer_files import load_tokenizer
 from distill_pipeline.distillation.vectors import unit_rows
 
 ROWS_PER_PART = 8192
@@ -152,9 +153,7 @@ def sentence_ids(teacher_folder: Path, texts: Sequence[str], *, prompt: str | No
 
     Cut at 256 tokens, or at fewer if the teacher reads no more.
     """
-    from transformers import AutoTokenizer
-
-    loaded = AutoTokenizer.from_pretrained(teacher_folder, use_fast=True, local_files_only=True)
+    loaded = load_tokenizer(teacher_folder)
     tokenizer = loaded.backend_tokenizer
     tokenizer.no_padding()
     limits = [MOST_TOKENS, loaded.model_max_length]

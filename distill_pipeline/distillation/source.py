@@ -69,13 +69,15 @@ class TeacherSource:
     def dimensions(self) -> int:
         """Length of the transformer's token vectors, from its configuration. Raises `TeacherError`."""
         config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
-        if "hidden_size" in config:
-            return int(config["hidden_size"])
-        # Some architectures have names of their own for it, which their classes know; importing those takes seconds.
+        for name in ("hidden_size", "d_model", "dim", "n_embd"):
+            if name in config:
+                return int(config[name])
+        # Other architectures have other names for it, which their classes know; importing those takes seconds.
         from transformers import AutoConfig
 
         try:
-            return int(AutoConfig.from_pretrained(self.folder, local_files_only=True).hidden_size)
+            loaded = AutoConfig.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
+            return int(loaded.hidden_size)
         except (ValueError, OSError, AttributeError) as error:
             raise TeacherError(f"{self.folder / 'config.json'} states no hidden_size: {error}") from error
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from distill_pipeline.distillation.frequencies import UnknownLanguage, count_words, entry_probabilities, word_list
+from distill_pipeline.distillation.tokenizer_files import load_tokenizer
 from distill_pipeline.distillation.words import PADDING, UNKNOWN, word_entries, word_tokenizer
 from distill_pipeline.recipe import RecipeError
 
@@ -166,7 +167,7 @@ def build_word_vocabulary(
 
 @dataclass(frozen=True)
 class _TeacherTokenizer:
-    """A teacher's tokenizer, loaded as transformers does, since `tokenizer.json` alone names no padding token."""
+    """A teacher's tokenizer, and what it puts before and after each entry."""
 
     model: Any  # skeletoken.TokenizerModel
     tokenizer: Tokenizer
@@ -176,12 +177,11 @@ class _TeacherTokenizer:
     @classmethod
     def load(cls, folder: Path, prompt: str | None) -> _TeacherTokenizer:
         from skeletoken import TokenizerModel
-        from transformers import AutoTokenizer
 
         # They list each token that an added word or a removed one touches; thousands of lines.
         for library in ("skeletoken", "model2vec"):
             logging.getLogger(library).setLevel(logging.ERROR)
-        loaded = AutoTokenizer.from_pretrained(folder, use_fast=True, local_files_only=True)
+        loaded = load_tokenizer(folder)
         model = TokenizerModel.from_transformers_tokenizer(loaded)
         tokenizer = loaded.backend_tokenizer
         tokenizer.no_padding()

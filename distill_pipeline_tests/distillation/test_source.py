@@ -11,11 +11,13 @@ import pytest
 
 from distill_pipeline import hub_access
 from distill_pipeline.distillation.download import TeacherError
+from distill_pipeline.distillation.encoding import sentence_ids
 from distill_pipeline.distillation.source import TeacherSource, resolve_teacher
 from distill_pipeline.distillation.teacher import load_teacher
+from distill_pipeline.distillation.vocabulary import build_word_vocabulary
 from distill_pipeline_tests.hub import Fault, Hub
 from distill_pipeline_tests.hub_api import Repository
-from distill_pipeline_tests.teachers import SPECIAL, save_teacher, train_bpe
+from distill_pipeline_tests.teachers import HIDDEN, SPECIAL, build_modernbert, save_teacher, train_bpe
 
 TEACHER = "them/teacher"
 WEIGHTS = bytes(range(256)) * 400
@@ -155,6 +157,37 @@ def test_an_architecture_with_a_name_of_its_own_for_its_width_is_known(tmp_path:
     assert source.dimensions == 24
     teacher = load_teacher(source, pooling="auto", device="cpu", trust_remote_code=False)
     assert teacher.rows([[1, 7, 2]]).shape == (1, 24)
+
+
+OWN_CODE = """
+from transformers import ModernBertConfig, ModernBertModel
+
+class OwnConfig(ModernBertConfig):
+    model_type = "own"
+
+class OwnModel(ModernBertModel):
+    config_class = OwnConfig
+"""
+
+
+def test_a_teacher_s_own_code_runs_only_where_the_model_is_loaded_and_only_if_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = build_modernbert(tmp_path / "teacher")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"model_type": "own", "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"}}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "own.py").write_text(OWN_CODE)
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("nobody is there to answer"))
+    vocabulary = build_word_vocabulary(folder, count=50)
+    assert sentence_ids(folder, ["the house"], prompt=None)[0][0] == vocabulary.teacher_ids[0][0]
+    source = resolve_teacher(str(folder), None, known_commits=tmp_path / "teachers.json")
+    assert source.dimensions == HIDDEN
+    with pytest.raises(TeacherError, match="brings its own Python code"):
+        load_teacher(source, pooling="auto", device="cpu", trust_remote_code=False)
+    trusting = load_teacher(source, pooling="auto", device="cpu", trust_remote_code=True)
+    assert trusting.rows([[1, 5, 2]]).shape == (1, HIDDEN)
+    assert type(trusting.backbone).__name__ == "OwnModel"
 
 
 def test_a_configuration_without_a_width_is_named(tmp_path: Path) -> None:
