@@ -16,6 +16,7 @@ from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.distillation.reduction import MATRIX
 from distill_pipeline.distillation.student import StudentError, verify_golden
 from distill_pipeline.distillation.vocabulary import read_vocabulary
+from distill_pipeline.distillation.words import entry_groups
 from distill_pipeline.partitions import RECIPES
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.release.files import REPORT
@@ -64,7 +65,9 @@ def _entries_are_unique_and_readable(_: Recipe, output: Output) -> tuple[bool, M
     vocabulary = read_vocabulary(output.folder)
     ids = [vocabulary.tokenizer.token_to_id(token) for token in vocabulary.tokens]
     repeated = len(vocabulary.tokens) - len(set(vocabulary.tokens))
-    empty = sum(not sequence for sequence in vocabulary.teacher_ids)
+    # Padding and unknown are no text: their rows are zero whatever the teacher reads for them.
+    groups = entry_groups(vocabulary.tokenizer)
+    empty = sum(not ids for ids, group in zip(vocabulary.teacher_ids, groups, strict=True) if group >= 0)
     misplaced = sum(found != row for row, found in enumerate(ids))
     return not (repeated or empty or misplaced), {
         "repeated_entries": repeated,
@@ -74,17 +77,22 @@ def _entries_are_unique_and_readable(_: Recipe, output: Output) -> tuple[bool, M
 
 
 def rows_are_finite_and_not_all_alike(_: Recipe, output: Output) -> tuple[bool, Mapping[str, Any]]:
-    """Count rows that are not finite and find the least norm; the check passes when there is nothing wrong."""
+    """Count rows that are not finite or zero, and find the norms; the check passes when there is nothing wrong.
+
+    A sequence without tokens has a row of zeros: padding, for a tokenizer that puts nothing around it.
+    """
     embeddings = Embeddings.of_parts(output.folder)
-    low, high, bad = np.inf, -np.inf, 0
+    low, high, bad, zero = np.inf, -np.inf, 0, 0
     for batch in embeddings.batches():
         bad += int((~np.isfinite(batch)).any(axis=1).sum())
         norms = np.linalg.norm(batch, axis=1)
-        low, high = min(low, float(norms.min())), max(high, float(norms.max()))
+        zero += int((norms == 0).sum())
+        low, high = min(low, float(norms[norms != 0].min(initial=np.inf))), max(high, float(norms.max()))
     deviation = float(next(iter(embeddings.batches())).std(axis=0).mean())
-    passed = bad == 0 and embeddings.rows == output.facts["rows"] and low > 0 and deviation > 0
-    return passed, {
+    whole = embeddings.rows == output.facts["rows"] and zero == output.facts["empty"]
+    return bad == 0 and whole and deviation > 0, {
         "rows_not_finite": bad,
+        "rows_of_zeros": zero,
         "least_norm": low,
         "greatest_norm": high,
         "mean_deviation": deviation,

@@ -63,7 +63,7 @@ class Recipe(BaseModel):
         "student's own; teacher = the teacher's tokens and tokenizer.",
     )
     vocabulary_words: int = Field(
-        60_000, ge=0, le=1_000_000, description="How many of the language's most frequent words vocabulary=words has."
+        100_000, ge=0, le=1_000_000, description="How many of the language's most frequent words vocabulary=words has."
     )
     words: tuple[str, ...] | Path = Field(
         (), description="Words and phrases of your own to add: a list, or a file with one a line."

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from distill_pipeline.disk import sha256_of
 from distill_pipeline.distillation.corpus import source_files
 from distill_pipeline.distillation.kinds import MEASURES
-from distill_pipeline.distillation.labelled import set_files
+from distill_pipeline.distillation.labelled import set_identity
 from distill_pipeline.distillation.refinements import refinements
 from distill_pipeline.distillation.refinements.generated import CORPUS_FIELDS
 from distill_pipeline.distillation.weightings import weightings
@@ -111,7 +113,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "quality_report",
-            version="5",
+            version="6",
             upstream=("static_model",),
             reads=_always(
                 *("prompt", "trust_remote_code", "language", "evaluation_texts", "labelled_sets"),
@@ -197,23 +199,33 @@ def _canonical(field: str, value: Any) -> Any:
     if field == "corpus":
         return [_source_identity(source) for source in value]
     if field == "labelled_sets":
-        return [_set_identity(name) for name in value]
+        return [set_identity(name) for name in value]
     if isinstance(value, Path):
         return {"sha256": sha256_of(value)}
     return list(value) if isinstance(value, tuple) else value
-
-
-def _set_identity(name: str) -> dict[str, Any]:
-    kind, _, where = name.partition(":")
-    contents = {path.name: sha256_of(path) for path in set_files(name)}
-    return {"kind": kind, "set": where.rsplit("/", 1)[-1], "sha256": contents}
 
 
 def _source_identity(source: str) -> dict[str, Any]:
     files = source_files(source)
     if not files:
         return {"data_set": source}
-    return {"column": source.partition("#")[2], "sha256": sorted(map(sha256_of, files))}
+    return {"column": source.partition("#")[2], "sha256": sorted(map(_digest_of, files))}
+
+
+_SETTLED_NS = 2_000_000_000
+
+
+def _digest_of(path: Path) -> str:
+    """Return a file's sha256, read once per process: a corpus has gigabytes, and each stage and check asks for it."""
+    found = path.stat()
+    if time.time_ns() - found.st_mtime_ns < _SETTLED_NS:  # it may be written again within the clock's grain
+        return sha256_of(path)
+    return _remembered_digest(path, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=4096)
+def _remembered_digest(path: Path, size: int, changed_ns: int) -> str:  # noqa: ARG001
+    return sha256_of(path)
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -22,7 +22,9 @@ class Chain:
     def __init__(self, home: Home) -> None:
         self.home = home
         (home.root / "dagster").mkdir(parents=True)
-        self.instance = dg.DagsterInstance.local_temp(str(home.root / "dagster"))
+        self.instance = dg.DagsterInstance.local_temp(
+            str(home.root / "dagster"), overrides={"telemetry": {"enabled": False}}
+        )
 
     def __enter__(self) -> Chain:
         return self

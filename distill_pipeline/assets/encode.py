@@ -48,9 +48,11 @@ def encode_with_teacher(
     """
     encoder = check_encoder(config.encoder or os.environ.get("DISTILL_ENCODER") or "local")
     if encoder == "ray":
-        return _on_ray(run, config, sequences, texts)
-    with one_teacher_at_a_time(run):
-        return _here(run, sequences, texts)
+        facts = _on_ray(run, config, sequences, texts)
+    else:
+        with one_teacher_at_a_time(run):
+            facts = _here(run, sequences, texts)
+    return {**facts, "empty": sum(not sequence for sequence in sequences)}
 
 
 def one_teacher_at_a_time(run: StageRun) -> AbstractContextManager[Any]:

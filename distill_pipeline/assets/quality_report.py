@@ -23,7 +23,7 @@ from distill_pipeline.assets.stage import (
 from distill_pipeline.assets.yardstick import yardstick_memory, yardstick_student
 from distill_pipeline.disk import write_json
 from distill_pipeline.distillation.kinds import MEASURES, kinds_table, since
-from distill_pipeline.distillation.labelled import score
+from distill_pipeline.distillation.labelled import score, set_identity
 from distill_pipeline.distillation.parts import Embeddings, embedding_array, part_name, write_table
 from distill_pipeline.distillation.quality import (
     Encode,
@@ -102,10 +102,7 @@ def _work(run: StageRun) -> Mapping[str, Any]:
 
 def _scores(run: StageRun, encode: Encode) -> list[dict[str, Any]]:
     """Return a student's score on each labelled set of the recipe."""
-    return [
-        {"set": name.rsplit("/", 1)[-1], "kind": name.partition(":")[0], "student": score(name, encode)}
-        for name in run.recipe.labelled_sets
-    ]
+    return [{**set_identity(name), "student": score(name, encode)} for name in run.recipe.labelled_sets]
 
 
 def _teacher_side(run: StageRun, texts: Sequence[str], words: Sequence[str]) -> Output:

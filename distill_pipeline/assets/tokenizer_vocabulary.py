@@ -22,7 +22,6 @@ from distill_pipeline.distillation.vocabulary import (
     write_vocabulary,
 )
 from distill_pipeline.partitions import RECIPES
-from distill_pipeline.recipe import Recipe
 from distill_pipeline.resources import DistillHome
 from distill_pipeline.store import Output
 
@@ -51,29 +50,27 @@ def tokenizer_vocabulary(
 def work(run: StageRun) -> Mapping[str, Any]:
     """Build and write the vocabulary."""
     recipe = run.recipe
+    has_phrases = recipe.refinement == "corpus" and recipe.vocabulary == "words" and recipe.phrases
+    counts_words = recipe.words_from == "corpus"
+    passages = recipe_passages(recipe) if has_phrases or counts_words else []
+    phrases = frequent_phrases(passages, recipe.phrases, lowercase=recipe.lowercase) if has_phrases else {}
     common: dict[str, Any] = {
         "words": read_words(recipe.words),
         "remove_pattern": recipe.token_remove_pattern,
         "prompt": recipe.prompt,
         "language": recipe.language,
-        "passages": recipe_passages(recipe) if recipe.words_from == "corpus" else (),
+        "passages": passages if counts_words else (),
     }
     folder = run.teacher_source.folder
     if recipe.vocabulary == "words":
         vocabulary = build_word_vocabulary(
-            folder, count=recipe.vocabulary_words, lowercase=recipe.lowercase, phrases=_phrases(recipe), **common
+            folder, count=recipe.vocabulary_words, lowercase=recipe.lowercase, phrases=phrases, **common
         )
     else:
         vocabulary = build_vocabulary(folder, words_as_text=recipe.words_as == "text", **common)
     run.log(f"{len(vocabulary.tokens):,} entries, frequencies from {vocabulary.frequency_source}")
     write_vocabulary(run.folder, vocabulary)
     return {"rows": len(vocabulary.tokens), "frequencies": vocabulary.frequency_source}
-
-
-def _phrases(recipe: Recipe) -> dict[str, float]:
-    if recipe.refinement != "corpus" or not recipe.phrases:
-        return {}
-    return frequent_phrases(recipe_passages(recipe), recipe.phrases, lowercase=recipe.lowercase)
 
 
 def _describe(output: Output) -> Mapping[str, Any]:

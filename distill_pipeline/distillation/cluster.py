@@ -32,6 +32,9 @@ Log = Callable[[str], None]
 
 SETTING = "DISTILL_PARTS_URL"
 
+SHARDS = "shards.json"
+"""At the destination: how many parts there may be."""
+
 
 @dataclass(frozen=True)
 class TeacherSpec:
@@ -79,8 +82,10 @@ class TeacherSpec:
 
     def load(self) -> Teacher:
         """Load it in float32. Raises `TeacherError`."""
+        # Which of a machine's GPUs is the cluster's choice, and an actor sees that one alone.
+        device = "cuda" if self.device.startswith("cuda") else self.device
         return load_teacher(
-            self.source(), pooling=self.pooling, device=self.device, trust_remote_code=self.trust_remote_code
+            self.source(), pooling=self.pooling, device=device, trust_remote_code=self.trust_remote_code
         )
 
     def settle(self, sample: Sequence[Sequence[int]]) -> tuple[Precision, str, str]:
@@ -151,9 +156,7 @@ def encode_on_ray(
     """
     target = destination or f"file://{folder.resolve()}"  # not `as_uri`: fsspec takes %20 for the name
     remote = RemoteFolder(target, SETTING)
-    if destination is not None:
-        # Written first, so that a bucket that can't be used is known of before the teacher is loaded.
-        remote.write("shards.json", json.dumps({"shards": len(shards)}).encode())
+    earlier = 0 if destination is None else _announce(remote, len(shards))
     if sample is None:
         sample = probe_sample(shards[0].read(spec.source().folder, spec.prompt)[0])
     with _cluster() as ray:
@@ -179,6 +182,8 @@ def encode_on_ray(
             ledger.add(part, done["sha256"])
             log(f"{part.name} by worker {done['worker']}")
             pace.advance(done["rows"])
+    if destination is not None:
+        _remove_surplus(remote, len(shards), earlier)
     return {
         "rows": total,
         "rows_resumed": kept,
@@ -190,6 +195,23 @@ def encode_on_ray(
     }
 
 
+def _announce(remote: RemoteFolder, shards: int) -> int:
+    """Note how many parts there may be, and return how many there were before.
+
+    Done first, so that a bucket that can't be used is known of before the teacher is loaded.
+    """
+    earlier = int(json.loads(remote.read(SHARDS) or b"{}").get("shards", 0))
+    remote.write(SHARDS, json.dumps({"shards": max(earlier, shards)}).encode())
+    return earlier
+
+
+def _remove_surplus(remote: RemoteFolder, shards: int, earlier: int) -> None:
+    """Remove the parts of a longer corpus that was encoded to the same place before."""
+    for number in range(shards, earlier):
+        remote.remove(part_name(number))
+    remote.write(SHARDS, json.dumps({"shards": shards}).encode())
+
+
 def _source_of(shards: Sequence[Shard], spec: TeacherSpec) -> dict[str, str]:
     """Return what tells parts of a corpus from those of another, or of another teacher.
 
@@ -197,7 +219,9 @@ def _source_of(shards: Sequence[Shard], spec: TeacherSpec) -> dict[str, str]:
     """
     if shards[0].row_group is None:
         return {}
-    sources = json.dumps([asdict(spec), [[shard.rows, shard.row_group] for shard in shards]], sort_keys=True)
+    sources = json.dumps(
+        [asdict(spec), [[shard.rows, shard.row_group, shard.version] for shard in shards]], sort_keys=True
+    )
     return {"source": hashlib.sha256(sources.encode()).hexdigest()}
 
 
@@ -239,10 +263,10 @@ def resources_of_a_worker(ray: Any, cpus_per_worker: int | None, device: str) ->
     Args:
         ray: The module, connected.
         cpus_per_worker: What to take in any case.
-        device: The recipe's; on "cpu" no GPU is taken, even where there is one.
+        device: The recipe's; only auto and cuda take a GPU.
     """
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if device != "cpu" and any(machine.get("GPU") for machine in machines):
+    if device.startswith(("auto", "cuda")) and any(machine.get("GPU") for machine in machines):
         return {"num_cpus": cpus_per_worker or 1, "num_gpus": 1}
     # A head node is often given no processors, so that no work lands on it.
     processors = [machine["CPU"] for machine in machines if machine.get("CPU", 0) >= 1]

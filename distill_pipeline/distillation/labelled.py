@@ -24,6 +24,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
+from distill_pipeline.disk import sha256_of
 from distill_pipeline.distillation.vectors import unit_rows
 from distill_pipeline.errors import DistillError
 
@@ -69,6 +70,13 @@ def set_files(name: str) -> list[Path]:
     if not path.exists():
         raise LabelledSetError(f"labelled set {name!r}: there is no {where}")
     return sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+
+
+def set_identity(name: str) -> dict[str, Any]:
+    """Return a set's kind, its name for people, and its files' sha256: two of one name are told apart by content."""
+    kind, _, where = name.partition(":")
+    contents = {path.name: sha256_of(path) for path in set_files(name)}
+    return {"kind": kind, "set": where.rsplit("/", 1)[-1], "sha256": contents}
 
 
 def _pairs(path: Path, encode: Encode) -> float:

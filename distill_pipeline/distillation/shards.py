@@ -22,7 +22,10 @@ class ClusterError(DistillError):
 
 @dataclass(frozen=True)
 class Shard:
-    """The rows of one part: token ids (with their texts, if any), or a row group of a Parquet file of texts."""
+    """The rows of one part: token ids (with their texts, if any), or a row group of a Parquet file of texts.
+
+    `version` changes when that file is written anew, as far as its file system tells.
+    """
 
     number: int
     first: int
@@ -30,6 +33,7 @@ class Shard:
     ids: Sequence[Sequence[int]] = ()
     texts: Sequence[str] | None = None
     row_group: tuple[str, str, int] | None = None
+    version: str = ""
 
     def read(self, teacher: Path, prompt: str | None) -> tuple[Sequence[Sequence[int]], Sequence[str] | None]:
         """Return the shard's token ids for the teacher in this folder, and its texts if it has any."""
@@ -73,12 +77,13 @@ def corpus_shards(url: str, column: str = "text") -> list[Shard]:
             footer = pq.ParquetFile(file)
         if column not in footer.schema_arrow.names:
             raise ClusterError(f"{name} has no column {column!r} (it has {', '.join(footer.schema_arrow.names)})")
+        version = str(filesystem.ukey(name))
         for group in range(footer.num_row_groups):
             rows = footer.metadata.row_group(group).num_rows
             if not rows:
                 continue
             located = (filesystem.unstrip_protocol(name), column, group)
-            shards.append(Shard(len(shards), first, rows, row_group=located))
+            shards.append(Shard(len(shards), first, rows, row_group=located, version=version))
             first += rows
     if not shards:
         raise ClusterError(f"{url} holds no Parquet file; give a .parquet file or a folder of them")

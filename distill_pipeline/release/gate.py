@@ -8,6 +8,7 @@ other files.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,20 +24,22 @@ class ReleaseRefused(DistillError):
 
 
 def failed_floors(recipe: Recipe, quality: Mapping[str, Any]) -> list[str]:
-    """Return a line for each of the recipe's floors that the figures don't reach."""
+    """Return a line for each of the recipe's floors that the figures don't reach, and for each score that is none."""
     floors = {figure: getattr(recipe, f"min_{figure}") for figure in MEASURES}
-    return [
+    below = [
         f"{figure} {quality[figure]:.3f} is below the floor {floor}"
         for figure, floor in floors.items()
         if not quality[figure] >= floor  # nor may a figure that is no number pass
     ]
+    scores = _scores(quality).values()
+    return below + [f"the score on {name} is no number: {score}" for name, score in scores if not math.isfinite(score)]
 
 
 def regressions(recipe: Recipe, quality: Mapping[str, Any], released: Mapping[str, Any] | None) -> list[str]:
     """Return a line for each figure that is worse than the released one's by more than the recipe's tolerance.
 
-    Figures measured on another number of texts say nothing about each other and are not compared; scores are compared
-    on labelled sets of one kind and name.
+    Figures measured on another number of texts say nothing about each other and are not compared, nor are scores on
+    labelled sets with other content.
     """
     if released is None:
         return []
@@ -44,10 +47,10 @@ def regressions(recipe: Recipe, quality: Mapping[str, Any], released: Mapping[st
     if released.get("texts") != quality["texts"]:
         figures = []
     scored = _scores(released)
-    figures += [(name, scored.get(name), score) for name, score in _scores(quality).items()]
+    figures += [(name, scored[which][1], now) for which, (name, now) in _scores(quality).items() if which in scored]
     lines = []
     for figure, before, now in figures:
-        if isinstance(before, int | float) and not before - now <= recipe.max_regression:
+        if isinstance(before, int | float) and math.isfinite(before) and not before - now <= recipe.max_regression:
             lines.append(
                 f"{figure} {now:.3f} is worse than the released one's {before:.3f} by more than "
                 f"max_regression {recipe.max_regression}"
@@ -55,9 +58,15 @@ def regressions(recipe: Recipe, quality: Mapping[str, Any], released: Mapping[st
     return lines
 
 
-def _scores(quality: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a student's score on each labelled set of a report."""
-    return {f"{entry['kind']}:{entry['set']}": entry["student"] for entry in quality.get("labelled_sets", ())}
+def _scores(quality: Mapping[str, Any]) -> dict[str, tuple[str, float]]:
+    """Return the name of each labelled set of a report and the student's score on it, by what tells sets apart."""
+    return {
+        json.dumps([entry["kind"], entry["set"], entry.get("sha256")], sort_keys=True): (
+            f"{entry['kind']}:{entry['set']}",
+            entry["student"],
+        )
+        for entry in quality.get("labelled_sets", ())
+    }
 
 
 def read_report(content: bytes | None) -> dict[str, Any] | None:

@@ -190,6 +190,23 @@ def test_the_check_of_the_rows_fails_on_rows_that_are_not_finite(finished: Chain
     passed, metadata = rows_are_finite_and_not_all_alike(recipe(), output)
     assert not passed
     assert metadata["rows_not_finite"] == 1
+    rows[3] = 0
+    write_table(output.folder / "part-000000.parquet", {"embedding": embedding_array(rows)})
+    passed, metadata = rows_are_finite_and_not_all_alike(recipe(), output)
+    assert not passed
+    assert metadata["rows_of_zeros"] == 1
+
+
+def test_a_tokenizer_that_puts_nothing_around_a_text_is_distilled(
+    chain: Chain, recipe: MakeRecipe, modernbert: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(modernbert, tmp_path / "bare")
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps({**tokenizer, "post_processor": None}))
+    made = recipe(teacher=str(folder))
+    assert chain.run(made, list(STAGES)[:5]).success
+    facts = chain.output(made, "teacher_token_embeddings").facts
+    assert facts["empty"] == 2  # padding and unknown
 
 
 def test_vocabulary_quantisation_shares_rows(chain: Chain, recipe: MakeRecipe) -> None:

@@ -94,6 +94,11 @@ def test_a_corpus_comes_back_part_by_part_through_a_url(spec: TeacherSpec, tmp_p
     assert again["rows_resumed"] == 35
     prompted = replace(spec, prompt="query: ")
     assert encode_on_ray(shards, prompted, folder, destination=url, fetch=False)["rows_resumed"] == 0
+    pq.write_table(pa.table({"text": texts[20:]}), corpus / "b.parquet")
+    (corpus / "a.parquet").unlink()
+    shorter = corpus_shards(corpus.as_uri())
+    assert encode_on_ray(shorter, prompted, folder, destination=url, fetch=False)["rows_resumed"] == 0
+    assert [path.name for path in (tmp_path / "bucket").glob("part-*")] == ["part-000000.parquet"]
 
 
 def test_parts_come_back_from_a_bucket_with_the_local_bytes(spec: TeacherSpec, bucket: Bucket, tmp_path: Path) -> None:
@@ -136,6 +141,7 @@ def test_a_head_node_without_processors_does_not_shrink_the_workers() -> None:
 def test_a_gpu_is_taken_where_there_is_one_unless_the_recipe_runs_on_processors() -> None:
     cluster = SimpleNamespace(nodes=lambda: [{"Alive": True, "Resources": {"CPU": 8.0, "GPU": 2.0}}])
     assert resources_of_a_worker(cluster, None, "auto") == {"num_cpus": 1, "num_gpus": 1}
+    assert resources_of_a_worker(cluster, None, "cuda:1") == {"num_cpus": 1, "num_gpus": 1}
     assert resources_of_a_worker(cluster, None, "cpu") == {"num_cpus": 8.0}
 
 

@@ -86,13 +86,20 @@ def test_a_labelled_set_s_score_may_not_fall_far_either() -> None:
     recipe = make_recipe({"name": "a", "teacher": "MINILM_EMBEDDED", "max_regression": 0.05}, source="test")
 
     def report(texts: int, **scores: float) -> dict[str, Any]:
-        sets = [{"kind": "pairs", "set": name, "student": score} for name, score in scores.items()]
+        sets = [
+            # Two files of one name in different folders.
+            {"kind": "pairs", "set": "test.tsv", "sha256": {"test.tsv": content}, "student": score}
+            for content, score in scores.items()
+        ]
         return {**dict.fromkeys(MEASURES, 0.5), "texts": texts, "labelled_sets": sets}
 
-    before, now = report(3, sts=0.8, words=0.6, old=0.9), report(4, sts=0.7, words=0.58, new=0.1)
+    before = report(3, a=0.8, b=0.6, old=0.9, once_no_number=math.nan)
+    now = report(4, a=0.7, b=0.58, new=0.1, once_no_number=0.9)
     assert regressions(recipe, now, before) == [
-        "pairs:sts 0.700 is worse than the released one's 0.800 by more than max_regression 0.05"
+        "pairs:test.tsv 0.700 is worse than the released one's 0.800 by more than max_regression 0.05"
     ]
+    assert failed_floors(recipe, now) == []
+    assert failed_floors(recipe, before) == ["the score on pairs:test.tsv is no number: nan"]
 
 
 @pytest.mark.parametrize("figure", MEASURES)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def _texts(recipe: Recipe) -> list[list[str]]:
     from distill_pipeline.distillation.corpus import recipe_passages
 
-    return [recipe_passages(recipe), *generated_texts(recipe)]
+    passages = recipe_passages(recipe)
+    return [passages, *generated_texts(recipe, passages)]
 
 
 def _reads(recipe: Recipe) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from distill_pipeline.distillation.refinements import Refinement
@@ -13,9 +14,18 @@ if TYPE_CHECKING:
 CORPUS_FIELDS = ("corpus", "corpus_texts", "corpus_rows", "seed")
 """What decides the passages that are sampled from a recipe's corpus."""
 
+MOST_COVERED = 60_000
+"""Words that are put into the texts on purpose; more would leave too little room for words drawn by frequency. The
+vocabulary's further words stay near the refinement's start."""
 
-def generated_texts(recipe: Recipe) -> list[list[str]]:
-    """Return word bags and sentence-like texts; none when the recipe wants none."""
+
+def generated_texts(recipe: Recipe, passages: Sequence[str] | None = None) -> list[list[str]]:
+    """Return word bags and sentence-like texts; none when the recipe wants none.
+
+    Args:
+        recipe: The recipe.
+        passages: Those of its corpus, if they are at hand.
+    """
     if not recipe.generated_texts:
         return []
     from distill_pipeline.distillation.corpus import recipe_passages
@@ -23,15 +33,19 @@ def generated_texts(recipe: Recipe) -> list[list[str]]:
     from distill_pipeline.distillation.generator import Generator, generate_sentences, generate_texts
     from distill_pipeline.recipe import RecipeError
 
-    words = count_words(recipe_passages(recipe)) if recipe.words_from == "corpus" else word_list(recipe.language)
+    if recipe.words_from == "corpus":
+        words = count_words(recipe_passages(recipe) if passages is None else passages)
+    else:
+        words = word_list(recipe.language)
     if not words.words:
         raise RecipeError(f"words_from=corpus: {', '.join(recipe.corpus)} holds no word; texts can't be made of it")
     # The phrases between content words are English.
     sentences = recipe.generated_texts // 3 if recipe.language == "en" else 0
-    style = Generator(covered=recipe.vocabulary_words)
+    covered = min(recipe.vocabulary_words, MOST_COVERED)
+    style = Generator(covered=covered)
     return [
         generate_texts(words, recipe.generated_texts - sentences, seed=recipe.seed, style=style),
-        generate_sentences(words, sentences, seed=recipe.seed, covered=recipe.vocabulary_words),
+        generate_sentences(words, sentences, seed=recipe.seed, covered=covered),
     ]
 
 
