@@ -173,7 +173,9 @@ class Recipe(BaseModel):
     dtype: Literal["float16", "float32", "float64", "int8"] = Field("float16", description="Numbers in the model file.")
 
     evaluation_texts: Path | None = Field(
-        None, description="File of texts, one a line, on which teacher and student are compared; none = our own."
+        None,
+        description="File of texts, one a line, on which teacher and student are compared; none = "
+        "our own, English sentences or texts generated in another language.",
     )
     labelled_sets: tuple[str, ...] = Field(
         (),

@@ -28,12 +28,12 @@ from distill_pipeline.distillation.parts import Embeddings, embedding_array, par
 from distill_pipeline.distillation.quality import (
     Encode,
     compare,
-    evaluation_texts,
     folder_bytes,
     frequent_words,
     nearest_examples,
     nearest_words,
     texts_per_second,
+    texts_to_compare_on,
 )
 from distill_pipeline.figures.captions import KINDS, SIMILARITIES
 from distill_pipeline.figures.pictures import draw_quality
@@ -73,7 +73,8 @@ def _work(run: StageRun) -> Mapping[str, Any]:
 
     model = run.upstream("static_model")
     student = StaticModel.from_pretrained(model.folder)
-    texts = evaluation_texts(run.recipe.evaluation_texts)
+    texts, described = texts_to_compare_on(run.recipe.evaluation_texts, run.recipe.language)
+    run.log(f"comparing on {len(texts)} {described}")
     words = frequent_words(run.recipe.language)
     teacher = _teacher_side(run, texts, words)
     theirs, ours = Embeddings.of_parts(teacher.folder).all(), np.asarray(student.encode(texts))
@@ -81,6 +82,7 @@ def _work(run: StageRun) -> Mapping[str, Any]:
     report = {
         **compare(theirs, ours),
         "texts": len(texts),
+        "texts_are": described,
         "examples": nearest_examples(texts, theirs, ours),
         "word_examples": _word_examples(teacher, words, student.encode),
         "labelled_sets": [

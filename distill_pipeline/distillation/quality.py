@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill_pipeline.distillation.frequencies import UnknownLanguage, word_list
+from distill_pipeline.distillation.frequencies import UnknownLanguage, listed_language, word_list
 from distill_pipeline.distillation.vectors import unit_rows
 from distill_pipeline.distillation.words import ALL_LETTERS
 from distill_pipeline.errors import DistillError
@@ -24,6 +24,30 @@ Encode = Callable[[Sequence[str]], npt.NDArray[np.floating]]
 
 class EvaluationError(DistillError):
     """Texts on which nothing can be compared; the message says why."""
+
+
+def texts_to_compare_on(path: Path | None, language: str) -> tuple[list[str], str]:
+    """Return texts for a student of this language, and what they are in words.
+
+    They are those of the file if there is one; sentences on many subjects, in English; and in other languages texts
+    generated from word frequencies, as far as `wordfreq` has them.
+
+    Raises:
+        EvaluationError: See `evaluation_texts`.
+    """
+    from distill_pipeline.distillation.generator import Generator, generate_texts
+
+    if path is not None:
+        return evaluation_texts(path), f"texts of {path.name}"
+    if language != "en" and listed_language(language) is not None:
+        style = Generator(coverings=0)  # words by their frequency alone
+        texts = generate_texts(word_list(language), _GENERATED_TEXTS, seed=_EVALUATION_SEED, style=style)
+        return texts, f"texts generated from word frequencies ({language})"
+    return evaluation_texts(), "English sentences on many subjects"
+
+
+_GENERATED_TEXTS, _EVALUATION_SEED = 500, 20_261_126
+"""No recipe is likely to have this seed, whose texts would then be those that its student was fitted to."""
 
 
 def evaluation_texts(path: Path | None = None) -> list[str]:
@@ -142,6 +166,7 @@ def nearest_words(
     ]
 
 
-def folder_bytes(folder: Path, pattern: str = "*.safetensors") -> int:
-    """Return the size of a model's weights, in bytes."""
-    return sum(path.stat().st_size for path in folder.glob(pattern))
+def folder_bytes(folder: Path) -> int:
+    """Return the size of a model's weights in bytes, those of its modules' folders included."""
+    weights = list(folder.rglob("*.safetensors")) or list(folder.rglob("*.bin"))
+    return sum(path.stat().st_size for path in weights)

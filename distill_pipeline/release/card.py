@@ -13,7 +13,7 @@ import yaml
 from distill_pipeline.figures.captions import caption_of
 from distill_pipeline.recipe import RELEASE_FIELDS, Recipe
 from distill_pipeline.recipe_reading import recipe_yaml
-from distill_pipeline.release.provenance import RUN_BEGINS, RUN_ENDS, without_paths
+from distill_pipeline.release.provenance import RUN_BEGINS, RUN_ENDS, SPEEDS, without_paths
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ It loads in `sentence_transformers` as well: `SentenceTransformer("{place}")`.
 {_variants(facts)}
 ## What it lost against its teacher
 
-Measured on {quality["texts"]} sentences on many subjects, without labels.
+Measured on {quality["texts"]} {quality["texts_are"]}, without labels.
 
 {_figures(quality)}
 
@@ -124,7 +124,7 @@ def _header(recipe: Recipe, facts: CardFacts) -> dict[str, Any]:
                     "task": {"type": "sentence-similarity", "name": "Agreement with the teacher"},
                     "dataset": {
                         "type": "distill-pipeline-evaluation-texts",
-                        "name": f"{facts.quality['texts']} sentences of distill-pipeline",
+                        "name": f"{facts.quality['texts']} {facts.quality['texts_are']}",
                     },
                     "metrics": [
                         {"type": kind, "name": label, "value": facts.quality[figure]} for kind, label, figure in metrics
@@ -207,7 +207,15 @@ def _run_table(run: Mapping[str, Any]) -> str:
     ]
     versions = {name: version for made in run.values() for name, version in made["versions"].items()}
     listed = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
-    return f"{markdown_table(['stage', 'seconds', 'made at', 'run', 'machine'], rows)}\n\nLibraries: {listed}."
+    table = markdown_table(["stage", "seconds", "made at", "run", "machine"], rows)
+    speeds = [
+        f"{made[speed]:,} texts/s ({speed.partition('_')[0]})"
+        for made in run.values()
+        for speed in SPEEDS
+        if speed in made
+    ]
+    fast = f"\n\nEncoded when the report was made: {', '.join(speeds)}." if speeds else ""
+    return f"{table}{fast}\n\nLibraries: {listed}."
 
 
 def markdown_table(header: list[str], rows: list[tuple[Any, ...]]) -> str:

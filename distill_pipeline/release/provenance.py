@@ -17,6 +17,9 @@ from distill_pipeline.disk import file_table
 from distill_pipeline.recipe import DATASET, RELEASE_FIELDS, Recipe, is_folder
 from distill_pipeline.release.files import CARD, PROVENANCE
 
+SPEEDS = ("student_texts_per_second", "teacher_texts_per_second")
+"""What a report's facts say of speed, which differs from run to run."""
+
 RUN_BEGINS, RUN_ENDS = "<!-- run -->", "<!-- /run -->"
 
 _RUN_IN_CARD = re.compile(re.escape(RUN_BEGINS) + ".*?" + re.escape(RUN_ENDS), re.DOTALL)
@@ -41,11 +44,18 @@ def without_paths(recipe: Recipe) -> Recipe:
 def made_by(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return for each stage which run made it, when, where, in how many seconds, with which libraries.
 
+    The report's stage also says how many texts a second student and teacher encoded there.
+
     Args:
         manifests: The stages' manifests; stages whose output is gone from the store are left out.
     """
     keys = ("run_id", "machine", "made_at", "seconds", "versions")
-    return {stage: {key: manifest.get(key) for key in keys} for stage, manifest in manifests.items()}
+    made = {stage: {key: manifest.get(key) for key in keys} for stage, manifest in manifests.items()}
+    for stage, manifest in manifests.items():
+        for speed in SPEEDS:
+            if speed in manifest.get("facts", {}):
+                made[stage][speed] = manifest["facts"][speed]
+    return made
 
 
 def write_provenance(

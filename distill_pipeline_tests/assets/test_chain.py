@@ -173,6 +173,17 @@ def test_a_student_below_its_floor_is_not_released(chain: Chain, recipe: MakeRec
     assert not chain.home.releases.exists()
 
 
+def test_the_card_says_on_what_the_student_was_measured_and_how_fast_both_sides_are(
+    finished: Chain, recipe: MakeRecipe
+) -> None:
+    card = (finished.home.releases / "tiny" / CARD).read_text()
+    report = json.loads((finished.output(recipe(), "quality_report").folder / "quality.json").read_text())
+    assert f"Measured on {report['texts']} English sentences on many subjects, without labels" in card
+    facts = finished.output(recipe(), "quality_report").facts
+    assert f"{facts['student_texts_per_second']:,} texts/s (student)" in card
+    assert f"{facts['teacher_texts_per_second']:,} texts/s (teacher)" in card
+
+
 def test_every_check_passes_and_belongs_to_the_recipe(chain: Chain, recipe: MakeRecipe) -> None:
     evaluations = chain.run(recipe()).get_asset_check_evaluations()
     assert len(evaluations) == len(STAGES) - 1

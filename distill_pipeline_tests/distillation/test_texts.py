@@ -16,7 +16,13 @@ import pytest
 from distill_pipeline.distillation.corpus import CorpusError, passages_of, sample_passages
 from distill_pipeline.distillation.frequencies import listed_language, word_list
 from distill_pipeline.distillation.generator import Generator, generate_sentences, generate_texts
-from distill_pipeline.distillation.quality import EvaluationError, compare, evaluation_texts
+from distill_pipeline.distillation.quality import (
+    EvaluationError,
+    compare,
+    evaluation_texts,
+    folder_bytes,
+    texts_to_compare_on,
+)
 from distill_pipeline.distillation.text_files import read_text_file
 
 LINES = [f"sentence number {number} is about the owl and the moon" for number in range(200)]
@@ -102,6 +108,27 @@ def test_blank_lines_marks_and_halves_of_characters_spoil_no_file(tmp_path: Path
 def test_a_student_that_tells_no_texts_apart_agrees_not_at_all() -> None:
     teacher = np.random.default_rng(0).normal(size=(20, 4))
     assert compare(teacher, np.ones((20, 4)))["similarity_correlation"] == 0
+
+
+def test_students_are_compared_on_texts_of_their_language(tmp_path: Path) -> None:
+    english, described = texts_to_compare_on(None, "en")
+    assert (english, described) == (evaluation_texts(), "English sentences on many subjects")
+    assert texts_to_compare_on(None, "ka")[0] == english  # for want of any others
+    german, described = texts_to_compare_on(None, "de")
+    assert "word frequencies (de)" in described
+    words = " ".join(german).lower().split()
+    assert words.count("und") > words.count("and")
+    (tmp_path / "mine.txt").write_text("one\ntwo\nthree\n")
+    assert texts_to_compare_on(tmp_path / "mine.txt", "de") == (["one", "two", "three"], "texts of mine.txt")
+
+
+def test_the_size_of_a_model_counts_its_modules_and_pickled_weights(tmp_path: Path) -> None:
+    (tmp_path / "2_Dense").mkdir()
+    (tmp_path / "pytorch_model.bin").write_bytes(b"12345")
+    assert folder_bytes(tmp_path) == 5
+    for name in ("model.safetensors", "2_Dense/model.safetensors"):
+        (tmp_path / name).write_bytes(b"123")
+    assert folder_bytes(tmp_path) == 6
 
 
 def test_evaluation_texts_are_enough_and_not_too_many(tmp_path: Path) -> None:

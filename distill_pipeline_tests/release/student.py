@@ -46,6 +46,7 @@ def make_ingredients(root: Path, seed: int = 0, **fields: Any) -> Ingredients:
     quality.mkdir()
     report = {
         **{"neighbour_overlap": 0.7, "nearest_retrieved": 0.6, **figures},
+        "texts_are": "sentences of a test",
         "examples": [{"text": "owl", "teacher": "mice", "student": "night"}],
         "model_digest": model_digest(model),
         "student_bytes": 1000,
