@@ -2,6 +2,8 @@
 
 Each measurement is a process of its own; the sides alternate, so that both see the same machine. Teachers:
 ModernBERT-base's shape with random weights, and the embedded MiniLM. Every row is `[CLS] token [SEP]`.
+
+On a GPU: `--device cuda --shape large`; `--tokens 32` or `--tokens 256` for texts of so many tokens instead of entries.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import json
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,31 +23,39 @@ from benchmarks.machine import in_own_process, matrix_ceiling, peak_megabytes, r
 SIDES = {"model2vec": "float32", "ours float32": "float32", "ours auto": "bfloat16"}
 
 
-def build_base_shape(folder: Path) -> Path:
-    """Write a ModernBERT of the base shape with random weights as a Sentence Transformer; returns the folder."""
+SHAPES: Mapping[str, Mapping[str, int]] = {
+    "base": {},  # the configuration's defaults
+    "large": {"hidden_size": 1024, "intermediate_size": 2624, "num_hidden_layers": 28, "num_attention_heads": 16},
+}
+
+
+def build_teacher(shape: str) -> Path:
+    """Write a ModernBERT of a published shape with random weights as a Sentence Transformer; returns the folder."""
     import torch
     from transformers import ModernBertConfig, ModernBertModel
 
     from distill_pipeline_tests.teachers import SPECIAL, save_teacher, train_bpe
 
+    folder = Path(tempfile.gettempdir()) / "distill-pipeline-bench" / f"modernbert-{shape}-shape"
     if not (folder / "modules.json").exists():
         torch.manual_seed(0)
-        model = ModernBertModel(ModernBertConfig())
+        model = ModernBertModel(ModernBertConfig(**SHAPES[shape]))
         tokenizer, _ = train_bpe(len(SPECIAL) + 300)
         save_teacher(folder, model, tokenizer, normalize=True)
     return folder
 
 
-def sequences(rows: int, vocabulary: int) -> list[list[int]]:
-    """Return token ids of so many rows, each a token between the first two entries of the vocabulary."""
-    return [[0, 2 + place % (vocabulary - 2), 1] for place in range(rows)]
+def sequences(rows: int, tokens: int, vocabulary: int) -> list[list[int]]:
+    """Return ids of so many rows of so many tokens, between the first two entries of the vocabulary."""
+    inner = range(tokens - 2)
+    return [[0, *(2 + (place + 7 * step) % (vocabulary - 2) for step in inner), 1] for place in range(rows)]
 
 
-def side(name: str, teacher: str, rows: int) -> dict[str, Any]:
+def side(name: str, teacher: str, rows: int, tokens: int, device: str) -> dict[str, Any]:
     """Encode on one side, timing all but the loading."""
     from transformers import AutoConfig
 
-    ids = sequences(rows, AutoConfig.from_pretrained(teacher).vocab_size)
+    ids = sequences(rows, tokens, AutoConfig.from_pretrained(teacher).vocab_size)
     started = time.perf_counter()
     if name == "model2vec":
         from model2vec.distill.inference import create_embeddings
@@ -55,7 +66,7 @@ def side(name: str, teacher: str, rows: int) -> dict[str, Any]:
         model = copy.deepcopy(AutoModel.from_pretrained(teacher))
         numbers = _in_products(model)
         loaded = time.perf_counter()
-        create_embeddings(tokenized=ids, model=model, device="cpu", pad_token_id=0)
+        create_embeddings(tokenized=ids, model=model, device=device, pad_token_id=0)
         precision, cosine = "float32", None
     else:
         import sentence_transformers  # noqa: F401
@@ -66,7 +77,7 @@ def side(name: str, teacher: str, rows: int) -> dict[str, Any]:
 
         imported = peak_megabytes()
         source = resolve_teacher(teacher, None, known_commits=Path("none.json"))
-        ours = load_teacher(source, pooling="mean", device="cpu", trust_remote_code=False)
+        ours = load_teacher(source, pooling="mean", device=device, trust_remote_code=False)
         numbers = _in_products(ours.backbone)
         settled = settle_precision(ours, "auto" if name == "ours auto" else "float32", 0.999, probe_sample(ids))
         precision, cosine = settled.used, settled.least_cosine
@@ -77,7 +88,7 @@ def side(name: str, teacher: str, rows: int) -> dict[str, Any]:
     return {
         "rows_per_second": rows / (finished - loaded),
         "load_seconds": loaded - started,
-        "flop_per_row": 2 * 3 * numbers,
+        "flop_per_row": 2 * tokens * numbers,
         "peak_mb": peak_megabytes(),
         "imported_mb": imported,
         "precision": precision,
@@ -92,16 +103,17 @@ def _in_products(model: Any) -> int:
     return sum(layer.weight.numel() for layer in model.modules() if isinstance(layer, torch.nn.Linear))
 
 
-def compare(label: str, teacher: Path, rows: int, rounds: int) -> list[dict[str, Any]]:
+def compare(label: str, teacher: Path, rows: int, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Alternate the sides and return one line for each: medians over the rounds."""
+    work = ["--tokens", str(options.tokens), "--device", options.device]
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in SIDES}
     ceilings: dict[str, list[float]] = {"float32": [], "bfloat16": []}
-    for _ in range(rounds):
+    for _ in range(options.rounds):
         for name in SIDES:
             for dtype, values in ceilings.items():
-                values.append(matrix_ceiling(dtype))
+                values.append(matrix_ceiling(dtype, options.device))
             # As many on each side: model2vec holds every row in memory until the last.
-            arguments = ["--side", name, "--teacher", str(teacher), "--rows", str(rows)]
+            arguments = ["--side", name, "--teacher", str(teacher), "--rows", str(rows), *work]
             found[name].append(in_own_process(__file__, arguments))
     theirs = found["model2vec"]
     lines = []
@@ -139,21 +151,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=50_368)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--shape", choices=SHAPES, default="base", help="of the ModernBERT")
+    parser.add_argument("--tokens", type=int, default=3, help="of each row")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--teacher", help=argparse.SUPPRESS)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
-        print(json.dumps(side(options.side, options.teacher, options.rows)))
+        print(json.dumps(side(options.side, options.teacher, options.rows, options.tokens, options.device)))
         return
     from distill_pipeline.distillation.source import resolve_teacher
 
-    base = build_base_shape(Path(tempfile.gettempdir()) / "distill-pipeline-bench" / "modernbert-base-shape")
     minilm = resolve_teacher("embedded:all-MiniLM-L6-v2", None, known_commits=Path("none.json")).folder
     lines = [
-        *compare("ModernBERT-base shape", base, options.rows, options.rounds),
-        *compare("all-MiniLM-L6-v2", minilm, min(options.rows * 4, 30_522), options.rounds),
+        *compare(f"ModernBERT-{options.shape} shape", build_teacher(options.shape), options.rows, options),
+        *compare("all-MiniLM-L6-v2", minilm, min(options.rows * 4, 30_522), options),
     ]
-    report("encode", list(lines[0]), lines, rows=options.rows, rounds=options.rounds)
+    facts = {name: getattr(options, name) for name in ("rows", "rounds", "tokens", "device")}
+    report("encode", list(lines[0]), lines, **facts)
 
 
 if __name__ == "__main__":

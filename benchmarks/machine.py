@@ -16,14 +16,15 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 
 
-def matrix_ceiling(dtype: str, seconds: float = 2.0) -> float:
-    """Return the best matrix-product rate on all cores, in TFLOP/s, over both routines that torch carries."""
+def matrix_ceiling(dtype: str, device: str = "cpu", seconds: float = 2.0) -> float:
+    """Return the best matrix-product rate of all cores or a GPU, in TFLOP/s, over both routines that torch carries."""
     import torch
 
     from distill_pipeline.distillation.products import linear
 
-    rows = torch.ones(1536, 768, dtype=getattr(torch, dtype))
-    weight = torch.ones(2304, 768, dtype=getattr(torch, dtype))
+    count, inputs, outputs = (1536, 768, 2304) if device == "cpu" else (16_384, 4096, 4096)
+    rows = torch.ones(count, inputs, dtype=getattr(torch, dtype), device=device)
+    weight = torch.ones(outputs, inputs, dtype=getattr(torch, dtype), device=device)
     best = 0.0
     with torch.inference_mode():
         for product in (lambda: linear(rows, weight, None), lambda: rows @ weight.T):
@@ -32,7 +33,9 @@ def matrix_ceiling(dtype: str, seconds: float = 2.0) -> float:
                 started = time.perf_counter()
                 for _ in range(4):
                     product()
-                best = max(best, 4 * 2 * 1536 * 768 * 2304 / (time.perf_counter() - started))
+                if device != "cpu":
+                    torch.cuda.synchronize()
+                best = max(best, 4 * 2 * count * inputs * outputs / (time.perf_counter() - started))
     return best / 1e12
 
 

@@ -1,7 +1,8 @@
-"""Seconds and memory of reduction and weighting at 50 thousand, 250 thousand and a million rows of 768 numbers.
+"""Seconds and memory of reduction and weighting at 50 thousand, 250 thousand and a million rows of 768 numbers, and of
+the refinement's solution for 200 thousand texts.
 
-Ours alone: `model2vec` holds all rows several times over. Each size is a process of its own; the growth is its
-peak memory less that before the reduction began.
+Ours alone: `model2vec` holds all rows several times over, and refines nothing. Each size is a process of its own; the
+growth is its peak memory less that before the work began.
 """
 
 from __future__ import annotations
@@ -14,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from benchmarks.machine import in_own_process, peak_megabytes, report
 from distill_pipeline.distillation.parts import Embeddings, embedding_array, part_name, write_table
 from distill_pipeline.distillation.reduction import reduce_rows
+from distill_pipeline.distillation.refinement import solve_ridge
 from distill_pipeline.distillation.sif import sif_weights, zipf_probabilities
 
 DIMENSIONS = 768
 ROWS_PER_PART = 8192
+ENTRIES, WORDS_PER_TEXT, DIRECTIONS = 120_000, 20, 384
 
 
 def write_rows(folder: Path, rows: int) -> None:
@@ -62,17 +66,49 @@ def reduce_once(rows: int) -> dict[str, Any]:
     }
 
 
+def solve_once(texts: int) -> dict[str, Any]:
+    """Solve the refinement's ridge regression for so many texts of 20 words each, from a start of zeros.
+
+    Words by Zipf's law over a vocabulary of words, on all 384 directions of a small teacher; penalty 0.4.
+    """
+    random = np.random.default_rng(0)
+    words = random.choice(ENTRIES, texts * WORDS_PER_TEXT, p=zipf_probabilities(ENTRIES)).astype(np.int32)
+    values = np.full(len(words), 1 / WORDS_PER_TEXT, dtype=np.float32)
+    shares = sparse.csr_matrix((values, words, np.arange(texts + 1) * WORDS_PER_TEXT), shape=(texts, ENTRIES))
+    shares.sum_duplicates()
+    targets = random.standard_normal((texts, DIRECTIONS), dtype=np.float32)
+    start = np.zeros((ENTRIES, DIRECTIONS), dtype=np.float32)
+    before, started = peak_megabytes(), time.perf_counter()
+    solution = solve_ridge(shares, targets, start, 0.4)
+    seconds = time.perf_counter() - started
+    peak = peak_megabytes()
+    return {
+        "texts": texts,
+        "entries": ENTRIES,
+        "seconds": round(seconds, 2),
+        "iterations": solution.iterations,
+        "residual": round(solution.residual, 5),
+        "MB before": round(before),
+        "peak MB": round(peak),
+        "growth MB": round(peak - before),
+    }
+
+
 def main() -> None:
     """Measure each size, or be one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[50_000, 250_000, 1_000_000])
+    parser.add_argument("--texts", type=int, nargs="+", default=[50_000, 200_000])
     parser.add_argument("--alone", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--solve", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.alone:
-        print(json.dumps(reduce_once(options.alone)))
+    if options.alone or options.solve:
+        print(json.dumps(reduce_once(options.alone) if options.alone else solve_once(options.solve)))
         return
     lines = [in_own_process(__file__, ["--alone", str(rows)]) for rows in options.rows]
     report("reduce", list(lines[0]), lines, dimensions=DIMENSIONS, kept=256)
+    lines = [in_own_process(__file__, ["--solve", str(texts)]) for texts in options.texts]
+    report("solve", list(lines[0]), lines, words_per_text=WORDS_PER_TEXT, directions=DIRECTIONS)
 
 
 if __name__ == "__main__":

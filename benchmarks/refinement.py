@@ -26,12 +26,13 @@ from distill_pipeline.distillation.refined_reduction import (
     PENALTIES,
     Problem,
     Sentences,
-    Settings,
     agreement_on_held_out,
     fit_directions,
     pose,
+    solve,
 )
-from distill_pipeline.distillation.refinement import solve_ridge, token_shares, whiten
+from distill_pipeline.distillation.refinement import token_shares, whiten
+from distill_pipeline.distillation.refinement_settings import Settings, settings_of
 from distill_pipeline.distillation.sif import sif_weights
 from distill_pipeline.distillation.tuning import tune_similarities
 from distill_pipeline.distillation.vocabulary import Vocabulary, read_vocabulary
@@ -45,6 +46,7 @@ Method = Callable[[], Iterator[tuple[str, Matrix]]]
 """Yields what was tried: a setting and the rows it gave."""
 
 TEXTS_PER_STEP = 512
+STEPS = 60
 RATES = (0.01, 0.03, 0.1)
 """Of Adam, relative to the root mean square of the rows to begin with."""
 RESULTS = Path(__file__).parent / "results"
@@ -55,7 +57,7 @@ class Bench:
 
     def __init__(self, name: str, sets: Sequence[str]) -> None:
         self.sets = sets
-        self.vocabulary, self.problem, teacher, self.keep = load(name)
+        self.vocabulary, self.problem, teacher, self.keep, self.settings = load(name)
         self.train = np.flatnonzero(~self.problem.held_out)
         self.shares, self.targets = self.problem.shares[self.train], self.problem.targets[self.train]
         self.teacher = teacher[self.train]
@@ -63,7 +65,7 @@ class Bench:
 
     def finished(self, rows: Matrix) -> Matrix:
         """Return the rows on the directions that are kept, as the refinement ends."""
-        return whiten(rows, self.shares, 0.3, self.keep)
+        return whiten(rows, self.shares, self.settings.whitening, self.keep)
 
     def agreement(self, rows: Matrix) -> dict[str, float]:
         """Compare with the teacher on held-out texts; asked again for the same rows, it answers at once."""
@@ -117,12 +119,12 @@ def main() -> None:
     def ridge() -> Iterator[tuple[str, Matrix]]:
         rows = start
         for penalty in PENALTIES:
-            rows = solve_ridge(bench.shares, bench.targets, start, penalty, guess=rows).rows
+            rows = solve(bench.problem, bench.train, penalty, rows).rows
             yield f"penalty {penalty}", rows
 
     def tuned() -> Iterator[tuple[str, Matrix]]:
         for setting, rows in ridge():
-            yield setting, tune_similarities(rows, bench.shares, bench.teacher, steps=60, seed=0)[0]
+            yield setting, tune_similarities(rows, bench.shares, bench.teacher, steps=STEPS, seed=0)[0]
 
     def descend(begin: Matrix, loss: str) -> Method:
         return lambda: descents(bench, begin, loss, arguments.epochs)
@@ -141,8 +143,8 @@ def main() -> None:
     (RESULTS / f"refinement-{arguments.recipe}.json").write_text(json.dumps(table, indent=1))
 
 
-def load(name: str) -> tuple[Vocabulary, Problem, Matrix, int]:
-    """Return a recipe's vocabulary, the problem that its refinement solves, the centred teacher, and dims to keep."""
+def load(name: str) -> tuple[Vocabulary, Problem, Matrix, int, Settings]:
+    """Return a recipe's vocabulary, its refinement's problem, the centred teacher, dims to keep, and settings."""
     home = Home(default_home())
     recipe = home.recipe(name)
     keys = stage_keys(recipe, find_teacher(home, recipe).identity)
@@ -151,14 +153,11 @@ def load(name: str) -> tuple[Vocabulary, Problem, Matrix, int]:
     entries = Embeddings.of_parts(outputs["teacher_token_embeddings"].folder)
     texts = outputs["teacher_sentence_embeddings"]
     sentences = Sentences(Embeddings.of_parts(texts.folder), texts.facts["groups"])
-    settings = Settings(
-        pca_dims=recipe.pca_dims or "auto", weighting="fitted", weighting_fields={}, penalty=0.2, balanced=False,
-        directions="sentences", remove_directions=0, whitening=0.3, similarity_steps=0, seed=0,
-        clusters=None,
-    )  # fmt: skip
+    settings = settings_of(recipe)
     components, keep = fit_directions(entries, sentences, settings)
     groups = entry_groups(vocabulary.tokenizer)
-    return vocabulary, pose(vocabulary, groups, entries, sentences, (components, settings)), sentences.centred(), keep
+    problem = pose(vocabulary, groups, entries, sentences, (components, settings))
+    return vocabulary, problem, sentences.centred(), keep, settings
 
 
 def descents(bench: Bench, begin: Matrix, loss: str, epochs: int) -> Iterator[tuple[str, Matrix]]:

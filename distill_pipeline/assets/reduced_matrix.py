@@ -17,7 +17,8 @@ from distill_pipeline.assets.stage import (
 )
 from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.distillation.reduction import reduce_rows
-from distill_pipeline.distillation.refined_reduction import Sentences, Settings, refine_rows
+from distill_pipeline.distillation.refined_reduction import Sentences, refine_rows
+from distill_pipeline.distillation.refinement_settings import settings_of, weighting_fields
 from distill_pipeline.distillation.refinements import refinements
 from distill_pipeline.distillation.vocabulary import Vocabulary, read_vocabulary
 from distill_pipeline.distillation.weightings import row_weights, weightings
@@ -58,9 +59,8 @@ def work(run: StageRun) -> Mapping[str, Any]:
 def _reduce(run: StageRun, vocabulary: Vocabulary, entries: Embeddings) -> dict[str, Any]:
     recipe = run.recipe
     weighting = weightings()[recipe.resolved_weighting]
-    weighting_fields = {field: getattr(recipe, field) for field in weighting.reads}
     if recipe.refinement == "none":
-        weights = row_weights(recipe.resolved_weighting, vocabulary.frequencies, weighting_fields)
+        weights = row_weights(recipe.resolved_weighting, vocabulary.frequencies, weighting_fields(recipe))
         if weighting.silences:
             weights[entry_groups(vocabulary.tokenizer) < 0] = 0
         return reduce_rows(
@@ -70,28 +70,10 @@ def _reduce(run: StageRun, vocabulary: Vocabulary, entries: Embeddings) -> dict[
             pca_dims=recipe.pca_dims,
             clusters=recipe.vocabulary_quantization,
         )
-    refinement = refinements()[recipe.refinement]
-    settings = Settings(
-        pca_dims=recipe.pca_dims or "auto",
-        weighting=recipe.resolved_weighting,
-        weighting_fields=weighting_fields,
-        penalty=_settled(recipe.refinement_penalty, refinement.penalty or "auto"),
-        balanced=refinement.balanced,
-        directions=recipe.directions,
-        remove_directions=recipe.remove_directions,
-        whitening=_settled(recipe.whitening, refinement.whitening),
-        similarity_steps=_settled(recipe.similarity_steps, refinement.similarity_steps),
-        seed=recipe.seed,
-        clusters=recipe.vocabulary_quantization,
-    )
     output = run.upstream("teacher_sentence_embeddings")
     sentences = Sentences(Embeddings.of_parts(output.folder), output.facts["groups"])
-    refine = refinement.fit or refine_rows
-    return refine(vocabulary, entries, sentences, run.folder, settings)
-
-
-def _settled(value: Any, of_the_refinement: Any) -> Any:
-    return of_the_refinement if value == "auto" else value
+    refine = refinements()[recipe.refinement].fit or refine_rows
+    return refine(vocabulary, entries, sentences, run.folder, settings_of(recipe))
 
 
 def _describe(output: Output) -> Mapping[str, Any]:

@@ -83,7 +83,7 @@ def directions_to_keep(keep: int | float | str, variances: npt.NDArray[np.float6
         return min(int(np.searchsorted(explained, keep)) + 1, dimensions)
     check_dimensions(int(keep), dimensions)
     if int(keep) >= rows:
-        raise RecipeError(f"pca_dims={keep} needs more than the {rows} rows of this vocabulary. Choose fewer.")
+        raise RecipeError(f"pca_dims={keep} needs more than {rows} rows to be fitted to. Choose fewer.")
     return int(keep)
 
 

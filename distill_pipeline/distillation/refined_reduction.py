@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,7 @@ from distill_pipeline.distillation.refinement import (
     token_shares,
     whiten,
 )
+from distill_pipeline.distillation.refinement_settings import Settings
 from distill_pipeline.distillation.tuning import tune_similarities
 from distill_pipeline.distillation.vectors import unit_rows
 from distill_pipeline.distillation.vocabulary import Vocabulary
@@ -40,23 +41,6 @@ HELD_OUT_EVERY = 20
 MOST_HELD_OUT = 2000
 MOST_TEXTS_OF_START = 60_000
 """Its weights and projection are few numbers: more texts cost minutes and change next to nothing."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to refine: fields of the recipe, those that its weighting reads among them, and of its refinement."""
-
-    pca_dims: int | float | str
-    weighting: str
-    weighting_fields: Mapping[str, Any]
-    penalty: float | Literal["auto"]
-    balanced: bool
-    directions: Literal["sentences", "entries"]
-    remove_directions: int
-    whitening: float
-    similarity_steps: int
-    seed: int
-    clusters: int | None
 
 
 @dataclass(frozen=True)
@@ -231,7 +215,7 @@ def weighed(shares: sparse.csr_matrix, targets: Matrix, importance: Matrix) -> t
     return (sparse.diags_array(roots) @ shares).tocsr(), targets * roots[:, None]
 
 
-def solve(problem: Problem, texts: slice | npt.NDArray[np.bool_], penalty: float, guess: Matrix) -> Solution:
+def solve(problem: Problem, texts: slice | npt.NDArray[np.generic], penalty: float, guess: Matrix) -> Solution:
     """Solve the ridge regression on some of the problem's texts."""
     shares, targets = weighed(problem.shares[texts], problem.targets[texts], problem.importance[texts])
     return solve_ridge(shares, targets, problem.start, penalty, guess=guess)
@@ -279,9 +263,11 @@ def agreement_on_held_out(problem: Problem, rows: Matrix) -> dict[str, float]:
 def _solver_facts(
     problem: Problem, solution: Solution, penalty: float, agreements: dict[str, dict[str, float]]
 ) -> dict[str, Any]:
-    residual = problem.targets - problem.shares @ solution.rows
-    start_residual = problem.targets - problem.shares @ problem.start
-    total = float((problem.targets.astype(np.float64) ** 2).sum())
+    total = _sum_of_squares(problem.targets)
+
+    def r_squared(rows: Matrix) -> float:
+        return 1 - _sum_of_squares(problem.targets - problem.shares @ rows) / total
+
     return {
         "texts": problem.shares.shape[0],
         "entries_touched": int((problem.shares.getnnz(axis=0) > 0).sum()),
@@ -289,9 +275,14 @@ def _solver_facts(
         "agreement_on_held_out_texts": agreements,
         "iterations": solution.iterations,
         "residual": solution.residual,
-        "r_squared": 1 - float((residual.astype(np.float64) ** 2).sum()) / total,
-        "r_squared_of_the_start": 1 - float((start_residual.astype(np.float64) ** 2).sum()) / total,
+        "r_squared": r_squared(solution.rows),
+        "r_squared_of_the_start": r_squared(problem.start),
     }
+
+
+def _sum_of_squares(matrix: Matrix) -> float:
+    # Summed in float64 piece by piece: a copy of 200,000 texts' vectors in float64 would be the most that is in memory.
+    return float(np.einsum("ij,ij->", matrix, matrix, dtype=np.float64))
 
 
 def _rows_of(embeddings: Embeddings, wanted: npt.NDArray[np.bool_]) -> Matrix:

@@ -22,7 +22,7 @@ import numpy.typing as npt
 from scipy import sparse
 from tokenizers import Tokenizer
 
-from distill_pipeline.distillation.pca import Batches
+from distill_pipeline.distillation.pca import Batches, fit_principal_components
 from distill_pipeline.distillation.student import MAX_LENGTH
 
 Matrix = npt.NDArray[np.float32]
@@ -261,12 +261,11 @@ def whiten(rows: Matrix, shares: sparse.csr_matrix, strength: float, keep: int) 
     Returns:
         float32 (entries, keep).
     """
-    means = (shares @ rows).astype(np.float64)
-    values, vectors = np.linalg.eigh(np.cov(means.T))
-    order = np.argsort(-values)[:keep]
-    axes = vectors[:, order]
-    axes *= np.where(axes[np.abs(axes).argmax(axis=0), np.arange(axes.shape[1])] < 0, -1.0, 1.0)
-    scales = np.maximum(values[order], values.max() * 1e-12) ** (-strength / 2)
+    means = shares @ rows
+    blocks = range(0, len(means), _TEXTS_AT_ONCE)
+    components = fit_principal_components(lambda: (means[first : first + _TEXTS_AT_ONCE] for first in blocks), "auto")
+    axes, variances = components.axes[:, :keep], components.variances
+    scales = np.maximum(variances[:keep], variances[0] * 1e-12) ** (-strength / 2)
     # The scale of all rows is free; keep the strongest direction's.
     result: Matrix = ((rows @ axes) * (scales / scales[0])).astype(np.float32)
     return result
