@@ -48,5 +48,5 @@ def test_a_share_of_variance_keeps_the_fewest_axes_that_explain_it(rows: npt.NDA
 def test_more_axes_than_dimensions_or_rows_are_refused(rows: npt.NDArray[np.float32]) -> None:
     with pytest.raises(RecipeError, match="pca_dims=13 exceeds the teacher's 12 dimensions"):
         fit_principal_components(lambda: _batches(rows, 64), 13)
-    with pytest.raises(RecipeError, match="needs more than the 6 rows"):
+    with pytest.raises(RecipeError, match="needs more than 6 rows"):
         fit_principal_components(lambda: _batches(rows[:6], 64), 10)
