@@ -18,9 +18,6 @@ from distill_pipeline.field_types import Dimensions, OptionalText, VarianceShare
 from distill_pipeline.presets import ALIASES, EMBEDDED
 from distill_pipeline.release_fields import Ref, Variants
 
-DATASET = "dataset:"
-"""Begins the name of a Hugging Face data set among a recipe's corpus."""
-
 LONGEST_NAME = 63
 """Letters of a recipe's name."""
 
@@ -119,7 +116,8 @@ class Recipe(BaseModel):
     corpus: tuple[str, ...] = Field(
         (),
         description="Texts for refinement=corpus and words_from=corpus: files or patterns (.txt, .jsonl, .parquet, "
-        "also .gz), dataset:NAME@REVISION; a column after # (default text).",
+        "also .gz), dataset:NAME:CONFIG:SPLIT@REVISION (NAME of the Hub or ./FOLDER, the rest if need be); a column after "
+        "# (default text).",
     )
     corpus_texts: int = Field(200_000, ge=100, description="Most passages that are sampled from the corpus.")
     corpus_rows: int | None = Field(

@@ -10,9 +10,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from distill_pipeline.data_sets import DataSet
 from distill_pipeline.errors import did_you_mean
 from distill_pipeline.presets import ALIASES, PRESETS
-from distill_pipeline.recipe import DATASET, Recipe, RecipeError
+from distill_pipeline.recipe import Recipe, RecipeError
 
 SWEEP = "sweep"
 """The field of a file that makes it a sweep; see `sweeps.py`."""
@@ -81,9 +82,7 @@ def _resolve_paths(values: dict[str, Any], base: Path | None) -> None:
     corpus = values.get("corpus")
     corpus = [corpus] if isinstance(corpus, str) else corpus
     if isinstance(corpus, list | tuple):
-        values["corpus"] = [
-            name if str(name).startswith(DATASET) else str(base / Path(str(name)).expanduser()) for name in corpus
-        ]
+        values["corpus"] = [_absolute_source(str(source), base) for source in corpus]
 
 
 def _check_evaluation_texts(path: Path) -> None:
@@ -96,6 +95,13 @@ def _check_evaluation_texts(path: Path) -> None:
         raise RecipeError(str(error)) from error
     except UnicodeDecodeError as error:
         raise RecipeError(f"evaluation_texts={path}: not UTF-8 text: {error}") from error
+    except OSError as error:
+        raise RecipeError(f"evaluation_texts={path}: not readable: {error.strerror}") from error
+
+
+def _absolute_source(source: str, base: Path) -> str:
+    data_set = DataSet.parse(source)
+    return str(base / Path(source).expanduser()) if data_set is None else str(data_set.below(base))
 
 
 def _absolute_set(name: str, base: Path) -> str:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from distill_pipeline.data_sets import DataSet
 from distill_pipeline.disk import sha256_of
 from distill_pipeline.distillation.corpus import source_files
 from distill_pipeline.distillation.kinds import MEASURES
@@ -209,7 +210,9 @@ def _source_identity(source: str) -> dict[str, Any]:
     files = source_files(source)
     if not files:
         return {"data_set": source}
-    return {"column": source.partition("#")[2], "sha256": sorted(map(_digest_of, files))}
+    found: dict[str, Any] = {"column": source.partition("#")[2], "sha256": sorted(map(_digest_of, files))}
+    data_set = DataSet.parse(source)
+    return found if data_set is None else {**found, "part": [data_set.config, data_set.split]}
 
 
 _SETTLED_NS = 2_000_000_000

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import regex
 
+from distill_pipeline.data_sets import DataSet
 from distill_pipeline.distillation.text_files import TextFileError, read_text_file
 from distill_pipeline.errors import DistillError
-from distill_pipeline.recipe import DATASET, Recipe
+from distill_pipeline.recipe import Recipe
 
 _SENTENCE_END = regex.compile(r"(?<=[.!?])(?=\s)|(?<=[。！？])")
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
@@ -101,40 +102,54 @@ def read_texts(source: str) -> Iterator[str]:
     Raises:
         CorpusError: It doesn't exist, or has no such column.
     """
-    name, _, column = source.partition("#")
-    column = column or "text"
-    if name.startswith(DATASET):
-        yield from _read_data_set(name.removeprefix(DATASET), column)
+    data_set = DataSet.parse(source)
+    if data_set is not None:
+        yield from _read_data_set(data_set)
         return
     for path in source_files(source):
         try:
-            yield from read_text_file(path, column)
+            yield from read_text_file(path, source.partition("#")[2] or "text")
         except TextFileError as error:
             raise CorpusError(f"corpus={error}") from error
 
 
 def source_files(source: str) -> list[Path]:
-    """Return the files that a source names, sorted; none for a data set.
+    """Return the files that a source names, sorted; none for a data set of the Hub.
 
     Raises:
-        CorpusError: No file has this name or matches this pattern.
+        CorpusError: No file has this name or matches this pattern, or the data set's folder isn't there.
     """
+    data_set = DataSet.parse(source)
+    if data_set is not None:
+        if data_set.folder is None:
+            return []
+        found = sorted(path for path in data_set.folder.rglob("*") if path.is_file())
+        if not found:
+            raise CorpusError(f"corpus={source}: there is no such folder, or no file in it")
+        return found
     name = source.partition("#")[0]
-    if name.startswith(DATASET):
-        return []
     paths = sorted(Path(found) for found in glob.glob(name, recursive=True) if Path(found).is_file())  # noqa: PTH207
     if not paths:
         raise CorpusError(f"corpus={name}: there is no such file, and the pattern matches none")
     return paths
 
 
-def _read_data_set(name: str, column: str) -> Iterator[str]:
+def _read_data_set(data_set: DataSet) -> Iterator[str]:
     try:
-        from datasets import load_dataset
+        import datasets
     except ImportError as error:
-        raise CorpusError(f"corpus={DATASET}{name} needs the extra 'datasets': install it first") from error
-    name, _, revision = name.partition("@")
-    for record in load_dataset(name, split="train", streaming=True, revision=revision or None):
-        if column not in record:
-            raise CorpusError(f"corpus={DATASET}{name}: no column {column!r}; it has {', '.join(record)}")
-        yield str(record[column])
+        raise CorpusError(f"corpus={data_set} needs the extra 'datasets': install it first") from error
+    try:
+        records = datasets.load_dataset(
+            str(data_set.folder or data_set.name),
+            data_set.config or None,
+            split=data_set.split,
+            streaming=True,
+            revision=data_set.revision or None,
+        )
+        for record in records:
+            if data_set.column not in record:
+                raise CorpusError(f"corpus={data_set}: no column {data_set.column!r}; it has {', '.join(record)}")
+            yield str(record[data_set.column])
+    except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
+        raise CorpusError(f"corpus={data_set} can't be read: {error}") from error

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from distill_pipeline.data_sets import DataSet
 from distill_pipeline.disk import file_table
-from distill_pipeline.recipe import DATASET, RELEASE_FIELDS, Recipe, is_folder
+from distill_pipeline.recipe import RELEASE_FIELDS, Recipe, is_folder
 from distill_pipeline.release.files import CARD, PROVENANCE
 
 SPEEDS = ("student_texts_per_second", "teacher_texts_per_second")
@@ -37,8 +38,13 @@ def without_paths(recipe: Recipe) -> Recipe:
     changed["labelled_sets"] = tuple(
         f"{kind}:{Path(path).name}" for kind, _, path in (name.partition(":") for name in recipe.labelled_sets)
     )
-    changed["corpus"] = tuple(name if name.startswith(DATASET) else Path(name).name for name in recipe.corpus)
+    changed["corpus"] = tuple(_without_path(source) for source in recipe.corpus)
     return recipe.model_copy(update=changed)
+
+
+def _without_path(source: str) -> str:
+    data_set = DataSet.parse(source)
+    return Path(source).name if data_set is None else str(data_set.without_path())
 
 
 def made_by(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from distill_pipeline.data_sets import DataSet
 from distill_pipeline.distillation.corpus import CorpusError, passages_of, sample_passages
 from distill_pipeline.distillation.frequencies import listed_language, word_list
 from distill_pipeline.distillation.generator import Generator, generate_sentences, generate_texts
@@ -24,6 +26,9 @@ from distill_pipeline.distillation.quality import (
     texts_to_compare_on,
 )
 from distill_pipeline.distillation.text_files import read_text_file
+from distill_pipeline.recipe_reading import make_recipe
+from distill_pipeline.release.provenance import without_paths
+from distill_pipeline.stages import stage_keys
 
 LINES = [f"sentence number {number} is about the owl and the moon" for number in range(200)]
 
@@ -153,6 +158,42 @@ def test_a_data_set_in_a_folder_is_read_as_a_stream(tmp_path: Path) -> None:
     assert set(sample_passages([f"dataset:{tmp_path}"], 20, seed=0)) <= set(LINES)
     with pytest.raises(CorpusError, match="no column 'body'"):
         sample_passages([f"dataset:{tmp_path}#body"], 20, seed=0)
+    with pytest.raises(CorpusError, match="can't be read"):
+        sample_passages([f"dataset:{tmp_path}:no-such-config:no-such-split"], 20, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("source", "parsed"),
+    [
+        ("dataset:me/texts", DataSet("me/texts")),
+        ("dataset:me/texts:en:test@v1#body", DataSet("me/texts", "en", "test", "v1", "body")),
+        ("dataset:me/texts::test", DataSet("me/texts", "", "test")),
+        ("dataset:./texts:en", DataSet("./texts", "en")),
+        ("texts.txt", None),
+    ],
+)
+def test_a_data_set_s_name_says_which_part_of_it(source: str, parsed: DataSet | None) -> None:
+    assert DataSet.parse(source) == parsed
+    assert parsed is None or str(parsed) == source
+
+
+def test_a_data_set_s_folder_counts_by_its_content_and_is_found_from_the_recipe_s_place(tmp_path: Path) -> None:
+    (tmp_path / "texts").mkdir()
+    _write(tmp_path / "texts", "jsonl")
+    fields = {"name": "a", "teacher": "MINILM_EMBEDDED", "refinement": "corpus", "corpus": "dataset:./texts:en"}
+
+    def address() -> str:
+        recipe = make_recipe(fields, source="test", base=tmp_path)
+        assert recipe.corpus == (f"dataset:{tmp_path / 'texts'}:en",)
+        assert without_paths(recipe).corpus == ("dataset:./texts:en",)
+        return stage_keys(recipe, {"files_sha256": "0"})["teacher_sentence_embeddings"].fingerprint
+
+    before = address()
+    (tmp_path / "texts" / "more.jsonl").write_text('{"text": "one more text"}')
+    assert address() != before
+    shutil.rmtree(tmp_path / "texts")
+    with pytest.raises(CorpusError, match="no such folder"):
+        address()
 
 
 def test_a_data_set_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
