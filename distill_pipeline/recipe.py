@@ -116,7 +116,7 @@ class Recipe(BaseModel):
     corpus: tuple[str, ...] = Field(
         (),
         description="Texts for refinement=corpus and words_from=corpus: files or patterns (.txt, .jsonl, .parquet, "
-        "also .gz), dataset:NAME:CONFIG:SPLIT@REVISION (NAME of the Hub or ./FOLDER, the rest if need be); a column after "
+        "also .gz), dataset:NAME:CONFIG:SPLIT@REVISION (NAME of the Hub or ./FOLDER; rest optional); a column after "
         "# (default text).",
     )
     corpus_texts: int = Field(200_000, ge=100, description="Most passages that are sampled from the corpus.")
