@@ -96,7 +96,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "teacher_sentence_embeddings",
-            version="6",
+            version="7",
             reads=_sentences_read,
             reads_teacher=lambda recipe: recipe.refinement != "none",
         ),

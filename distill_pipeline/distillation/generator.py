@@ -76,11 +76,13 @@ def generate_sentences(words: WordList, count: int, *, seed: int, covered: int =
 
 
 _CONTENT_FLATTENING = 0.6
+_ASKING = 0.5
+"""Share of the sentence-like texts that are questions, as search queries often are."""
 _FUNCTION_WORDS = 150
 
 
 def _framed(random: np.random.Generator, words: list[str]) -> str:
-    asks = random.random() < 0.2
+    asks = random.random() < _ASKING
     begins = asks or random.random() < 0.8
     parts = [str(random.choice(QUESTIONS if asks else OPENINGS))] if begins else []
     for place, word in enumerate(words):
