@@ -105,8 +105,11 @@ def _draw(
     flattened = random.choice(len(shares), slots, p=flat / flat.sum())
     drawn = np.where(random.random(slots) < style.natural, natural, flattened)
     if style.coverings:
-        covered = np.concatenate([random.permutation(min(style.covered, len(shares))) for _ in range(style.coverings)])[
-            :slots
+        covered = np.concatenate(
+            [random.permutation(min(style.covered, len(shares))) for _ in range(style.coverings)]
+        )[
+            : slots
+            // 3  # of few texts most words are drawn by frequency all the same
         ]
         drawn[random.choice(slots, len(covered), replace=False)] = covered
     return drawn

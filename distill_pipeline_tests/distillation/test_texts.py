@@ -115,6 +115,12 @@ def test_a_student_that_tells_no_texts_apart_agrees_not_at_all() -> None:
     assert compare(teacher, np.ones((20, 4)))["similarity_correlation"] == 0
 
 
+def test_few_texts_hold_frequent_words_too() -> None:
+    words = " ".join(generate_texts(word_list("en"), 300, seed=0)).lower().split()
+    frequent = set(word_list("en").words[:1000])
+    assert sum(word in frequent for word in words) > len(words) / 5
+
+
 def test_students_are_compared_on_texts_of_their_language(tmp_path: Path) -> None:
     english, described = texts_to_compare_on(None, "en")
     assert (english, described) == (evaluation_texts(), "English sentences on many subjects")
