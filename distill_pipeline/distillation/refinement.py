@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +30,7 @@ Matrix = npt.NDArray[np.float32]
 
 _TOLERANCE = 3e-3
 _MOST_ITERATIONS = 60
-_COLUMN_BLOCKS = 2
+_THREADS = 2
 _TEXTS_AT_ONCE = 20_000
 _TEXTS_IN_GRAM = 4_000
 _ALTERNATIONS = 2
@@ -122,14 +123,20 @@ def _project(rows: Batches, projection: Matrix) -> Matrix:
 
 def _fit_weights(projected: Matrix, curves: Matrix, shares: sparse.csr_matrix, targets: Matrix) -> Matrix:
     gram, right = np.zeros((len(curves), len(curves))), np.zeros(len(curves))
-    for first in range(0, shares.shape[0], _TEXTS_IN_GRAM):
-        block, wanted = shares[first : first + _TEXTS_IN_GRAM], targets[first : first + _TEXTS_IN_GRAM].reshape(-1)
+
+    def mean_of(block: sparse.csr_matrix, curve: Matrix) -> Matrix:
         # Scaling the shares is cheaper than scaling the rows: they are sparse.
-        means = [(block.multiply(curve).tocsr() @ projected).reshape(-1) for curve in curves]
-        for row, mean in enumerate(means):
-            # Products of so few and so long vectors are an order faster one by one than as a matrix.
-            gram[row, : row + 1] += [np.vdot(mean, other) for other in means[: row + 1]]
-            right[row] += np.vdot(mean, wanted)
+        mean: Matrix = (block.multiply(curve).tocsr() @ projected).reshape(-1)
+        return mean
+
+    with ThreadPoolExecutor(_THREADS) as pool:  # scipy's sparse products use one thread each
+        for first in range(0, shares.shape[0], _TEXTS_IN_GRAM):
+            block, wanted = shares[first : first + _TEXTS_IN_GRAM], targets[first : first + _TEXTS_IN_GRAM].reshape(-1)
+            means = list(pool.map(partial(mean_of, block), curves))
+            for row, mean in enumerate(means):
+                # Products of so few and so long vectors are an order faster one by one than as a matrix.
+                gram[row, : row + 1] += [np.vdot(mean, other) for other in means[: row + 1]]
+                right[row] += np.vdot(mean, wanted)
     gram += np.tril(gram, -1).T
     scale = np.trace(gram) / len(gram)
     # Neighbouring knots are drawn towards each other; no weight is negative, and none silences its entries.
@@ -217,8 +224,8 @@ def solve_ridge(
         first = np.zeros_like(begin) if guess is None else guess[np.ix_(touched, columns)] - begin
         return _conjugate_gradients(normal_equations, right, preconditioner, first)
 
-    blocks = np.array_split(np.arange(targets.shape[1]), _COLUMN_BLOCKS)
-    with ThreadPoolExecutor(_COLUMN_BLOCKS) as pool:  # scipy's sparse products use one thread each
+    blocks = np.array_split(np.arange(targets.shape[1]), _THREADS)
+    with ThreadPoolExecutor(_THREADS) as pool:
         solved = list(pool.map(solve, blocks))
     rows = start.copy()
     rows[touched] += np.concatenate([change for change, _, _ in solved], axis=1)
