@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,11 @@ class WordList:
 
     words: tuple[str, ...]
     shares: npt.NDArray[np.float64]
+
+    @cached_property
+    def spelled(self) -> list[int]:
+        """Indices of those of letters alone: wordfreq lists numbers and abbreviations with full stops too."""
+        return [index for index, word in enumerate(self.words) if WORD.fullmatch(word)]
 
 
 class UnknownLanguage(LookupError):

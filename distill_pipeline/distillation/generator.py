@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 from distill_pipeline.distillation.frames import LINKS, OPENINGS, QUESTIONS
 from distill_pipeline.distillation.frequencies import WordList
-from distill_pipeline.distillation.words import WORD
 
 # Chance of each mark after a word that is not the last, in the proportions of running text.
 _MARKS = ((",", 0.060), (":", 0.003), (";", 0.003), (" -", 0.010), (".", 0.009))
@@ -43,7 +42,7 @@ def generate_texts(words: WordList, count: int, *, seed: int, style: Generator |
     """Return `count` texts, the same for the same arguments."""
     style = style or Generator()
     random = np.random.default_rng(seed)
-    known = [index for index, word in enumerate(words.words) if WORD.fullmatch(word)]
+    known = words.spelled
     shares = words.shares[known]
     lengths = random.integers(style.least_words, style.most_words + 1, count)
     drawn = _draw(random, shares, int(lengths.sum()), style)
@@ -62,7 +61,7 @@ def generate_sentences(words: WordList, count: int, *, seed: int, covered: int =
     negations and prepositions reaches the student. The same for the same arguments.
     """
     random = np.random.default_rng(seed)
-    known = [index for index, word in enumerate(words.words) if WORD.fullmatch(word)]
+    known = words.spelled
     shares = words.shares[known] ** _CONTENT_FLATTENING
     shares[:_FUNCTION_WORDS] *= 0.3
     lengths = random.integers(2, 10, count)
