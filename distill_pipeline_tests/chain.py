@@ -77,4 +77,7 @@ class Chain:
         return self.home.store.get(stage_keys(recipe, find_teacher(self.home, recipe).identity)[stage])
 
 
+TO_MATRIX = list(STAGES)[:4]
+"""The stages up to the reduced matrix, for tests that look no further."""
+
 HITS = dict.fromkeys(STAGES, "hit")

@@ -156,7 +156,7 @@ def encode_on_ray(
     """
     target = destination or f"file://{folder.resolve()}"  # not `as_uri`: fsspec takes %20 for the name
     remote = RemoteFolder(target, SETTING)
-    earlier = 0 if destination is None else _announce(remote, len(shards))
+    earlier = 0 if destination is None else announce(remote, len(shards))
     if sample is None:
         sample = probe_sample(shards[0].read(spec.source().folder, spec.prompt)[0])
     with _cluster() as ray:
@@ -165,7 +165,7 @@ def encode_on_ray(
         precision, forward, device = ray.get(settle.remote(spec, sample))
         total = sum(shard.rows for shard in shards)
         plan = plan_of(total, shards[0].rows, precision.used, forward)
-        ledger = Ledger(folder, {**plan, **_source_of(shards, spec)})
+        ledger = Ledger(folder, {**plan, **source_of(shards, spec)})
 
         def is_finished(name: str) -> bool:
             elsewhere = destination is not None and not fetch
@@ -183,7 +183,7 @@ def encode_on_ray(
             log(f"{part.name} by worker {done['worker']}")
             pace.advance(done["rows"])
     if destination is not None:
-        _remove_surplus(remote, len(shards), earlier)
+        remove_surplus(remote, len(shards), earlier)
     return {
         "rows": total,
         "rows_resumed": kept,
@@ -195,7 +195,7 @@ def encode_on_ray(
     }
 
 
-def _announce(remote: RemoteFolder, shards: int) -> int:
+def announce(remote: RemoteFolder, shards: int) -> int:
     """Note how many parts there may be, and return how many there were before.
 
     Done first, so that a bucket that can't be used is known of before the teacher is loaded.
@@ -205,14 +205,14 @@ def _announce(remote: RemoteFolder, shards: int) -> int:
     return earlier
 
 
-def _remove_surplus(remote: RemoteFolder, shards: int, earlier: int) -> None:
+def remove_surplus(remote: RemoteFolder, shards: int, earlier: int) -> None:
     """Remove the parts of a longer corpus that was encoded to the same place before."""
     for number in range(shards, earlier):
         remote.remove(part_name(number))
     remote.write(SHARDS, json.dumps({"shards": shards}).encode())
 
 
-def _source_of(shards: Sequence[Shard], spec: TeacherSpec) -> dict[str, str]:
+def source_of(shards: Sequence[Shard], spec: TeacherSpec) -> dict[str, str]:
     """Return what tells parts of a corpus from those of another, or of another teacher.
 
     Nothing for shards that a stage holds: its folder is of one fingerprint, and a run on this machine goes on there.

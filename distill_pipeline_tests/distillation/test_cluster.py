@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,13 +16,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from distill_pipeline.disk import file_table
-from distill_pipeline.distillation.cluster import TeacherSpec, encode_on_ray, resources_of_a_worker
+from distill_pipeline.distillation.cluster import (
+    TeacherSpec,
+    announce,
+    encode_on_ray,
+    remove_surplus,
+    resources_of_a_worker,
+    source_of,
+)
 from distill_pipeline.distillation.encoding import encode_to_parts, sentence_ids
-from distill_pipeline.distillation.parts import Embeddings
+from distill_pipeline.distillation.parts import Embeddings, part_name
 from distill_pipeline.distillation.shards import ClusterError, corpus_shards, shards_of
 from distill_pipeline.distillation.source import resolve_teacher
 from distill_pipeline.recipe import Recipe
-from distill_pipeline.remote_files import RemoteError
+from distill_pipeline.remote_files import RemoteError, RemoteFolder
 from distill_pipeline_tests.bucket import Bucket, S3Server
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")
@@ -91,11 +99,24 @@ def test_a_corpus_comes_back_part_by_part_through_a_url(spec: TeacherSpec, tmp_p
     (tmp_path / "bucket" / "part-000001.parquet").unlink()
     again = encode_on_ray(shards, spec, folder, destination=url, fetch=False, cpus_per_worker=1)
     assert again["rows_resumed"] == 35
-    pq.write_table(pa.table({"text": texts[20:]}), corpus / "b.parquet")
-    (corpus / "a.parquet").unlink()
-    other = encode_on_ray(corpus_shards(corpus.as_uri()), spec, folder, destination=url, fetch=False, cpus_per_worker=1)
-    assert other["rows_resumed"] == 0
-    assert [path.name for path in (tmp_path / "bucket").glob("part-*")] == ["part-000000.parquet"]
+
+
+def test_another_corpus_or_teacher_is_told_apart_and_surplus_parts_go(spec: TeacherSpec, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus.parquet"
+    sources = []
+    for text in ("one", "two"):
+        pq.write_table(pa.table({"text": [text] * 4}), corpus, row_group_size=2)
+        sources += [source_of(corpus_shards(str(corpus)), made) for made in (spec, replace(spec, prompt="query: "))]
+    assert len({source["source"] for source in sources}) == 4
+    assert source_of(shards_of([[1, 2]], None), spec) == {}
+    bucket = RemoteFolder((tmp_path / "bucket").as_uri(), "test")
+    assert announce(bucket, 3) == 0
+    for number in range(3):
+        bucket.write(part_name(number), b"part")
+    assert announce(bucket, 1) == 3
+    remove_surplus(bucket, 1, 3)
+    assert sorted(path.name for path in (tmp_path / "bucket").iterdir()) == ["part-000000.parquet", "shards.json"]
+    assert announce(bucket, 1) == 1
 
 
 def test_parts_come_back_from_a_bucket_with_the_local_bytes(spec: TeacherSpec, bucket: Bucket, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from distill_pipeline.distillation.refinement import fit_start, solve_ridge, tok
 from distill_pipeline.distillation.tuning import similarity_loss, tune_similarities
 from distill_pipeline.distillation.words import entry_groups
 from distill_pipeline.recipe import Recipe, RecipeError
-from distill_pipeline_tests.chain import Chain
+from distill_pipeline_tests.chain import TO_MATRIX, Chain
 
 Rows = npt.NDArray[np.float32]
 
@@ -110,7 +110,7 @@ def test_a_refined_student_agrees_better_with_its_teacher(chain: Chain, recipe: 
 
 
 def test_the_refinements_facts_are_in_the_metadata(chain: Chain, recipe: Callable[..., Recipe]) -> None:
-    facts = chain.metadata(chain.run(recipe()))["reduced_matrix"]["refinement"]
+    facts = chain.metadata(chain.run(recipe(), TO_MATRIX))["reduced_matrix"]["refinement"]
     assert facts["texts"] == 300
     assert facts["entries_touched"] > 0
     assert facts["r_squared_of_the_start"] < facts["r_squared"] <= 1
@@ -119,7 +119,7 @@ def test_the_refinements_facts_are_in_the_metadata(chain: Chain, recipe: Callabl
 
 def test_rows_of_padding_and_unknown_are_zero(chain: Chain, recipe: Callable[..., Recipe]) -> None:
     for made in (recipe(), recipe(name="other", refinement="none")):
-        chain.run(made)
+        chain.run(made, TO_MATRIX)
         vocabulary = chain.output(made, "tokenizer_vocabulary").folder
         tokens = pq.read_table(vocabulary / "vocabulary.parquet")["token"].to_pylist()
         matrix = Embeddings([chain.output(made, "reduced_matrix").folder / "matrix.parquet"]).all()
@@ -135,9 +135,9 @@ def test_a_corpus_refines_and_its_content_is_part_of_the_fingerprint(
     path = chain.home.root / "texts.txt"
     path.write_text("\n".join(f"the owl number {n} hunts mice near house {n + 1}" for n in range(400)))
     made = recipe(refinement="corpus", corpus=[str(path)], phrases=0)
-    assert chain.run(made).success
+    assert chain.run(made, TO_MATRIX).success
     path.write_text(path.read_text() + "\none more line about the moon and the sea")
-    cache = chain.cache(chain.run(made))
+    cache = chain.cache(chain.run(made, TO_MATRIX))
     assert cache["teacher_sentence_embeddings"] == cache["reduced_matrix"] == "computed"
     assert cache["teacher_token_embeddings"] == "hit"
 
@@ -163,8 +163,7 @@ def test_removed_directions_and_row_directions_are_told_apart(chain: Chain, reci
     matrices = []
     for fields in ({}, {"remove_directions": 1}, {"directions": "entries"}, {"weighting": "frequency"}):
         made = recipe(**fields)
-        chain.run(made, ["tokenizer_vocabulary", "teacher_token_embeddings", "teacher_sentence_embeddings"])
-        chain.run(made, ["reduced_matrix"])
+        chain.run(made, TO_MATRIX)
         matrices.append(Embeddings([chain.output(made, "reduced_matrix").folder / "matrix.parquet"]).all())
     assert all(matrix.shape == matrices[0].shape for matrix in matrices)
     assert all(not np.allclose(matrix, matrices[0]) for matrix in matrices[1:])
