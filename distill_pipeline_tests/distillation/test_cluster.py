@@ -46,6 +46,8 @@ def two_workers(s3: S3Server) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as environment:
         for name, value in s3.environment.items():  # which the workers inherit
             environment.setenv(name, value)
+        # Ray's workers are polite, and other tests would leave them little of the processor.
+        environment.setenv("RAY_worker_niceness", "0")
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", namespace="tests")
         yield
         ray.shutdown()
