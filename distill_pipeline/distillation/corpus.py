@@ -83,7 +83,7 @@ def passages_of(texts: Iterator[str]) -> Iterator[str]:
 
 def _words_of(sentence: str) -> list[str]:
     """Return the words, each with a space before it if one was there."""
-    if sentence.isascii():  # the same, in a tenth of the time
+    if sentence.isascii():  # the same, in a quarter of the time
         return [f" {word}" for word in sentence.split()]
     words: list[str] = _WORD.findall(sentence)
     return words

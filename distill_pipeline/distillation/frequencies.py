@@ -64,10 +64,10 @@ def listed_language(language: str) -> str | None:
     import wordfreq
 
     listed = wordfreq.available_languages("best")
+    # Without its script: wordfreq has one list for both of Chinese.
     base = langcodes.Language.get(language).language or language
-    nearest, _ = langcodes.closest_match(language, [base] if base in listed else listed, max_distance=60)
-    distance = langcodes.tag_distance(base, nearest)
-    return nearest if nearest in listed and distance <= _SAME_LANGUAGE else None
+    nearest, _ = langcodes.closest_match(base, listed, max_distance=_SAME_LANGUAGE)
+    return nearest if nearest in listed else None
 
 
 @lru_cache(maxsize=4)

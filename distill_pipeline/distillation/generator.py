@@ -104,12 +104,9 @@ def _draw(
     flattened = random.choice(len(shares), slots, p=flat / flat.sum())
     drawn = np.where(random.random(slots) < style.natural, natural, flattened)
     if style.coverings:
-        covered = np.concatenate(
-            [random.permutation(min(style.covered, len(shares))) for _ in range(style.coverings)]
-        )[
-            : slots
-            // 3  # of few texts most words are drawn by frequency all the same
-        ]
+        coverings = [random.permutation(min(style.covered, len(shares))) for _ in range(style.coverings)]
+        # Of few texts, too, most words are drawn by frequency.
+        covered = np.concatenate(coverings)[: slots // 3]
         drawn[random.choice(slots, len(covered), replace=False)] = covered
     return drawn
 
