@@ -6,6 +6,7 @@ All block: a failed one stops the run. The release itself checks its evidence ag
 import json
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -24,17 +25,27 @@ from distill_pipeline.release.gate import failed_floors
 from distill_pipeline.resources import DistillHome
 from distill_pipeline.stages import RELEASE
 from distill_pipeline.store import Output
+from distill_pipeline.verdicts import Verdict, examined
 
-Examine = Callable[[Recipe, Output], tuple[bool, Mapping[str, Any]]]
+Examine = Callable[[Recipe, Output], Verdict]
+_VERSION = "1"
+"""Raised when a check of an output's bytes comes to ask for something else, so that kept verdicts no longer stand."""
 
 
-def _check(stage: str, name: str, description: str, examine: Examine) -> dg.AssetChecksDefinition:
-    """Make a blocking check that examines one recipe's stored output of a stage."""
+def _check(
+    stage: str, name: str, description: str, examine: Examine, *, of_bytes: bool = True
+) -> dg.AssetChecksDefinition:
+    """Make a blocking check that examines one recipe's stored output of a stage.
+
+    One of the output's bytes alone keeps its verdict; one that also looks at the recipe's limits is made anew.
+    """
 
     def check(context: dg.AssetCheckExecutionContext, distill_home: DistillHome) -> dg.AssetCheckResult:
         recipe = distill_home.recipe(context.partition_key)
-        output = distill_home.home.store.get(distill_home.stage_keys(recipe)[stage])
-        passed, metadata = examine(recipe, output)
+        store = distill_home.home.store
+        output = store.get(distill_home.stage_keys(recipe)[stage])
+        now = partial(examine, recipe, output)
+        passed, metadata = examined(store, output, f"{name} {_VERSION}", now) if of_bytes else now()
         reason = _override_reason(context) if stage == "quality_report" else ""
         if passed or not reason:
             return dg.AssetCheckResult(passed=passed, metadata=dict(metadata))
@@ -155,5 +166,11 @@ CHECKS = [
         "Loaded in model2vec, the student gives the golden vectors.",
         _golden_vectors_come_back,
     ),
-    _check("quality_report", "floors_are_reached", "The figures reach the recipe's floors.", _floors_are_reached),
+    _check(
+        "quality_report",
+        "floors_are_reached",
+        "The figures reach the recipe's floors.",
+        _floors_are_reached,
+        of_bytes=False,
+    ),
 ]

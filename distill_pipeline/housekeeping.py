@@ -35,7 +35,7 @@ OUTPUT, UNFINISHED, REPLACED, LOCK, MEMORY = "output", "unfinished", "left by a 
 BEGUN = (".partial", ".fetched")
 """Folders that an output is made in, or fetched into."""
 
-_NAME = re.compile(r"\.?(?P<fingerprint>[0-9a-f]{64})(?P<kind>|\.lock|\.partial|\.fetched|\.\d+\.old)")
+_NAME = re.compile(r"\.?(?P<fingerprint>[0-9a-f]{64})(?P<kind>|\.lock|\.verdict|\.partial|\.fetched|\.\d+\.old)")
 
 
 @dataclass(frozen=True)

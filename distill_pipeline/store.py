@@ -107,6 +107,10 @@ class Store:
         """Return the lock that who makes, or removes, this output holds."""
         return self._hidden(key, "lock")
 
+    def verdict(self, key: StageKey) -> Path:
+        """Return where a check keeps what it found in this output."""
+        return self._hidden(key, "verdict")
+
     def get(self, key: StageKey) -> Output:
         """Return the output after hashing each of its files; it is fetched if only the remote store has it.
 
@@ -240,7 +244,7 @@ class Store:
             "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "run_id": made_by,
             "machine": machine(),
-            "versions": {name: importlib.metadata.version(name) for name in _RECORDED_LIBRARIES},
+            "versions": library_versions(),
         }
         write_json(partial / MANIFEST, manifest)
         replace_folder(partial, self.folder(key))
@@ -283,6 +287,11 @@ class Store:
 
 def _note(key: StageKey) -> Mapping[str, Any]:
     return {"fingerprint": key.fingerprint, "made_of": key.inputs}
+
+
+def library_versions() -> dict[str, str]:
+    """Return the installed versions of the libraries that outputs depend on."""
+    return {name: importlib.metadata.version(name) for name in _RECORDED_LIBRARIES}
 
 
 def machine() -> str:

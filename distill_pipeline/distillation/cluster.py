@@ -154,7 +154,7 @@ def encode_on_ray(
         ClusterError: Ray isn't installed, the cluster gave the work up, or a part came back with other bytes.
         RemoteError: The destination can't be written to.
     """
-    target = destination or f"file://{folder.resolve()}"  # not `as_uri`: fsspec takes %20 for the name
+    target = destination or url_of(folder)
     remote = RemoteFolder(target, SETTING)
     earlier = 0 if destination is None else announce(remote, len(shards))
     if sample is None:
@@ -193,6 +193,11 @@ def encode_on_ray(
         "device": device,
         "forward": forward,
     }
+
+
+def url_of(folder: Path) -> str:
+    """Return a folder's URL as fsspec reads it: not `as_uri`, whose %20 it takes for the name."""
+    return f"file://{folder.resolve()}"
 
 
 def announce(remote: RemoteFolder, shards: int) -> int:
@@ -249,7 +254,7 @@ def _encoded(
             fn_constructor_args=worker,
             batch_size=1,
             batch_format="numpy",
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=most),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(most, len(shards))),
             **resources,
         )
         yield from finished.iter_rows()

@@ -20,6 +20,7 @@ from distill_pipeline.recipe import Recipe
 from distill_pipeline.release.files import CARD, PROVENANCE
 from distill_pipeline.release.provenance import stable
 from distill_pipeline.stages import STAGES
+from distill_pipeline.verdicts import examined
 from distill_pipeline_tests.chain import HITS, TO_MATRIX, Chain
 
 MakeRecipe = Callable[..., Recipe]
@@ -206,6 +207,29 @@ def test_the_check_of_the_rows_fails_on_rows_that_are_not_finite(finished: Chain
     passed, metadata = rows_are_finite_and_not_all_alike(recipe(), output)
     assert not passed
     assert metadata["rows_of_zeros"] == 1
+
+
+def test_a_verdict_stands_for_the_bytes_that_a_check_has_read(finished: Chain, recipe: MakeRecipe) -> None:
+    def examined() -> dict[str, object]:
+        found = finished.run(recipe()).get_asset_check_evaluations()
+        return {one.asset_key.path[-1]: value.value for one in found if (value := one.metadata.get("examined"))}
+
+    before = examined()
+    assert set(before.values()) == {"when these bytes were new here"}
+    assert "quality_report" not in before  # a recipe's floors change where its report doesn't
+    verdict = finished.home.store.verdict(finished.output(recipe(), "reduced_matrix").key)
+    verdict.write_text(verdict.read_text().replace('"about": "', '"about": "of other bytes, '))
+    assert examined() == {**before, "reduced_matrix": "now"}
+    assert examined() == before
+
+
+def test_a_failure_is_no_verdict_to_keep(finished: Chain, recipe: MakeRecipe) -> None:
+    output = finished.output(recipe(), "reduced_matrix")
+    store = finished.home.store
+    assert examined(store, output, "stricter", lambda: (False, {"bad": 1})) == (False, {"bad": 1, "examined": "now"})
+    assert examined(store, output, "stricter", lambda: (True, {"bad": 0})) == (True, {"bad": 0, "examined": "now"})
+    kept, found = examined(store, output, "stricter", lambda: (False, {}))
+    assert (kept, found["bad"]) == (True, 0)
 
 
 def test_a_tokenizer_that_puts_nothing_around_a_text_is_distilled(

@@ -23,6 +23,7 @@ from distill_pipeline.distillation.cluster import (
     remove_surplus,
     resources_of_a_worker,
     source_of,
+    url_of,
 )
 from distill_pipeline.distillation.encoding import encode_to_parts, sentence_ids
 from distill_pipeline.distillation.parts import Embeddings, part_name
@@ -53,11 +54,13 @@ def two_workers(s3: S3Server) -> Iterator[None]:
         ray.shutdown()
 
 
-def test_a_worker_killed_half_way_costs_no_row_and_changes_no_byte(spec: TeacherSpec, tmp_path: Path) -> None:
+def test_a_worker_killed_half_way_costs_no_row_and_changes_no_byte(
+    spec: TeacherSpec, bucket: Bucket, tmp_path: Path
+) -> None:
     random = np.random.default_rng(0)
     # Parts that take some tenths of a second, so that work is left when the first worker dies.
     sequences = [[1, *random.integers(5, 600, random.integers(40, 60)).tolist(), 2] for _ in range(3000)]
-    local, cluster = tmp_path / "local", tmp_path / "our clüster"
+    local, cluster = tmp_path / "local", tmp_path / "cluster"
     local.mkdir()
     cluster.mkdir()
     encode_to_parts(sequences, spec.load(), local, rows_per_part=150)
@@ -71,11 +74,20 @@ def test_a_worker_killed_half_way_costs_no_row_and_changes_no_byte(spec: Teacher
             if len(seen) == 2:
                 os.kill(int(line.rsplit(":", 1)[1]), signal.SIGKILL)
 
-    facts = encode_on_ray(shards_of(sequences, None, 150), spec, cluster, cpus_per_worker=1, log=kill_the_first_worker)
+    facts = encode_on_ray(
+        shards_of(sequences, None, 150),
+        spec,
+        cluster,
+        destination=bucket.url,
+        cpus_per_worker=1,
+        log=kill_the_first_worker,
+    )
     assert facts["rows"] == 3000
     assert len(seen) == 20
     assert len(workers) > 1
     assert file_table(cluster) == file_table(local)
+    parts = {name: content for name, content in bucket.objects().items() if name.startswith("part-")}
+    assert parts == {path.name: path.read_bytes() for path in local.glob("part-*")}
 
 
 def test_a_corpus_comes_back_part_by_part_through_a_url(spec: TeacherSpec, tmp_path: Path) -> None:
@@ -121,16 +133,9 @@ def test_another_corpus_or_teacher_is_told_apart_and_surplus_parts_go(spec: Teac
     assert announce(bucket, 1) == 1
 
 
-def test_parts_come_back_from_a_bucket_with_the_local_bytes(spec: TeacherSpec, bucket: Bucket, tmp_path: Path) -> None:
-    sequences = [[1, *range(5 + place, 9 + place), 2] for place in range(60)]
-    local, cluster = tmp_path / "local", tmp_path / "cluster"
-    local.mkdir()
-    cluster.mkdir()
-    encode_to_parts(sequences, spec.load(), local, rows_per_part=20)
-    encode_on_ray(shards_of(sequences, None, 20), spec, cluster, destination=bucket.url, cpus_per_worker=1)
-    assert file_table(cluster) == file_table(local)
-    parts = {name: content for name, content in bucket.objects().items() if name.startswith("part-")}
-    assert parts == {path.name: path.read_bytes() for path in local.glob("part-*")}
+def test_a_folder_is_written_to_whatever_its_name(tmp_path: Path) -> None:
+    RemoteFolder(url_of(tmp_path / "our clüster"), "test").write("part", b"content")
+    assert (tmp_path / "our clüster" / "part").read_bytes() == b"content"
 
 
 def test_a_bucket_that_is_not_there_is_named_before_the_teacher_is_loaded(
