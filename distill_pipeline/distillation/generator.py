@@ -62,10 +62,8 @@ def generate_sentences(words: WordList, count: int, *, seed: int, covered: int =
     """
     random = np.random.default_rng(seed)
     known = words.spelled
-    shares = words.shares[known] ** _CONTENT_FLATTENING
-    shares[:_FUNCTION_WORDS] *= 0.3
     lengths = random.integers(2, 10, count)
-    drawn = random.choice(len(known), int(lengths.sum()), p=shares / shares.sum())
+    drawn = random.choice(len(known), int(lengths.sum()), p=content_shares(words))
     places = random.choice(len(drawn), min(len(drawn), covered, len(known)), replace=False)
     drawn[places] = random.permutation(min(covered, len(known)))[: len(places)]
     texts = []
@@ -80,20 +78,27 @@ _ASKING = 0.5
 _FUNCTION_WORDS = 150
 
 
+def content_shares(words: WordList) -> npt.NDArray[np.float64]:
+    """Return the chance of each of the words of letters alone where a content word is wanted; sums to 1."""
+    shares = words.shares[words.spelled] ** _CONTENT_FLATTENING
+    shares[:_FUNCTION_WORDS] *= 0.3
+    return shares / shares.sum()
+
+
 def _framed(random: np.random.Generator, words: list[str]) -> str:
     asks = random.random() < _ASKING
     begins = asks or random.random() < 0.8
     parts = [str(random.choice(QUESTIONS if asks else OPENINGS))] if begins else []
     for place, word in enumerate(words):
         last = place == len(words) - 1
-        part = _number(random) if random.random() < 0.02 else word
-        parts.append(part if last else part + _pick(random.random(), ((",", 0.06), (" -", 0.01))))
+        part = number(random) if random.random() < 0.02 else word
+        parts.append(part if last else part + pick(random.random(), ((",", 0.06), (" -", 0.01))))
         if not last and random.random() < 0.62:
             parts.append(str(random.choice(LINKS)))
     text = " ".join(parts)
     if random.random() < 0.7:
         text = text[0].upper() + text[1:]
-    return text + ("?" if asks else _pick(random.random(), ((".", 0.65), ("!", 0.03))))
+    return text + ("?" if asks else pick(random.random(), ((".", 0.65), ("!", 0.03))))
 
 
 def _draw(
@@ -114,14 +119,14 @@ def _draw(
 def _as_sentence(random: np.random.Generator, words: list[str], style: Generator) -> str:
     chances = random.random((len(words), 2))
     parts = []
-    for word, (number, mark) in zip(words, chances, strict=True):
-        part = _number(random) if number < style.numbers else word
+    for word, (numeric, mark) in zip(words, chances, strict=True):
+        part = number(random) if numeric < style.numbers else word
         parts.append(_marked(part, mark))
     parts[-1] = words[-1]
     text = " ".join(parts)
     if random.random() < 0.5:
         text = text[0].upper() + text[1:]
-    return text + _pick(random.random(), _ENDS)
+    return text + pick(random.random(), _ENDS)
 
 
 def _marked(word: str, chance: float) -> str:
@@ -129,10 +134,11 @@ def _marked(word: str, chance: float) -> str:
         return f"({word})"
     if chance < _BRACKETED + _QUOTED:
         return f'"{word}"'
-    return word + _pick(chance - _BRACKETED - _QUOTED, _MARKS)
+    return word + pick(chance - _BRACKETED - _QUOTED, _MARKS)
 
 
-def _pick(chance: float, choices: tuple[tuple[str, float], ...]) -> str:
+def pick(chance: float, choices: tuple[tuple[str, float], ...]) -> str:
+    """Return the choice that a draw from 0 to 1 falls on, or nothing: the probabilities need not sum to 1."""
     for choice, probability in choices:
         if chance < probability:
             return choice
@@ -140,7 +146,8 @@ def _pick(chance: float, choices: tuple[tuple[str, float], ...]) -> str:
     return ""
 
 
-def _number(random: np.random.Generator) -> str:
+def number(random: np.random.Generator) -> str:
+    """Draw a number as texts hold them: a small one, a year, a larger one, or one with a decimal."""
     kind = random.random()
     if kind < 0.35:
         return str(random.integers(0, 21))

@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from distill_pipeline.data_sets import DataSet
+from distill_pipeline.distillation.chains import followers, generate_chains
 from distill_pipeline.distillation.corpus import CorpusError, passages_of, sample_passages
 from distill_pipeline.distillation.frequencies import listed_language, word_list
 from distill_pipeline.distillation.generator import Generator, generate_sentences, generate_texts
@@ -35,7 +37,7 @@ LINES = [f"sentence number {number} is about the owl and the moon" for number in
 
 def test_the_same_seed_generates_the_same_texts_and_another_seed_others() -> None:
     words = word_list("en")
-    for make in (generate_texts, generate_sentences):
+    for make in (generate_texts, generate_sentences, generate_chains):
         first = make(words, 50, seed=1)
         assert first == make(words, 50, seed=1)
         assert first != make(words, 50, seed=2)
@@ -48,6 +50,20 @@ def test_each_covered_word_occurs_in_the_generated_texts() -> None:
     counts = Counter(word.strip('(),.:;?!"-') for text in texts for word in text.lower().split())
     missing = [word for word in words.words[:500] if word.isalpha() and not counts[word]]
     assert len(missing) < 10  # a number or a last word may have taken a place
+
+
+def test_chains_go_along_word_pairs_and_come_to_every_covered_word() -> None:
+    table = followers()
+    pairs = {f"{first} {second}" for first, (words, _) in table.items() for second in words}
+    assert {"of the", "united states", "how many"} <= pairs
+    texts = [text.lower() for text in generate_chains(word_list("en"), 1000, seed=0, covered=2000)]
+    spaced = [word for text in texts for word in text.split()]
+    share = sum(f"{first} {second}" in pairs for first, second in pairwise(spaced)) / len(spaced)
+    assert share > 0.4
+    counts = Counter(word.strip(",.:;?!-") for word in spaced)
+    missing = [word for word in word_list("en").words[:2000] if word.isalpha() and not counts[word]]
+    assert len(missing) < 40  # numbers take the places of two in a hundred
+    assert all(5 <= len(text.replace(" -", "").split()) <= 25 for text in texts)
 
 
 def _write(folder: Path, kind: str) -> str:

@@ -1,4 +1,4 @@
-"""Texts made of nothing but word frequencies."""
+"""Texts made of nothing but the frequencies of words and of English word pairs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ vocabulary's further words stay near the refinement's start."""
 
 
 def generated_texts(recipe: Recipe, passages: Sequence[str] | None = None) -> list[list[str]]:
-    """Return word bags and sentence-like texts; none when the recipe wants none.
+    """Return word bags and, for English, as many chains of words and sentence-like texts; none when none are wanted.
 
     Args:
         recipe: The recipe.
@@ -28,6 +28,7 @@ def generated_texts(recipe: Recipe, passages: Sequence[str] | None = None) -> li
     """
     if not recipe.generated_texts:
         return []
+    from distill_pipeline.distillation.chains import generate_chains
     from distill_pipeline.distillation.corpus import recipe_passages
     from distill_pipeline.distillation.frequencies import count_words, word_list
     from distill_pipeline.distillation.generator import Generator, generate_sentences, generate_texts
@@ -39,13 +40,14 @@ def generated_texts(recipe: Recipe, passages: Sequence[str] | None = None) -> li
         words = word_list(recipe.language)
     if not words.words:
         raise RecipeError(f"words_from=corpus: {', '.join(recipe.corpus)} holds no word; texts can't be made of it")
-    # The phrases between content words are English.
-    sentences = recipe.generated_texts // 3 if recipe.language == "en" else 0
+    # The pairs, and the phrases between content words, are English.
+    third = recipe.generated_texts // 3 if recipe.language == "en" else 0
     covered = min(recipe.vocabulary_words, MOST_COVERED)
     style = Generator(covered=covered)
     return [
-        generate_texts(words, recipe.generated_texts - sentences, seed=recipe.seed, style=style),
-        generate_sentences(words, sentences, seed=recipe.seed, covered=covered),
+        generate_texts(words, recipe.generated_texts - 2 * third, seed=recipe.seed, style=style),
+        generate_chains(words, third, seed=recipe.seed, covered=covered),
+        generate_sentences(words, third, seed=recipe.seed, covered=covered),
     ]
 
 
@@ -75,4 +77,4 @@ def _check(recipe: Recipe) -> None:
     check_language(recipe)
 
 
-REFINEMENT = Refinement("generated from word frequencies", generated_texts, generated_reads, _check)
+REFINEMENT = Refinement("generated from frequencies of words and word pairs", generated_texts, generated_reads, _check)
