@@ -89,20 +89,20 @@ STAGES: Mapping[str, Stage] = {
         Stage("tokenizer_vocabulary", version="4", reads=_vocabulary_reads, reads_teacher=lambda _: True),
         Stage(
             "teacher_token_embeddings",
-            version="3",
+            version="4",
             upstream=("tokenizer_vocabulary",),
             reads=_always(*_TEACHER_RUN),
             reads_teacher=lambda _: True,
         ),
         Stage(
             "teacher_sentence_embeddings",
-            version="8",
+            version="9",
             reads=_sentences_read,
             reads_teacher=lambda recipe: recipe.refinement != "none",
         ),
         Stage(
             "reduced_matrix",
-            version="8",
+            version="9",
             upstream=("tokenizer_vocabulary", "teacher_token_embeddings", "teacher_sentence_embeddings"),
             reads=_matrix_reads,
         ),

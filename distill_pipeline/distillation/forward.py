@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from distill_pipeline.distillation import products
+from distill_pipeline.distillation import attention, products
 from distill_pipeline.distillation.download import TeacherError
+from distill_pipeline.distillation.hardware import tokens_per_batch
 from distill_pipeline.distillation.modernbert import ModernBert
 from distill_pipeline.distillation.teacher import Pooling
 
@@ -38,11 +39,17 @@ class Forward:
             self.own = self._own_if_equal()
         if self.own is None and self.backbone.device.type == "cpu":
             products.use_in(self.backbone)
+            if self._is_the_librarys:
+                attention.use_in(self.backbone)
 
     @property
     def name(self) -> str:
         """Whose pass it is."""
         return "library" if self.own is None else "own"
+
+    @property
+    def _is_the_librarys(self) -> bool:
+        return type(self.backbone).__module__.startswith("transformers.")
 
     @contextmanager
     def sparing_memory(self) -> Iterator[None]:
@@ -60,6 +67,8 @@ class Forward:
 
         if self.own is None:
             self.backbone.to(torch.bfloat16)
+            if self._is_the_librarys:  # a teacher's own code may read its weights in other ways
+                products.pack_in(self.backbone, tokens_per_batch(self.backbone.config, str(self.backbone.device)))
         else:
             self.own.reduce_weights(torch.bfloat16)
 

@@ -82,7 +82,8 @@ def content_shares(words: WordList) -> npt.NDArray[np.float64]:
     """Return the chance of each of the words of letters alone where a content word is wanted; sums to 1."""
     shares = words.shares[words.spelled] ** _CONTENT_FLATTENING
     shares[:_FUNCTION_WORDS] *= 0.3
-    return shares / shares.sum()
+    chances: npt.NDArray[np.float64] = shares / shares.sum()
+    return chances
 
 
 def _framed(random: np.random.Generator, words: list[str]) -> str:

@@ -14,14 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
+from distill_pipeline.distillation.attention import attention_of
 from distill_pipeline.distillation.hardware import tokens_per_batch
 from distill_pipeline.distillation.memory import MappedWeights
 from distill_pipeline.distillation.products import gated_gelu, linear, packed
 
 if TYPE_CHECKING:
     import torch
-
-LONGEST_BY_HAND = 4
 
 TOKENS_BETWEEN_DROPS = 16_384
 """After so many tokens the embedding table's pages are dropped: a vocabulary goes through all of it, each row once.
@@ -159,23 +158,3 @@ class ModernBert:
             sine = torch.cat([-sine[..., : self.head_size // 2], sine[..., self.head_size // 2 :]], dim=-1)
             self._turns[kind, length] = (cosine[0, :, None, None], sine[0, :, None, None])
         return self._turns[kind, length]
-
-
-def attention_of(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None
-) -> torch.Tensor:
-    """Return scaled dot-product attention, (n, length, heads, size) like its arguments.
-
-    On a processor, the fused kernel pays its set-up for each head of each sequence; at three or four tokens
-    plain products and sums take half of its time.
-    """
-    import torch
-
-    if mask is None and query.device.type == "cpu" and query.shape[1] <= LONGEST_BY_HAND:
-        scores = (query.unsqueeze(2) * key.unsqueeze(1)).sum(-1) * query.shape[-1] ** -0.5
-        shares = scores.softmax(2).unsqueeze(-1)
-        by_hand: torch.Tensor = (shares * value.unsqueeze(1)).sum(2)
-        return by_hand
-    query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
-    attended = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    return attended.transpose(1, 2)

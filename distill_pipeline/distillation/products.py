@@ -94,6 +94,15 @@ def use_in(module: nn.Module) -> None:
             layer.forward = _forward_of(cast(nn.Linear, layer.dense), gelu=True)
 
 
+def pack_in(module: nn.Module, rows: int) -> None:
+    """Let the layers that `use_in` took hold `packed` weights, and no others, for products of about so many rows."""
+    from torch import nn
+
+    for layer in module.modules():
+        if type(layer) is nn.Linear and "forward" in vars(layer):
+            layer.weight = nn.Parameter(packed(layer.weight.data, rows), requires_grad=False)
+
+
 def _is_gelu_of_linear(block: nn.Module) -> bool:
     from torch import nn
     from transformers.activations import GELUActivation

@@ -39,8 +39,8 @@ from distill_pipeline.recipe import RecipeError
 PENALTIES = (0.4, 0.2, 0.1)
 HELD_OUT_EVERY = 20
 MOST_HELD_OUT = 2000
-MOST_TEXTS_OF_START = 60_000
-"""Its weights and projection are few numbers: more texts cost minutes and change next to nothing."""
+MOST_TEXTS_OF_START = 25_000
+"""Its weights and projection are few numbers: more texts cost time and change next to nothing."""
 
 
 @dataclass(frozen=True)

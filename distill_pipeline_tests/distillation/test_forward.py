@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from distill_pipeline.distillation import products
+from distill_pipeline.distillation import attention, products
+from distill_pipeline.distillation.attention import attention_of
 from distill_pipeline.distillation.modernbert import ModernBert
 from distill_pipeline.distillation.source import resolve_teacher
 from distill_pipeline.distillation.teacher import Teacher, load_teacher
@@ -71,6 +73,48 @@ def test_another_architecture_runs_in_the_library_with_faster_products(bert: Pat
         assert {"Linear", "BertIntermediate"} <= {type(layer).__name__ for layer in faster}
         expected = teacher.model(features)["sentence_embedding"].numpy()
     np.testing.assert_allclose(_load(bert).rows(sequences), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("length", [3, 9, 70])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_attention_is_right_at_every_length(dtype: torch.dtype, length: int) -> None:
+    torch.manual_seed(0)
+    query, key, value = torch.randn(3, 5, length, 2, 8)
+    for scale in (None, 0.1):
+        found = attention_of(query.to(dtype), key.to(dtype), value.to(dtype), scale=scale)
+        scores = torch.einsum("nqhs,nkhs->nhqk", query, key) * (8**-0.5 if scale is None else scale)
+        expected = torch.einsum("nhqk,nkhs->nqhs", scores.softmax(-1), value)
+        tolerance = 1e-5 if dtype == torch.float32 else 0.05
+        torch.testing.assert_close(found.float(), expected, atol=tolerance, rtol=tolerance)
+
+
+def test_another_architecture_attends_through_ours_and_masked_through_the_librarys(
+    bert: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = _load(bert)
+    calls: list[int] = []
+
+    def counted(query: torch.Tensor, *rest: Any, **options: Any) -> torch.Tensor:
+        calls.append(query.shape[1])
+        return attention_of(query, *rest, **options)
+
+    monkeypatch.setattr(attention, "attention_of", counted)
+    expected = teacher.rows([[1, 7, 8, 2]])
+    assert set(calls) == {4}
+    calls.clear()
+    padded = {"input_ids": torch.tensor([[1, 7, 8, 2, 0]]), "attention_mask": torch.tensor([[1, 1, 1, 1, 0]])}
+    with torch.inference_mode():
+        masked = teacher.model(padded)["sentence_embedding"].numpy()
+    assert calls == []
+    np.testing.assert_allclose(masked, expected, atol=1e-5)
+
+
+def test_another_architecture_stays_near_float32_in_bfloat16(bert: Path) -> None:
+    sequences = [[1, *range(5, 5 + length), 2] for length in (1, 4, 30, 90)]
+    teacher = _load(bert)
+    exact = teacher.rows(sequences)
+    teacher.to_bfloat16()
+    assert (teacher.rows(sequences) * exact).sum(axis=1).min() > 0.999
 
 
 def test_bfloat16_stays_nearer_to_float32_than_the_library_does(modernbert: Path) -> None:
