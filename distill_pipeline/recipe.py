@@ -149,8 +149,7 @@ class Recipe(BaseModel):
         Annotated[float, Field(ge=0, le=1)] | Literal["auto"], BeforeValidator(number_if_it_reads_like_one)
     ] = Field(
         "auto",
-        description="0 leaves the variances of the directions as they are, 1 makes them equal; auto = 0.3, 0.2 with a "
-        "corpus.",
+        description="0 leaves the variances of the directions as they are, 1 makes them equal; auto = 0.3.",
     )
     pca_dims: Annotated[
         Dimensions | VarianceShare | Literal["auto"] | None, BeforeValidator(number_if_it_reads_like_one)

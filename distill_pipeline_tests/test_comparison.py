@@ -46,14 +46,14 @@ def comparison_run(chain: Chain, recipes: list[str] | None = None) -> dict[str, 
     return chain.metadata(result)["recipe_comparison"]
 
 
-def test_reports_are_compared_and_the_others_listed_with_why(chain: Chain, recipe: Make, bert: Path) -> None:
+def test_reports_are_compared_and_the_others_listed_with_why(finished: Chain, recipe: Make, bert: Path) -> None:
     kept, edited = recipe(pca_dims=4), recipe(name="other")
     never = recipe(name="third")
     foreign = recipe(name="fourth", teacher=str(bert), evaluation_texts=__file__)
     for each in (kept, edited, foreign):
-        chain.run(each, BEFORE_RELEASE)
+        finished.run(each, BEFORE_RELEASE)
     edited = recipe(name="other", pca_dims=6)
-    reports, absent = find_reports(chain.home.store, [kept, edited, never, foreign])
+    reports, absent = find_reports(finished.home.store, [kept, edited, never, foreign])
     assert [report.recipe.name for report in reports] == ["tiny", "fourth"]
     assert "pca_dims: 8 -> 6" in absent["other"]
     assert "no quality report was made yet. Make it: distill-pipeline run third" in absent["third"]
@@ -73,17 +73,17 @@ def test_reports_are_compared_and_the_others_listed_with_why(chain: Chain, recip
     assert "different labelled sets" not in said
 
 
-def test_an_edit_that_was_undone_finds_its_report_again(chain: Chain, recipe: Make) -> None:
-    chain.run(recipe(), BEFORE_RELEASE)
-    chain.run(recipe(pca_dims=4), BEFORE_RELEASE)
-    assert [report.student.facts["dimensions"] for report in find_reports(chain.home.store, [recipe()])[0]] == [8]
+def test_an_edit_that_was_undone_finds_its_report_again(finished: Chain, recipe: Make) -> None:
+    finished.run(recipe(), BEFORE_RELEASE)
+    finished.run(recipe(pca_dims=4), BEFORE_RELEASE)
+    assert [report.student.facts["dimensions"] for report in find_reports(finished.home.store, [recipe()])[0]] == [8]
 
 
-def test_a_damaged_student_is_listed_and_not_measured(chain: Chain, recipe: Make) -> None:
-    chain.run(recipe(), BEFORE_RELEASE)
-    model = chain.output(recipe(), "static_model").folder / "model.safetensors"
+def test_a_damaged_student_is_listed_and_not_measured(finished: Chain, recipe: Make) -> None:
+    finished.run(recipe(), BEFORE_RELEASE)
+    model = finished.output(recipe(), "static_model").folder / "model.safetensors"
     model.write_bytes(model.read_bytes()[:-1])
-    reports, absent = find_reports(chain.home.store, [recipe()])
+    reports, absent = find_reports(finished.home.store, [recipe()])
     assert reports == []
     assert "model.safetensors" in absent["tiny"]
 
@@ -101,10 +101,10 @@ def test_the_asset_shows_table_and_figure_and_compares_the_same_reports_once(cha
     assert "not_compared" not in comparison_run(chain, ["tiny"])
 
 
-def test_files_of_a_comparison_read_back_equal(chain: Chain, recipe: Make, tmp_path: Path) -> None:
-    chain.run(recipe(), BEFORE_RELEASE)
-    chain.run(recipe(name="other", pca_dims=4), BEFORE_RELEASE)
-    found = compare(find_reports(chain.home.store, [recipe(), recipe(name="other", pca_dims=4)])[0])
+def test_files_of_a_comparison_read_back_equal(finished: Chain, recipe: Make, tmp_path: Path) -> None:
+    finished.run(recipe(), BEFORE_RELEASE)
+    finished.run(recipe(name="other", pca_dims=4), BEFORE_RELEASE)
+    found = compare(find_reports(finished.home.store, [recipe(), recipe(name="other", pca_dims=4)])[0])
     write_comparison(tmp_path, found)
     assert read_comparison(tmp_path) == found
     assert json.loads((tmp_path / "comparison.json").read_text())["rows"][0]["name"] == found.rows[0].name

@@ -25,7 +25,6 @@ from distill_pipeline.flags import UsageError
 from distill_pipeline.home import Home
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.side_by_side import fitted, side_by_side
-from distill_pipeline.stages import STAGES
 from distill_pipeline.student_commands import encode
 from distill_pipeline_tests.chain import Chain
 
@@ -33,11 +32,10 @@ TEXTS = ["The owl hunts mice.", "", "Boil the pasta for nine minutes.", "naïve 
 
 
 @pytest.fixture
-def student(chain: Chain, home: Home, recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch) -> StaticModel:
+def student(finished: Chain, home: Home, recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch) -> StaticModel:
     """The stored student of the recipe tiny, in the process' home."""
     monkeypatch.setenv("DISTILL_HOME", str(home.root))
-    chain.run(recipe(refinement="none"), list(STAGES)[:5])
-    model: StaticModel = StaticModel.from_pretrained(chain.output(recipe(refinement="none"), "static_model").folder)
+    model: StaticModel = StaticModel.from_pretrained(finished.output(recipe(), "static_model").folder)
     return model
 
 

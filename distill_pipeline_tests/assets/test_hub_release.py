@@ -57,12 +57,12 @@ def test_finished_stages_are_kept_when_the_hub_refuses(chain: Chain, recipe: Mak
     assert len(hub.releases("me/tiny")) == 1
 
 
-def test_a_student_below_its_floor_goes_out_with_a_reason_only(chain: Chain, recipe: MakeRecipe, hub: Hub) -> None:
+def test_a_student_below_its_floor_goes_out_with_a_reason_only(finished: Chain, recipe: MakeRecipe, hub: Hub) -> None:
     strict = recipe(repository="me/tiny", min_similarity_correlation=1)
-    assert not run_with(chain, strict, {}).success
-    assert not run_with(chain, strict, {"override_reason": "  "}).success
+    assert not run_with(finished, strict, {}).success
+    assert not run_with(finished, strict, {"override_reason": "  "}).success
     assert not hub.repositories
-    result = run_with(chain, strict, {"override_reason": "a test of the gate"})
+    result = run_with(finished, strict, {"override_reason": "a test of the gate"})
     assert result.success
     [failed] = [evaluation for evaluation in result.get_asset_check_evaluations() if not evaluation.passed]
     assert failed.metadata["overridden"].value == "a test of the gate"

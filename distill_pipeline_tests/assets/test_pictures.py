@@ -59,26 +59,28 @@ def test_each_stage_shows_its_pictures_and_the_release_and_its_card_hold_them(ch
     assert all(pictures_in(shown[stage]) == pictures_in(metadata[stage]) for stage in SHOWN)
 
 
-def test_the_cut_that_is_drawn_is_the_students(chain: Chain, recipe: MakeRecipe) -> None:
-    chain.run(recipe(), list(STAGES)[:4])
-    facts = chain.output(recipe(), "reduced_matrix").facts
+def test_the_cut_that_is_drawn_is_the_students(finished: Chain, recipe: MakeRecipe) -> None:
+    finished.run(recipe(), list(STAGES)[:4])
+    facts = finished.output(recipe(), "reduced_matrix").facts
     assert facts["dimensions"] == 8
     assert facts["explained_variance"] == pytest.approx(facts["cumulative_variance"][7], abs=1e-6)
-    before = chain.output(recipe(), "reduced_matrix").folder / "figures" / "variance_curve.png"
-    chain.run(recipe(pca_dims=4), list(STAGES)[:4])
-    after = chain.output(recipe(pca_dims=4), "reduced_matrix").folder / "figures" / "variance_curve.png"
+    before = finished.output(recipe(), "reduced_matrix").folder / "figures" / "variance_curve.png"
+    finished.run(recipe(pca_dims=4), list(STAGES)[:4])
+    after = finished.output(recipe(pca_dims=4), "reduced_matrix").folder / "figures" / "variance_curve.png"
     assert before.read_bytes() != after.read_bytes()
 
 
-def test_a_matrix_on_the_teachers_own_axes_has_no_cut_to_draw(chain: Chain, recipe: MakeRecipe) -> None:
+def test_a_matrix_on_the_teachers_own_axes_has_no_cut_to_draw(finished: Chain, recipe: MakeRecipe) -> None:
     plain = recipe(refinement="none", pca_dims="none")
-    metadata = chain.metadata(chain.run(plain, ["tokenizer_vocabulary", "teacher_token_embeddings", "reduced_matrix"]))
+    metadata = finished.metadata(
+        finished.run(plain, ["tokenizer_vocabulary", "teacher_token_embeddings", "reduced_matrix"])
+    )
     assert set(pictures_in(metadata["reduced_matrix"])) == {"weights_by_rank", "norms_by_rank"}
 
 
-def test_words_have_their_neighbours_in_the_report_and_the_card(chain: Chain, recipe: MakeRecipe) -> None:
-    metadata = chain.metadata(chain.run(recipe()))
-    examples = json.loads((chain.home.releases / "tiny" / "quality.json").read_text())["word_examples"]
+def test_words_have_their_neighbours_in_the_report_and_the_card(finished: Chain, recipe: MakeRecipe) -> None:
+    metadata = finished.metadata(finished.run(recipe()))
+    examples = json.loads((finished.home.releases / "tiny" / "quality.json").read_text())["word_examples"]
     assert len(examples) == 8
     for example in examples:
         assert len(set(example["teacher"])) == len(set(example["student"])) == 4
@@ -87,7 +89,7 @@ def test_words_have_their_neighbours_in_the_report_and_the_card(chain: Chain, re
         f"| {examples[0]['word']} | {', '.join(examples[0]['teacher'])} |"
         in metadata["quality_report"]["nearest_words"]
     )
-    assert metadata["quality_report"]["nearest_words"] in (chain.home.releases / "tiny" / "README.md").read_text()
+    assert metadata["quality_report"]["nearest_words"] in (finished.home.releases / "tiny" / "README.md").read_text()
 
 
 def test_a_language_without_word_frequencies_has_no_table_of_words(chain: Chain, recipe: MakeRecipe) -> None:
@@ -120,45 +122,47 @@ def test_the_report_measures_what_model2vec_makes_of_the_same_teacher(
     assert f"{theirs['similarity_correlation']:.3f} |" in card
 
 
-def test_recipes_of_one_teacher_share_the_comparison(chain: Chain, recipe: MakeRecipe) -> None:
+def test_recipes_of_one_teacher_share_the_comparison(finished: Chain, recipe: MakeRecipe) -> None:
     def made(stage: str) -> set[str]:
-        return {path.name for path in (chain.home.root / "store" / stage).glob("[!.]*")}
+        return {path.name for path in (finished.home.root / "store" / stage).glob("[!.]*")}
 
-    chain.run(recipe(compare_with_model2vec=True))
+    finished.run(recipe(compare_with_model2vec=True))
     before = {
         stage: made(stage) for stage in ("teacher_token_embeddings", "model2vec_evaluation", "teacher_evaluation")
     }
     assert [len(names) for names in before.values()] == [2, 1, 1]
-    cache = chain.cache(chain.run(recipe(name="other", compare_with_model2vec=True, whitening=0.9)))
+    cache = finished.cache(finished.run(recipe(name="other", compare_with_model2vec=True, whitening=0.9)))
     assert cache["quality_report"] == "computed"
     assert {stage: made(stage) for stage in before} == before
     # Without the comparison the teacher's side is the same.
-    chain.run(recipe(whitening=0.9))
+    finished.run(recipe(whitening=0.9))
     assert {stage: made(stage) for stage in before} == before
 
 
-def test_a_release_is_compared_with_the_one_before_outside_of_its_own_bytes(chain: Chain, recipe: MakeRecipe) -> None:
-    first = chain.metadata(chain.run(recipe()))
+def test_a_release_is_compared_with_the_one_before_outside_of_its_own_bytes(
+    finished: Chain, recipe: MakeRecipe
+) -> None:
+    first = finished.metadata(finished.run(recipe()))
     assert "last release" not in first["quality_report"]["by_kind"]
     assert SINCE_RELEASE not in first["hub_release"]
-    released = json.loads((chain.home.releases / "tiny" / "quality.json").read_text())
-    second = chain.metadata(chain.run(recipe(whitening=0.9)))
+    released = json.loads((finished.home.releases / "tiny" / "quality.json").read_text())
+    second = finished.metadata(finished.run(recipe(whitening=0.9)))
     header, _, row, *_ = second["quality_report"]["by_kind"].splitlines()
     assert header == "| kind | student | last release |"
     assert row.endswith(f"| {released['similarity_correlation']:.3f} |")
     assert Image.open(BytesIO(pictures_in(second["hub_release"])[SINCE_RELEASE])).size[0] >= 600
-    assert not (chain.home.releases / "tiny" / "figures" / f"{SINCE_RELEASE}.png").exists()
+    assert not (finished.home.releases / "tiny" / "figures" / f"{SINCE_RELEASE}.png").exists()
     # The student is now itself the last release.
-    assert "last release" not in chain.metadata(chain.run(recipe(whitening=0.9)))["quality_report"]["by_kind"]
+    assert "last release" not in finished.metadata(finished.run(recipe(whitening=0.9)))["quality_report"]["by_kind"]
 
 
-def test_the_yardstick_is_made_again_when_it_was_damaged(chain: Chain, recipe: MakeRecipe) -> None:
+def test_the_yardstick_is_made_again_when_it_was_damaged(finished: Chain, recipe: MakeRecipe) -> None:
     compared = recipe(compare_with_model2vec=True)
-    chain.run(compared)
-    [report] = (chain.home.root / "store" / "model2vec_evaluation").glob("[!.]*")
+    finished.run(compared)
+    [report] = (finished.home.root / "store" / "model2vec_evaluation").glob("[!.]*")
     fingerprint = json.loads((report / "manifest.json").read_text())["made_of"]["upstream"]["static_model"]
-    weights = chain.home.root / "store" / "static_model" / fingerprint / "model.safetensors"
+    weights = finished.home.root / "store" / "static_model" / fingerprint / "model.safetensors"
     content = weights.read_bytes()
     weights.write_bytes(content[:-1])
-    assert chain.run(compared, force=["quality_report"]).success
+    assert finished.run(compared, force=["quality_report"]).success
     assert weights.read_bytes() == content

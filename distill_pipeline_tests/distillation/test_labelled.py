@@ -139,16 +139,16 @@ def test_a_missing_column_is_named_with_those_there_are(tmp_path: Path) -> None:
 
 
 def test_the_report_scores_teacher_and_student_and_follows_the_sets_content(
-    chain: Chain, recipe: Callable[..., Recipe], sets: dict[str, str]
+    finished: Chain, recipe: Callable[..., Recipe], sets: dict[str, str]
 ) -> None:
     made = recipe(labelled_sets=[sets["pairs"], sets["retrieval"]])
-    metadata = chain.metadata(chain.run(made))["quality_report"]
+    metadata = finished.metadata(finished.run(made))["quality_report"]
     assert "pairs.parquet" in metadata["labelled_sets"]
-    report = json.loads((chain.home.releases / "tiny" / "quality.json").read_text())
+    report = json.loads((finished.home.releases / "tiny" / "quality.json").read_text())
     assert [entry["kind"] for entry in report["labelled_sets"]] == ["pairs", "retrieval"]
-    assert "pairs.parquet" in (chain.home.releases / "tiny" / "README.md").read_text()
+    assert "pairs.parquet" in (finished.home.releases / "tiny" / "README.md").read_text()
     qrels = Path(sets["retrieval"].partition(":")[2]) / "qrels.tsv"
     qrels.write_text(qrels.read_text() + "q0\td119\t1\n")
-    cache = chain.cache(chain.run(made))
+    cache = finished.cache(finished.run(made))
     assert cache["static_model"] == "hit"
     assert cache["quality_report"] == "computed"

@@ -74,7 +74,7 @@ def test_a_corpus_has_settings_of_its_own_where_the_recipe_names_none(
 ) -> None:
     (tmp_path / "corpus.txt").write_text("\n".join(TEXTS))
     corpus = recipe(refinement="corpus", corpus=[str(tmp_path / "corpus.txt")])
-    named = corpus.model_copy(update={"refinement_penalty": 0.4, "similarity_steps": 0, "whitening": 0.2})
+    named = corpus.model_copy(update={"refinement_penalty": 0.4, "similarity_steps": 0, "whitening": 0.3})
     facts, matrices = [], []
     for made in (corpus, named):
         chain.run(made, ["tokenizer_vocabulary", "teacher_token_embeddings", "teacher_sentence_embeddings"])

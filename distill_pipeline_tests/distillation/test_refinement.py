@@ -100,29 +100,29 @@ def test_whitening_evens_out_variances_by_its_strength(shares: sparse.csr_matrix
     assert spread(0.0) > spread(0.5) > spread(1.0)
 
 
-def test_a_refined_student_agrees_better_with_its_teacher(chain: Chain, recipe: Callable[..., Recipe]) -> None:
+def test_a_refined_student_agrees_better_with_its_teacher(finished: Chain, recipe: Callable[..., Recipe]) -> None:
     plain, refined = recipe(name="other", refinement="none"), recipe(generated_texts=2000)
     agreement = {
-        made.name: chain.metadata(chain.run(made))["quality_report"]["similarity_correlation"]
+        made.name: finished.metadata(finished.run(made))["quality_report"]["similarity_correlation"]
         for made in (plain, refined)
     }
     assert agreement["tiny"] > agreement["other"]
 
 
-def test_the_refinements_facts_are_in_the_metadata(chain: Chain, recipe: Callable[..., Recipe]) -> None:
-    facts = chain.metadata(chain.run(recipe(), TO_MATRIX))["reduced_matrix"]["refinement"]
+def test_the_refinements_facts_are_in_the_metadata(finished: Chain, recipe: Callable[..., Recipe]) -> None:
+    facts = finished.metadata(finished.run(recipe(), TO_MATRIX))["reduced_matrix"]["refinement"]
     assert facts["texts"] == 300
     assert facts["entries_touched"] > 0
     assert facts["r_squared_of_the_start"] < facts["r_squared"] <= 1
     assert str(facts["penalty"]) in facts["agreement_on_held_out_texts"]
 
 
-def test_rows_of_padding_and_unknown_are_zero(chain: Chain, recipe: Callable[..., Recipe]) -> None:
+def test_rows_of_padding_and_unknown_are_zero(finished: Chain, recipe: Callable[..., Recipe]) -> None:
     for made in (recipe(), recipe(name="other", refinement="none")):
-        chain.run(made, TO_MATRIX)
-        vocabulary = chain.output(made, "tokenizer_vocabulary").folder
+        finished.run(made, TO_MATRIX)
+        vocabulary = finished.output(made, "tokenizer_vocabulary").folder
         tokens = pq.read_table(vocabulary / "vocabulary.parquet")["token"].to_pylist()
-        matrix = Embeddings([chain.output(made, "reduced_matrix").folder / "matrix.parquet"]).all()
+        matrix = Embeddings([finished.output(made, "reduced_matrix").folder / "matrix.parquet"]).all()
         groups = entry_groups(Tokenizer.from_file(str(vocabulary / "tokenizer.json")))
         assert {tokens[row] for row in np.flatnonzero(groups < 0)} >= {"[UNK]", "[PAD]"}
         assert not matrix[groups < 0].any()

@@ -44,5 +44,4 @@ REFINEMENT = Refinement(
     balanced=True,
     penalty=0.4,
     similarity_steps=0,
-    whitening=0.2,
 )
