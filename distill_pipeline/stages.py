@@ -96,7 +96,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "teacher_sentence_embeddings",
-            version="9",
+            version="10",
             reads=_sentences_read,
             reads_teacher=lambda recipe: recipe.refinement != "none",
         ),

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -289,7 +290,8 @@ def _note(key: StageKey) -> Mapping[str, Any]:
     return {"fingerprint": key.fingerprint, "made_of": key.inputs}
 
 
-def library_versions() -> dict[str, str]:
+@cache
+def library_versions() -> Mapping[str, str]:
     """Return the installed versions of the libraries that outputs depend on."""
     return {name: importlib.metadata.version(name) for name in _RECORDED_LIBRARIES}
 

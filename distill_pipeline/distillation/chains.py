@@ -6,11 +6,13 @@ that every frequent word has its place too. The pairs are the table of 242,342 t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.resources import as_file, files
 
 import numpy as np
-import numpy.typing as npt
+from pyarrow import csv
 
 from distill_pipeline.distillation.frequencies import WordList
 from distill_pipeline.distillation.generator import content_shares, number, pick
@@ -26,26 +28,41 @@ _BREAK = 0.25
 _MARKS = ((",", 0.7), (" -", 0.1), (".", 0.1), (":", 0.05), (";", 0.05))
 _ENDS = ((".", 0.5), ("?", 0.1), ("!", 0.03))
 
-Followers = Mapping[str, tuple[list[str], npt.NDArray[np.float64]]]
+
+@dataclass(frozen=True)
+class Followers:
+    """Which words follow which: those after one word lie next to each other.
+
+    Attributes:
+        spans: For each word that any follow, the place of the first of them and that after the last.
+        words: Those that follow, by place.
+        cumulative: float64, at each place the sum of all chances up to it.
+    """
+
+    spans: Mapping[str, tuple[int, int]]
+    words: Sequence[str]
+    cumulative: Sequence[float]
+
+    def draw(self, word: str, chance: float) -> str:
+        """Return one that follows a word of `spans`, for an even draw from 0 to 1."""
+        first, end = self.spans[word]
+        before = self.cumulative[first - 1] if first else 0.0
+        height = before + chance * (self.cumulative[end - 1] - before)
+        return self.words[bisect_right(self.cumulative, height, first, end - 1)]
 
 
 def followers() -> Followers:
-    """Return for each word those that may follow it, and their cumulative chances."""
-    from symspellpy import SymSpell
-
-    table = SymSpell()
+    """Read the table of pairs."""
     with as_file(files("symspellpy") / _PAIRS) as path:
-        if not table.load_bigram_dictionary(path, term_index=0, count_index=2, encoding="utf-8-sig"):
-            raise FileNotFoundError(path)
-    pairs: dict[str, dict[str, int]] = {}
-    for pair, count in table.bigrams.items():
-        first, second = pair.split(" ")
-        pairs.setdefault(first, {})[second] = count
-    found = {}
-    for first, counts in pairs.items():
-        chances = np.fromiter(counts.values(), dtype=np.float64) ** _FLATTENING
-        found[first] = (list(counts), np.cumsum(chances / chances.sum()))
-    return found
+        # Each line: first word, second word, count.
+        names = csv.ReadOptions(column_names=["first", "second", "count"])
+        table = csv.read_csv(path, names, csv.ParseOptions(delimiter=" ", quote_char=False))
+    table = table.sort_by([("first", "ascending"), ("second", "ascending")])
+    chances = table["count"].to_numpy().astype(np.float64) ** _FLATTENING
+    words, lengths = (column.to_pylist() for column in table["first"].value_counts().flatten())
+    ends = np.cumsum(lengths).tolist()
+    spans = dict(zip(words, zip([0, *ends], ends, strict=False), strict=True))
+    return Followers(spans, table["second"].to_pylist(), np.cumsum(chances).tolist())
 
 
 def generate_chains(words: WordList, count: int, *, seed: int, covered: int = 100_000) -> list[str]:
@@ -59,7 +76,7 @@ def generate_chains(words: WordList, count: int, *, seed: int, covered: int = 10
     """
     random = np.random.default_rng(seed)
     known = words.spelled
-    drawable = np.cumsum(content_shares(words))
+    drawable = np.cumsum(content_shares(words)).tolist()
     turns = random.permutation(min(covered, len(known)))
     turn = 0
     table = followers()
@@ -67,9 +84,8 @@ def generate_chains(words: WordList, count: int, *, seed: int, covered: int = 10
     for length in random.integers(5, 26, count):
         chain: list[str] = []
         while len(chain) < length:
-            if chain and chain[-1].lower() in table and random.random() < _FOLLOWING:
-                likely, cumulative = table[chain[-1].lower()]
-                chain.append(likely[_place(cumulative, random.random())])
+            if chain and chain[-1].lower() in table.spans and random.random() < _FOLLOWING:
+                chain.append(table.draw(chain[-1].lower(), random.random()))
                 continue
             if chain and random.random() < _BREAK:
                 chain[-1] += pick(random.random(), _MARKS)
@@ -77,14 +93,10 @@ def generate_chains(words: WordList, count: int, *, seed: int, covered: int = 10
                 index = int(turns[turn % len(turns)])
                 turn += 1
             else:
-                index = _place(drawable, random.random())
+                index = bisect_right(drawable, random.random(), hi=len(drawable) - 1)
             chain.append(number(random) if random.random() < 0.02 else words.words[known[index]])
         text = " ".join(chain)
         if random.random() < 0.7:
             text = text[0].upper() + text[1:]
         texts.append(text + pick(random.random(), _ENDS))
     return texts
-
-
-def _place(cumulative: npt.NDArray[np.float64], chance: float) -> int:
-    return min(int(np.searchsorted(cumulative, chance)), len(cumulative) - 1)  # the last sum may be a little below 1

@@ -54,7 +54,8 @@ def test_each_covered_word_occurs_in_the_generated_texts() -> None:
 
 def test_chains_go_along_word_pairs_and_come_to_every_covered_word() -> None:
     table = followers()
-    pairs = {f"{first} {second}" for first, (words, _) in table.items() for second in words}
+    pairs = {f"{first} {second}" for first, span in table.spans.items() for second in table.words[slice(*span)]}
+    assert len(pairs) == len(table.words) == 242_342
     assert {"of the", "united states", "how many"} <= pairs
     texts = [text.lower() for text in generate_chains(word_list("en"), 1000, seed=0, covered=2000)]
     spaced = [word for text in texts for word in text.split()]
