@@ -37,7 +37,7 @@ def _check(
 ) -> dg.AssetChecksDefinition:
     """Make a blocking check that examines one recipe's stored output of a stage.
 
-    One of the output's bytes alone keeps its verdict; one that also looks at the recipe's limits is made anew.
+    One that reads the output alone keeps its verdict; one that also looks at the recipe's limits is made anew.
     """
 
     def check(context: dg.AssetCheckExecutionContext, distill_home: DistillHome) -> dg.AssetCheckResult:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
@@ -39,7 +40,8 @@ def as_json(value: object) -> bytes:
 
 def write_json(path: Path, value: object) -> None:
     """Write JSON so that a reader sees the old file or the new one, never half of it."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # Machines that share a folder may have processes of one number.
+    partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     partial.write_bytes(as_json(value))
     partial.replace(path)
 

@@ -35,7 +35,10 @@ OUTPUT, UNFINISHED, REPLACED, LOCK, MEMORY = "output", "unfinished", "left by a 
 BEGUN = (".partial", ".fetched")
 """Folders that an output is made in, or fetched into."""
 
-_NAME = re.compile(r"\.?(?P<fingerprint>[0-9a-f]{64})(?P<kind>|\.lock|\.verdict|\.partial|\.fetched|\.\d+\.old)")
+_NAME = re.compile(
+    r"\.{0,2}(?P<fingerprint>[0-9a-f]{64})(?P<kind>|\.lock|\.verdict(\.\w+\.partial)?|\.partial|\.fetched|\.\d+\.old)"
+)
+_UNFINISHED_VERDICT = ".verdict."
 
 
 @dataclass(frozen=True)
@@ -183,11 +186,15 @@ def _judge(findings: Findings, address: Address, paths: Mapping[str, Path], *, w
         return
     if wanted:
         # An unfinished output that is still wanted is where its next run goes on.
-        gone = [path for kind, path in paths.items() if kind.endswith(".old") or (kind in BEGUN and "" in paths)]
+        gone = [
+            path
+            for kind, path in paths.items()
+            if kind.endswith(".old") or kind.startswith(_UNFINISHED_VERDICT) or (kind in BEGUN and "" in paths)
+        ]
         kind = REPLACED
     else:
         gone = list(paths.values())
-        kind = OUTPUT if "" in paths else UNFINISHED if set(paths) != {".lock"} else LOCK
+        kind = OUTPUT if "" in paths else UNFINISHED if set(paths) - {".lock", ".verdict"} else LOCK
     if gone:
         lock = gone[0].with_name(f".{fingerprint}.lock")
         findings.leftovers.append(Leftover(stage, fingerprint, kind, tuple(gone), sum(map(size_of, gone)), lock))
@@ -253,7 +260,10 @@ def _remove_paths(paths: Iterable[Path]) -> None:
         if not path.name.startswith("."):  # by one rename out of a reader's sight: nobody finds half of it
             doomed = path.with_name(f".{path.name}.{os.getpid()}.old")
             path.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+        if doomed.is_dir():
+            shutil.rmtree(doomed, ignore_errors=True)
+        else:
+            doomed.unlink(missing_ok=True)
 
 
 def size_of(path: Path) -> int:

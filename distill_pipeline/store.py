@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 Log = Callable[[str], None]
 
 _RECORDED_LIBRARIES = (
-    "dagster", "matplotlib", "model2vec", "numpy", "pyarrow", "scipy", "sentence-transformers", "tokenizers", "torch",
-    "transformers",
+    "dagster", "matplotlib", "model2vec", "numpy", "pyarrow", "scipy", "sentence-transformers", "symspellpy",
+    "tokenizers", "torch", "transformers", "wordfreq",
 )  # fmt: skip
 
 

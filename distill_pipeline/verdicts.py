@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from distill_pipeline.disk import as_json, write_json
@@ -27,15 +28,17 @@ def examined(store: Store, output: Output, check: str, examine: Callable[[], Ver
         examine: Reads the output; returns whether it passed, and JSON values that say more.
     """
     path = store.verdict(output.key)
-    about = as_json({"check": check, "files": output.manifest["files"], "versions": library_versions()})
+    read = {name: output.manifest[name] for name in ("files", "facts")}
+    about = as_json({"check": check, **read, "versions": library_versions()})
     mark = hashlib.sha256(about).hexdigest()
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         if kept["about"] == mark:
-            return True, {**kept["found"], "examined": "when these bytes were new here"}
-    except (OSError, ValueError, KeyError):
+            return True, {**kept["found"], "examined": "earlier, for the same files and libraries"}
+    except (OSError, ValueError, KeyError, TypeError):
         pass
     passed, found = examine()
     if passed:
-        write_json(path, {"about": mark, "found": dict(found)})
+        with suppress(OSError):  # whether it is kept or not, it passed
+            write_json(path, {"about": mark, "found": dict(found)})
     return passed, {**found, "examined": "now"}

@@ -66,6 +66,19 @@ def test_only_what_no_recipe_reaches_goes_with_its_locks_and_memory(home: Home, 
     assert not look(home.store, reach(home)).leftovers
 
 
+def test_verdicts_go_with_their_outputs_and_half_written_ones_in_any_case(home: Home, recipe: MakeRecipe) -> None:
+    kept, gone = _fill(home, recipe()), _fill(home, recipe(name="other", pca_dims=4))
+    (home.recipes / "other.yaml").unlink()
+    for key in [*kept, *gone]:
+        home.store.verdict(key).write_text("{}")
+    half = home.store.verdict(kept[0])
+    half.with_name(f".{half.name}.0f3a.partial").write_text("{")
+    _clean(home)
+    left = {path for path in home.store.root.rglob("*") if ".verdict" in path.name}
+    assert left == {home.store.verdict(key) for key in kept}
+    assert not look(home.store, reach(home)).leftovers
+
+
 def test_what_a_recipe_is_compared_with_stays_though_another_recipe_had_it_made(home: Home, recipe: MakeRecipe) -> None:
     """A cached report runs no comparison, so nothing is remembered for the recipe that found it."""
     wanted = recipe(compare_with_model2vec=True)

@@ -21,7 +21,7 @@ _PAIRS = "frequency_bigramdictionary_en_243_342.txt"
 _FOLLOWING = 0.75
 """Share of the words that follow the one before, where the table knows any that do."""
 _FLATTENING = 0.75
-"""Power of the pairs' counts: "of the" is one in forty of all that the table counts."""
+"""Power of the pairs' counts: "of the" alone is one in seventy of all that the table counts."""
 _COVERING = 0.5
 """Share of the other words that are taken from the frequent words in turn, so that each occurs."""
 _BREAK = 0.25

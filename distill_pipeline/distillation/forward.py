@@ -67,10 +67,19 @@ class Forward:
 
         if self.own is None:
             self.backbone.to(torch.bfloat16)
-            if self._is_the_librarys:  # a teacher's own code may read its weights in other ways
-                products.pack_in(self.backbone, tokens_per_batch(self.backbone.config, str(self.backbone.device)))
+            if self._is_the_librarys and self.backbone.device.type == "cpu":
+                self._pack_weights()
         else:
             self.own.reduce_weights(torch.bfloat16)
+
+    def _pack_weights(self) -> None:
+        """Pack the layers' weights, unless the architecture reads them in other ways than products."""
+        plain = products.pack_in(self.backbone, tokens_per_batch(self.backbone.config, str(self.backbone.device)))
+        try:
+            self.rows(np.ones((1, 3), dtype=np.int64))
+        except RuntimeError:
+            for layer, weight in plain.items():
+                layer.weight = weight
 
     def rows(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Encode token ids (n, length); returns float32 (n, dims).

@@ -26,7 +26,8 @@ class Generator:
             function words and rare words both occur.
         flattening: That power.
         numbers: Share of the words that are numbers.
-        covered: How many of the most frequent words are each put in `coverings` extra times.
+        covered: How many of the most frequent words are each put in up to `coverings` extra times: as far as a third
+            of the places goes.
     """
 
     least_words: int = 5

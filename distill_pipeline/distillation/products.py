@@ -94,13 +94,18 @@ def use_in(module: nn.Module) -> None:
             layer.forward = _forward_of(cast(nn.Linear, layer.dense), gelu=True)
 
 
-def pack_in(module: nn.Module, rows: int) -> None:
-    """Let the layers that `use_in` took hold `packed` weights, and no others, for products of about so many rows."""
+def pack_in(module: nn.Module, rows: int) -> dict[nn.Linear, torch.Tensor]:
+    """Let the layers that `use_in` took hold `packed` weights, for products of about so many rows.
+
+    Returns:
+        The weights that they had, for a module that turns out to read them in other ways.
+    """
     from torch import nn
 
-    for layer in module.modules():
-        if type(layer) is nn.Linear and "forward" in vars(layer):
-            layer.weight = nn.Parameter(packed(layer.weight.data, rows), requires_grad=False)
+    plain = {layer: layer.weight for layer in module.modules() if type(layer) is nn.Linear and "forward" in vars(layer)}
+    for layer, weight in plain.items():
+        layer.weight = nn.Parameter(packed(weight.data, rows), requires_grad=False)
+    return plain
 
 
 def _is_gelu_of_linear(block: nn.Module) -> bool:

@@ -178,7 +178,8 @@ def pose(
     importance = importance_of(sentences.groups, balanced=settings.balanced)
     fit = weightings()[settings.weighting].fit
     if fit is not None:
-        some = slice(None, None, -(-len(texts) // MOST_TEXTS_OF_START))
+        step = -(-len(texts) // MOST_TEXTS_OF_START)
+        some = slice(step // 2, None, step)  # beside the held-out texts, which are the first of each twenty
         start, weights = fit(
             rows,
             components.axes,
@@ -239,8 +240,8 @@ def _choose_penalty(
     From the smallest up, until one is worse than the one before.
 
     Returns:
-        The penalty of the highest sum of similarity correlation and neighbour overlap; these for each penalty; and
-        the rows that it gave, to begin the final solution at.
+        The penalty of the highest sum of similarity correlation and neighbour overlap; these for each penalty that was
+        tried; and the rows that it gave, to begin the final solution at.
     """
     penalties = PENALTIES if settings.penalty == "auto" else (settings.penalty,)
     train = ~problem.held_out
@@ -252,9 +253,10 @@ def _choose_penalty(
         agreement = agreement_on_held_out(problem, finished)
         agreements[str(penalty)] = agreement
         score = agreement["similarity_correlation"] + agreement["neighbour_overlap"]
-        if not score > best_score:
+        if score <= best_score:
             break
-        best, best_score, best_rows = penalty, score, rows
+        if score > best_score:  # or no number
+            best, best_score, best_rows = penalty, score, rows
     return best, agreements, best_rows
 
 

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -215,7 +216,7 @@ def test_a_verdict_stands_for_the_bytes_that_a_check_has_read(finished: Chain, r
         return {one.asset_key.path[-1]: value.value for one in found if (value := one.metadata.get("examined"))}
 
     before = examined()
-    assert set(before.values()) == {"when these bytes were new here"}
+    assert set(before.values()) == {"earlier, for the same files and libraries"}
     assert "quality_report" not in before  # a recipe's floors change where its report doesn't
     verdict = finished.home.store.verdict(finished.output(recipe(), "reduced_matrix").key)
     verdict.write_text(verdict.read_text().replace('"about": "', '"about": "of other bytes, '))
@@ -230,6 +231,10 @@ def test_a_failure_is_no_verdict_to_keep(finished: Chain, recipe: MakeRecipe) ->
     assert examined(store, output, "stricter", lambda: (True, {"bad": 0})) == (True, {"bad": 0, "examined": "now"})
     kept, found = examined(store, output, "stricter", lambda: (False, {}))
     assert (kept, found["bad"]) == (True, 0)
+    other = replace(output, manifest={**output.manifest, "facts": {"rows": 1}})
+    assert examined(store, other, "stricter", lambda: (False, {}))[0] is False
+    store.verdict(output.key).write_text("[]")
+    assert examined(store, output, "stricter", lambda: (True, {}))[1]["examined"] == "now"
 
 
 def test_a_tokenizer_that_puts_nothing_around_a_text_is_distilled(

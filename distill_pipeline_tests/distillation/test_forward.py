@@ -117,6 +117,21 @@ def test_another_architecture_stays_near_float32_in_bfloat16(bert: Path) -> None
     assert (teacher.rows(sequences) * exact).sum(axis=1).min() > 0.999
 
 
+def test_an_architecture_that_reads_its_weights_itself_keeps_them_plain(bert: Path) -> None:
+    teacher = _load(bert)
+    layer = teacher.backbone.encoder.layer[0].attention.self.query
+    layer.forward = lambda rows: torch.nn.functional.linear(rows, layer.weight.to(rows.dtype), layer.bias)
+    sequences = [[1, 7, 8, 2]]
+    exact = teacher.rows(sequences)
+    teacher.to_bfloat16()
+    assert layer.weight.layout == torch.strided
+    assert (teacher.rows(sequences) * exact).sum() > 0.999
+    usual = _load(bert)
+    usual.to_bfloat16()
+    packs = usual.backbone.encoder.layer[0].attention.self.query.weight.layout != torch.strided
+    assert packs == products.onednn_takes(torch.bfloat16)
+
+
 def test_bfloat16_stays_nearer_to_float32_than_the_library_does(modernbert: Path) -> None:
     sequences = _ids(64, 3)
     teacher = _load(modernbert)

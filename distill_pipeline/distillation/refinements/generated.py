@@ -44,8 +44,11 @@ def generated_texts(recipe: Recipe, passages: Sequence[str] | None = None) -> li
     third = recipe.generated_texts // 3 if recipe.language == "en" else 0
     covered = min(recipe.vocabulary_words, MOST_COVERED)
     style = Generator(covered=covered)
+    bags = generate_texts(words, recipe.generated_texts - 2 * third, seed=recipe.seed, style=style)
+    if not third:
+        return [bags]
     return [
-        generate_texts(words, recipe.generated_texts - 2 * third, seed=recipe.seed, style=style),
+        bags,
         generate_chains(words, third, seed=recipe.seed, covered=covered),
         generate_sentences(words, third, seed=recipe.seed, covered=covered),
     ]
