@@ -9,7 +9,8 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,9 @@ def matrix_ceiling(dtype: str, device: str = "cpu", seconds: float = 2.0) -> flo
     from distill_pipeline.distillation.products import linear
 
     count, inputs, outputs = (1536, 768, 2304) if device == "cpu" else (16_384, 4096, 4096)
-    rows = torch.ones(count, inputs, dtype=getattr(torch, dtype), device=device)
-    weight = torch.ones(outputs, inputs, dtype=getattr(torch, dtype), device=device)
+    # Random numbers: a GPU multiplies ones faster, since it takes less power for them.
+    rows = torch.randn(count, inputs, device=device).to(getattr(torch, dtype))
+    weight = torch.randn(outputs, inputs, device=device).to(getattr(torch, dtype))
     best = 0.0
     with torch.inference_mode():
         for product in (lambda: linear(rows, weight, None), lambda: rows @ weight.T):
@@ -67,6 +69,20 @@ def peak_megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
+@contextmanager
+def device_seconds(device: str) -> Iterator[list[float]]:
+    """Give a list that holds, after the block, how long a GPU computed and copied in it; empty for a CPU."""
+    from torch.profiler import ProfilerActivity, profile
+
+    found: list[float] = []
+    if device == "cpu":
+        yield found
+        return
+    with profile(activities=[ProfilerActivity.CUDA]) as profiled:
+        yield found
+    found.append(sum(event.self_device_time_total for event in profiled.key_averages()) / 1e6)
+
+
 def report(name: str, columns: Sequence[str], lines: Sequence[Mapping[str, Any]], **facts: Any) -> None:
     """Print a table of the lines and write them, with the machine and other facts, to `results/NAME.json`."""
     cells = [[str(line.get(column, "")) for column in columns] for line in lines]
@@ -94,5 +110,6 @@ def machine() -> dict[str, Any]:
         "amx": torch.cpu._is_amx_tile_supported(),
         "avx512_bf16": torch.cpu._is_avx512_bf16_supported(),
         "load_average": [round(load, 1) for load in os.getloadavg()],
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "torch": torch.__version__,
     }

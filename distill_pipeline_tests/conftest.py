@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 # Set before Dagster or the Hub's client are imported: no test may see this machine's home, token or the network.
 _SCRATCH = tempfile.mkdtemp(prefix="distill-pipeline-tests-")
@@ -21,6 +22,8 @@ os.environ["DISTILL_HOME"] = str(Path(_SCRATCH) / "distill")
 os.environ["HF_HOME"] = str(Path(_SCRATCH) / "huggingface")
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"  # a GPU's kernels run step by step; Triton reads it when it is imported
 os.environ["HF_HUB_DISABLE_XET"] = "1"  # uploads over HTTP, where faults can hit them
 for name in ("DAGSTER_HOME", "DISTILL_STORE_URL", "HF_TOKEN"):
     os.environ.pop(name, None)

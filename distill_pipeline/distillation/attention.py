@@ -1,9 +1,12 @@
-"""Attention over sequences of one length, faster on a processor than torch's kernel where they are short.
+"""Attention over sequences of one length, faster than torch's kernel where they are short.
 
-The fused kernel pays its set-up for each head of each sequence. Measured for 1,536 tokens on 12 heads of 32: in
-bfloat16 products over all heads at once take half of its time from 3 to 64 tokens; in float32 plain products and sums
-take half at three or four tokens, and nothing is won above. Those products round the scores to bfloat16, as the
-library's eager attention does and the fused kernel does not; the recipe's precision floor looks at what comes of it.
+The fused kernel pays its set-up for each head of each sequence. Measured on a processor for 1,536 tokens on 12 heads of
+32: in bfloat16 products over all heads at once take half of its time from 3 to 64 tokens; in float32 plain products and
+sums take half at three or four tokens, and nothing is won above. On an H100 in float32, 65,536 tokens on 16 heads of 64:
+2.4 ms against 10.1 at three tokens, 3.1 against 7.7 at four, 5.9 against 3.9 at eight.
+
+Products over all heads round the scores to bfloat16, as the library's eager attention does and the fused kernel does
+not; the recipe's precision floor looks at what comes of it.
 """
 
 from __future__ import annotations
@@ -38,14 +41,14 @@ def attention_of(
     import torch
 
     length = query.shape[1]
-    if mask is None and query.device.type == "cpu":
+    if mask is None:
         scale = query.shape[-1] ** -0.5 if scale is None else scale
         if query.dtype == torch.float32 and length <= LONGEST_BY_HAND:
             scores = (query.unsqueeze(2) * key.unsqueeze(1)).sum(-1) * scale
             shares = scores.softmax(2).unsqueeze(-1)
             by_hand: torch.Tensor = (shares * value.unsqueeze(1)).sum(2)
             return by_hand
-        if query.dtype == torch.bfloat16 and length <= LONGEST_BY_PRODUCTS:
+        if query.device.type == "cpu" and query.dtype == torch.bfloat16 and length <= LONGEST_BY_PRODUCTS:
             query, key, value = query.transpose(1, 2), key.permute(0, 2, 3, 1), value.transpose(1, 2)
             shares = ((query @ key).float() * scale).softmax(-1).to(value.dtype)
             return (shares @ value).transpose(1, 2)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 LEAST_COSINE_OF_OWN = 0.9999
+LEAST_COSINE_OF_KERNELS = 0.999
+"""Lower, since both sides round to bfloat16."""
 
 
 class Forward:
@@ -45,7 +47,9 @@ class Forward:
     @property
     def name(self) -> str:
         """Whose pass it is."""
-        return "library" if self.own is None else "own"
+        if self.own is None:
+            return "library"
+        return "own" if self.own.kernels is None else "own, with Triton kernels"
 
     @property
     def _is_the_librarys(self) -> bool:
@@ -71,6 +75,23 @@ class Forward:
                 self._pack_weights()
         else:
             self.own.reduce_weights(torch.bfloat16)
+            if self.backbone.device.type == "cuda":
+                self._take_kernels_if_equal(self.own)
+
+    def _take_kernels_if_equal(self, own: ModernBert) -> None:
+        """Let the own pass use a GPU's kernels if rows of a short and a long length stay the same."""
+        lengths = (3, min(self.backbone.config.max_position_embeddings, own.window + 8))
+        random = np.random.default_rng(0)
+        samples = [random.integers(0, self.backbone.config.vocab_size, (4, length)) for length in lengths]
+        expected = [self.rows(ids) for ids in samples]
+        if not own.take_kernels():
+            return
+        try:
+            least = min(_least_cosine(rows, self.rows(ids)) for rows, ids in zip(expected, samples, strict=True))
+        except Exception:  # noqa: BLE001 -- Triton's failures have no common class: no C compiler, an unknown GPU, ...
+            least = -1.0
+        if not least >= LEAST_COSINE_OF_KERNELS:  # nor when it is no number
+            own.kernels = None
 
     def _pack_weights(self) -> None:
         """Pack the layers' weights, unless the architecture reads them in other ways than products."""

@@ -54,6 +54,7 @@ class ModernBert:
     Attributes:
         spare_memory: Drop each layer's mapped weights once they were used: slower when they are used again, but
             a pass then holds one layer's at a time.
+        kernels: The module of them, where a GPU's are used.
     """
 
     def __init__(self, backbone: Any) -> None:
@@ -69,6 +70,7 @@ class ModernBert:
         self.spare_memory = False
         self._mapped = MappedWeights()
         self._looked_up = 0
+        self.kernels: Any = None
         self._turns: dict[tuple[str, int], tuple[torch.Tensor, torch.Tensor]] = {}
 
     @staticmethod
@@ -83,6 +85,16 @@ class ModernBert:
         """Return how many layers hold one of each kind; the first has no norm, which is a kind of its own."""
         kinds = config.layer_types
         return 1 + max((kinds.index(kind, 1) for kind in set(kinds[1:])), default=0)
+
+    def take_kernels(self) -> bool:
+        """Use a GPU's kernels, which Triton compiles, from now on; returns whether there are any for this model."""
+        try:
+            from distill_pipeline.distillation import kernels
+        except ImportError:  # a torch without Triton
+            return False
+        if kernels.takes(self.head_size) and not self.backbone.config.norm_bias:
+            self.kernels = kernels
+        return self.kernels is not None
 
     def reduce_weights(self, dtype: torch.dtype) -> None:
         """Convert the weights of the matrix products; embeddings and norms stay float32.
@@ -106,6 +118,8 @@ class ModernBert:
 
     def __call__(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the last hidden states of token ids (n, length), float32 (n, length, hidden)."""
+        if self.kernels is not None:
+            return self._with_kernels(ids)
         model = self.backbone
         count, length = ids.shape
         stream = model.embeddings(input_ids=ids).flatten(0, 1)
@@ -120,6 +134,29 @@ class ModernBert:
                 self._mapped.drop(matrices.all())
         states: torch.Tensor = model.final_norm(stream)
         return states.view(count, length, -1)
+
+    def _with_kernels(self, ids: torch.Tensor) -> torch.Tensor:
+        """Compute the same with a GPU's kernels for what is between the products."""
+        import torch
+
+        kernels, model, (count, length) = self.kernels, self.backbone, ids.shape
+        stream = model.embeddings(input_ids=ids).flatten(0, 1)
+        normed = stream.to(self.dtype)  # the first layer has no norm before its attention
+        following = [(layer.attn_norm, self.dtype) for layer in model.layers[1:]] + [(model.final_norm, torch.float32)]
+        with torch.cuda.device_of(ids):  # type: ignore[no-untyped-call]  # Triton takes the current device
+            for layer, matrices, (norm, dtype) in zip(model.layers, self.matrices, following, strict=True):
+                joined = linear(normed, matrices.joined, layer.attn.Wqkv.bias)
+                turns = self._rotary(layer.attention_type, length, ids.device)
+                window = self.window if layer.attention_type == "sliding_attention" else length
+                attended = kernels.attend(joined, *turns, (count, length, self.heads), window)
+                attended = linear(attended, matrices.attended, layer.attn.Wo.bias)
+                normed = kernels.add_norm(stream, attended, layer.mlp_norm, self.dtype)
+                biases = (None, None) if layer.mlp.Wi.bias is None else layer.mlp.Wi.bias.chunk(2)
+                gates = [linear(normed, *one) for one in zip((matrices.first, matrices.second), biases, strict=True)]
+                hidden = kernels.gated_gelu(*gates)
+                normed = kernels.add_norm(stream, linear(hidden, matrices.down, layer.mlp.Wo.bias), norm, dtype)
+        states: torch.Tensor = normed.view(count, length, -1)
+        return states
 
     def _drop_lookups(self, tokens: int) -> None:
         """Drop the embedding table's pages once many tokens were looked up; several threads may lose a count."""

@@ -20,7 +20,7 @@ from functools import partial
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
+from scipy import linalg, sparse
 from tokenizers import Tokenizer
 
 from distill_pipeline.distillation.pca import Batches, fit_principal_components
@@ -192,7 +192,7 @@ def weight_curves(probabilities: npt.NDArray[np.float64], groups: npt.NDArray[np
 def _smoothness(knots: Sequence[npt.NDArray[np.float64]]) -> npt.NDArray[np.float64]:
     """Return the quadratic form of the differences between neighbouring knots of each group."""
     blocks = [np.diff(np.eye(len(group)), axis=0) for group in knots]
-    joined: npt.NDArray[np.float64] = sparse.block_diag([block.T @ block for block in blocks]).toarray()
+    joined: npt.NDArray[np.float64] = linalg.block_diag(*(block.T @ block for block in blocks))
     return joined
 
 

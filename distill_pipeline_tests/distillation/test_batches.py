@@ -52,6 +52,26 @@ def test_a_gpu_out_of_memory_gets_half_as_much_and_the_encoding_goes_on(tmp_path
     assert teacher.refused < len(teacher.taken)
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_a_real_gpu_out_of_memory_gets_smaller_batches(modernbert: Path) -> None:
+    source = resolve_teacher(str(modernbert), None, known_commits=modernbert / "none.json")
+    teacher = load_teacher(source, pooling="auto", device="cuda", trust_remote_code=False)
+    random = np.random.default_rng(0)
+    sequences = random.integers(5, 600, (8192, 64)).tolist()
+    expected = np.concatenate([teacher.rows(sequences[first : first + 512]) for first in range(0, 8192, 512)])
+    torch.cuda.empty_cache()
+    whole = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + (96 << 20)) / whole)
+    try:
+        with BatchEncoder(teacher) as encoder:
+            encoder.token_budget = given = 8192 * 64
+            rows = encoder.start(sequences).rows(lambda _: None)
+            assert encoder.token_budget < given
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    np.testing.assert_allclose(rows, expected, atol=1e-5)
+
+
 def test_the_budget_stays_halved_for_later_batches() -> None:
     teacher = SmallMemory(tokens=100)
     with BatchEncoder(cast(Teacher, teacher)) as encoder:

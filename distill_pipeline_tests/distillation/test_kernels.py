@@ -1,0 +1,91 @@
+"""A GPU's kernels: what they compute, in Triton's interpreter everywhere, and on a GPU where there is one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from distill_pipeline.distillation.forward import Forward
+from distill_pipeline.distillation.source import resolve_teacher
+from distill_pipeline.distillation.teacher import Teacher, load_teacher
+from distill_pipeline_tests.teachers import build_modernbert
+
+pytest.importorskip("triton", reason="this torch has no Triton")
+from distill_pipeline.distillation import kernels
+
+on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+on_no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="the interpreter runs where there is no GPU")
+
+WINDOW = 16
+
+
+@pytest.fixture(scope="module")
+def wide_heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A teacher whose heads are as wide as the kernels need."""
+    folder = tmp_path_factory.mktemp("wide")
+    return build_modernbert(folder, hidden_size=64, num_attention_heads=2, local_attention=2 * WINDOW)
+
+
+def _load(folder: Path, device: str = "cpu") -> Teacher:
+    source = resolve_teacher(str(folder), None, known_commits=folder / "none.json")
+    return load_teacher(source, pooling="auto", device=device, trust_remote_code=False)
+
+
+def _sequences(count: int, length: int) -> list[list[int]]:
+    random = np.random.default_rng(length)
+    return [random.integers(5, 600, length).tolist() for _ in range(count)]
+
+
+@on_no_gpu
+@pytest.mark.parametrize(("count", "length"), [(1, 1), (47, 3), (3, 40), (2, WINDOW + 1), (2, 64), (1, 65), (1, 128)])
+def test_a_pass_with_kernels_is_the_pass_without(wide_heads: Path, count: int, length: int) -> None:
+    own = _load(wide_heads).forward.own
+    assert own is not None
+    ids = torch.tensor(_sequences(count, length))
+    with torch.inference_mode():
+        expected = own(ids)
+        own.kernels = kernels
+        torch.testing.assert_close(own(ids), expected, atol=2e-5, rtol=1e-4)
+
+
+def test_heads_of_other_sizes_have_no_kernels(modernbert: Path) -> None:
+    own = _load(modernbert).forward.own
+    assert own is not None
+    assert not own.take_kernels()
+    assert own.kernels is None
+
+
+@on_no_gpu
+def test_kernels_that_fail_or_differ_are_not_used(wide_heads: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forward = _load(wide_heads).forward
+    expected = forward.rows(np.array(_sequences(3, 5)))
+
+    def broken(*_: object) -> torch.Tensor:
+        raise RuntimeError("no C compiler")
+
+    def take_if_equal(forward: Forward) -> str:
+        assert forward.own is not None
+        forward._take_kernels_if_equal(forward.own)
+        return forward.name
+
+    assert take_if_equal(forward) == "own, with Triton kernels"
+    np.testing.assert_allclose(forward.rows(np.array(_sequences(3, 5))), expected, atol=1e-5)
+    assert forward.own is not None
+    forward.own.kernels = None
+    for wrong in (broken, lambda first, second: first - second):
+        monkeypatch.setattr(kernels, "gated_gelu", wrong)
+        assert take_if_equal(forward) == "own"
+        np.testing.assert_allclose(forward.rows(np.array(_sequences(3, 5))), expected, atol=1e-5)
+
+
+@on_a_gpu
+def test_a_gpu_uses_them_in_bfloat16(wide_heads: Path) -> None:
+    exact, reduced = _load(wide_heads), _load(wide_heads, "cuda")
+    reduced.to_bfloat16()
+    assert reduced.forward.name == "own, with Triton kernels"
+    for length in (1, 3, 40, 65, 128):
+        sequences = _sequences(30, length)
+        assert (exact.rows(sequences) * reduced.rows(sequences)).sum(axis=1).min() > 0.999
