@@ -2,8 +2,8 @@
 
 The fused kernel pays its set-up for each head of each sequence. Measured on a processor for 1,536 tokens on 12 heads of
 32: in bfloat16 products over all heads at once take half of its time from 3 to 64 tokens; in float32 plain products and
-sums take half at three or four tokens, and nothing is won above. On an H100 in float32, for 65,536 tokens on 16 heads of
-64: 2.4 ms against 10.1 at three tokens, 3.1 against 7.7 at four, 5.9 against 3.9 at eight.
+sums take half at three or four tokens, and nothing is won above. On an H100 in float32, 65,536 tokens on 16 heads of
+64 take 2.4 ms against 10.1 at three tokens, 3.1 against 7.7 at four, 5.9 against 3.9 at eight.
 
 Products over all heads round the scores to bfloat16, as the library's eager attention does and the fused kernel does
 not; the recipe's precision floor looks at what comes of it.
