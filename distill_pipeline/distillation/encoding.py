@@ -60,6 +60,7 @@ def settle_precision(
         exact = unit_rows(teacher.rows(sample))
     teacher.to_bfloat16()
     least = float((exact * unit_rows(teacher.rows(sample))).sum(axis=1).min())
+    teacher.forward.drop_mapped()
     if wanted == "auto" and not least >= floor:  # nor when it is no number
         return Precision("float32", f"bfloat16 gave cosine {least:.5f}, below the floor {floor}", least)
     return Precision("bfloat16", "as the recipe says" if wanted == "bfloat16" else "native on this hardware", least)

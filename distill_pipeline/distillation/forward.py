@@ -63,6 +63,11 @@ class Forward:
         yield
         if self.own is not None:
             self.own.spare_memory = False
+        self.drop_mapped()
+
+    def drop_mapped(self) -> None:
+        """Drop what a pass brought into memory from the weights' file, where the own pass runs; it is read again."""
+        if self.own is not None:
             self.own.drop_mapped()
 
     def reduce_weights(self) -> None:

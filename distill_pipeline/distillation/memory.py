@@ -24,14 +24,16 @@ def keep_freed_memory() -> bool:
     """Let the allocator keep freed blocks instead of handing them back to the system; returns whether it does.
 
     A layer's activations are a few megabytes. glibc takes such blocks from the system and gives them back each
-    time, and the system clears every page anew: measured at 10 to 20 % of a ModernBERT's encoding time. See
-    mallopt(3).
+    time, and the system clears every page anew: measured at 10 to 20 % of a ModernBERT's encoding time. What is
+    free now, which loading left behind, goes back; and so do blocks of the size of a part, of which few are needed,
+    but in ever new places. See mallopt(3) and malloc_trim(3).
     """
-    allocator = getattr(ctypes.CDLL(None), "mallopt", None)
-    if allocator is None:
+    library = ctypes.CDLL(None)
+    if not (hasattr(library, "mallopt") and hasattr(library, "malloc_trim")):
         return False
-    wanted = ((_M_MMAP_THRESHOLD, 32 << 20), (_M_TRIM_THRESHOLD, 1 << 30), (_M_TOP_PAD, 64 << 20))
-    return all(allocator(option, value) for option, value in wanted)
+    library.malloc_trim(0)
+    wanted = ((_M_MMAP_THRESHOLD, 8 << 20), (_M_TRIM_THRESHOLD, 1 << 30), (_M_TOP_PAD, 64 << 20))
+    return all(library.mallopt(option, value) for option, value in wanted)
 
 
 class MappedWeights:
@@ -47,14 +49,27 @@ class MappedWeights:
     def drop(self, weights: Iterable[torch.Tensor]) -> None:
         """Drop the pages of those weights that are mapped; whoever reads them again gets the same values."""
         for weight in weights:
-            start = weight.data_ptr()
-            end = start + weight.numel() * weight.element_size()
-            if any(first <= start and end <= last for first, last in self.spans):
-                # Whole pages alone: what lies beside belongs to other weights.
-                start = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
-                length = end // mmap.PAGESIZE * mmap.PAGESIZE - start
-                if length > 0:
-                    ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), mmap.MADV_DONTNEED)
+            if self._span_of(weight):
+                start = weight.data_ptr()
+                _forget(start, start + weight.numel() * weight.element_size())
+
+    def drop_files(self, weights: Iterable[torch.Tensor]) -> None:
+        """Drop all pages of the files that those weights lie in: reading a weight brings in its neighbours' too."""
+        for start, end in {span for span in map(self._span_of, weights) if span}:
+            _forget(start, end)
+
+    def _span_of(self, weight: torch.Tensor) -> tuple[int, int] | None:
+        start = weight.data_ptr()
+        end = start + weight.numel() * weight.element_size()
+        return next(((first, last) for first, last in self.spans if first <= start and end <= last), None)
+
+
+def _forget(start: int, end: int) -> None:
+    # Whole pages alone: what lies beside belongs to other weights.
+    start = -(-start // mmap.PAGESIZE) * mmap.PAGESIZE
+    length = end // mmap.PAGESIZE * mmap.PAGESIZE - start
+    if length > 0:
+        ctypes.CDLL(None).madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), mmap.MADV_DONTNEED)
 
 
 def _clean_spans() -> list[tuple[int, int]]:

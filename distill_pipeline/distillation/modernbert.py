@@ -22,7 +22,7 @@ from distill_pipeline.distillation.products import gated_gelu, linear, packed
 if TYPE_CHECKING:
     import torch
 
-TOKENS_BETWEEN_DROPS = 16_384
+TOKENS_BETWEEN_DROPS = 4096
 """After so many tokens the embedding table's pages are dropped: a vocabulary goes through all of it, each row once.
 Reading a page again costs microseconds, and a batch reads a few hundred."""
 
@@ -110,11 +110,16 @@ class ModernBert:
                 module.weight = None
                 if module.bias is not None:
                     module.bias.data = module.bias.to(dtype)
+            # Out of the file: reading its few numbers there brings in up to two megabytes around them.
+            for norm in (layer.attn_norm, layer.mlp_norm):
+                for parameter in norm.parameters():
+                    parameter.data = parameter.clone()
+        self.drop_mapped()
         self.dtype = dtype
 
     def drop_mapped(self) -> None:
-        """Drop the pages of all mapped weights, which are read from the file again where they are needed."""
-        self._mapped.drop(self.backbone.parameters())
+        """Drop the pages of the files that weights are mapped from, which are read again where they are needed."""
+        self._mapped.drop_files(self.backbone.parameters())
 
     def __call__(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the last hidden states of token ids (n, length), float32 (n, length, hidden)."""

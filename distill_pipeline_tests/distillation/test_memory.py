@@ -48,6 +48,18 @@ def test_dropped_weights_leave_memory_and_come_back_unchanged(mapped: tuple[Path
     assert float(weight.double().sum()) == total
 
 
+def test_a_files_pages_are_dropped_with_those_of_weights_that_nobody_holds(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({name: torch.arange(MEGABYTES << 18, dtype=torch.float32) for name in ("a", "b")}, path)
+    weights = load_file(path)
+    kept, total = weights["a"], float(weights["a"].double().sum())
+    weights.pop("b").double().sum()
+    assert _resident_of_file(path) >= 2 * MEGABYTES << 20
+    MappedWeights().drop_files([kept, torch.ones(3)])
+    assert _resident_of_file(path) < 1 << 20
+    assert float(kept.double().sum()) == total
+
+
 def test_weights_in_the_hubs_cache_are_dropped_too(tmp_path: Path) -> None:
     blob, link = tmp_path / "blobs" / "5f70bf18", tmp_path / "model.safetensors"
     blob.parent.mkdir()
