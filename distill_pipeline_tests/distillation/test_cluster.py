@@ -49,6 +49,8 @@ def two_workers(s3: S3Server) -> Iterator[None]:
             environment.setenv(name, value)
         # Ray's workers are polite, and other tests would leave them little of the processor.
         environment.setenv("RAY_worker_niceness", "0")
+        # The process that settled one test's precision has torch imported for the next test's.
+        environment.setenv("RAY_idle_worker_killing_time_threshold_ms", "600000")
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR", namespace="tests")
         yield
         ray.shutdown()
@@ -101,7 +103,7 @@ def test_a_corpus_comes_back_part_by_part_through_a_url(spec: TeacherSpec, tmp_p
     local.mkdir()
     shards = corpus_shards(corpus.as_uri())
     assert [(shard.first, shard.rows) for shard in shards] == [(0, 10), (10, 10), (20, 5), (25, 20)]
-    encode_on_ray(shards, spec, folder, destination=url, fetch=False, cpus_per_worker=1)
+    encode_on_ray(shards, spec, folder, destination=url, fetch=False)
     assert file_table(folder) == {}
     ids = sentence_ids(Path(spec.location), texts, prompt=None)
     encode_to_parts(ids, spec.load(), local, texts=texts)
@@ -111,7 +113,7 @@ def test_a_corpus_comes_back_part_by_part_through_a_url(spec: TeacherSpec, tmp_p
         Embeddings.of_parts(tmp_path / "bucket").all(), Embeddings.of_parts(local).all(), atol=2e-6
     )
     (tmp_path / "bucket" / "part-000001.parquet").unlink()
-    again = encode_on_ray(shards, spec, folder, destination=url, fetch=False, cpus_per_worker=1)
+    again = encode_on_ray(shards, spec, folder, destination=url, fetch=False)
     assert again["rows_resumed"] == 35
 
 
