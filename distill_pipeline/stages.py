@@ -102,7 +102,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "reduced_matrix",
-            version="11",
+            version="12",
             upstream=("tokenizer_vocabulary", "teacher_token_embeddings", "teacher_sentence_embeddings"),
             reads=_matrix_reads,
         ),
@@ -114,7 +114,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "quality_report",
-            version="7",
+            version="8",
             upstream=("static_model",),
             reads=_always(
                 *("prompt", "trust_remote_code", "language", "evaluation_texts", "labelled_sets"),

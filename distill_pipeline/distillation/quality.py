@@ -85,14 +85,15 @@ def compare(teacher: npt.NDArray[np.floating], student: npt.NDArray[np.floating]
     theirs, ours = _similarities(teacher), _similarities(student)
     upper = np.triu_indices(len(theirs), k=1)
     correlation = float(spearmanr(theirs[upper], ours[upper]).statistic)
-    their_order, our_order = np.argsort(-theirs, axis=1), np.argsort(-ours, axis=1)
     count = min(NEIGHBOURS, len(theirs) - 1)
-    shared = [len(set(a[:count]) & set(b[:count])) for a, b in zip(their_order, our_order, strict=True)]
-    ranks = [int(np.flatnonzero(b == a[0])[0]) + 1 for a, b in zip(their_order, our_order, strict=True)]
+    theirs_near, ours_near = (np.argpartition(-sides, count - 1, axis=1)[:, :count] for sides in (theirs, ours))
+    shared = [len(set(a) & set(b)) for a, b in zip(theirs_near, ours_near, strict=True)]
+    nearest = np.take_along_axis(ours, theirs.argmax(axis=1)[:, None], axis=1)
+    ranks = 1 + (ours > nearest).sum(axis=1)
     return {
         "similarity_correlation": round(correlation, 6) if np.isfinite(correlation) else 0.0,
         "neighbour_overlap": round(float(np.mean(shared)) / count, 6),
-        "nearest_retrieved": round(float(np.mean(1 / np.array(ranks))), 6),
+        "nearest_retrieved": round(float(np.mean(1 / ranks)), 6),
     }
 
 

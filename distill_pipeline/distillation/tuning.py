@@ -17,6 +17,8 @@ Matrix = npt.NDArray[np.float32]
 TEXTS_PER_STEP = 2048
 _RATE = 2e-3
 _MOMENTUM, _SPREAD = 0.9, 0.98
+_ROWS_AT_ONCE = 1024
+"""What is done to a row stays in the cache meanwhile."""
 _RESTRAINT = 2.0
 """A row's step is scaled by n / (n + 2), n the number of texts that hold it: what was seldom seen stays."""
 
@@ -51,18 +53,19 @@ def tune_similarities(
     losses = []
     for step, texts in enumerate(_batches(shares.shape[0], steps, seed), start=1):
         batch = within[texts]
-        means = batch @ state
-        loss, gradient_of_means = similarity_loss(means, wanted[texts])
-        gradient = batch.T.tocsr() @ gradient_of_means
-        here = np.flatnonzero(batch.getnnz(axis=0))
-        slope = gradient[here]
-        momentum[here] = _MOMENTUM * momentum[here] + (1 - _MOMENTUM) * slope
-        spread[here] = _SPREAD * spread[here] + (1 - _SPREAD) * (slope**2).mean(axis=1, keepdims=True)
-        seen[here] += 1
+        here, columns = np.unique(batch.indices, return_inverse=True)
+        batch = sparse.csr_matrix((batch.data, columns, batch.indptr), shape=(len(texts), len(here)))
+        loss, gradient_of_means = similarity_loss(batch @ state[here], wanted[texts])
+        gradient = batch.T @ gradient_of_means
         rate = np.float32(_RATE * 0.5 * (1 + np.cos(np.pi * (step - 1) / steps)))
-        unbiased = momentum[here] / (1 - _MOMENTUM ** seen[here])
-        deviation = np.sqrt(spread[here] / (1 - _SPREAD ** seen[here])) + 1e-8
-        state[here] -= rate * restraint[here] * unbiased / deviation
+        for first in range(0, len(here), _ROWS_AT_ONCE):
+            some, slope = here[first : first + _ROWS_AT_ONCE], gradient[first : first + _ROWS_AT_ONCE]
+            momentum[some] = _MOMENTUM * momentum[some] + (1 - _MOMENTUM) * slope
+            spread[some] = _SPREAD * spread[some] + (1 - _SPREAD) * (slope**2).mean(axis=1, keepdims=True)
+            seen[some] += 1
+            unbiased = momentum[some] / (1 - _MOMENTUM ** seen[some])
+            deviation = np.sqrt(spread[some] / (1 - _SPREAD ** seen[some])) + 1e-8
+            state[some] -= rate * restraint[some] * unbiased / deviation
         losses.append(loss)
     tuned = rows.copy()
     tuned[touched] = state * scale
@@ -98,4 +101,4 @@ def similarity_loss(
     pairs = len(means) * (len(means) - 1)
     by_unit = ((4 * 50 / pairs) * difference) @ unit
     by_means = (by_unit - unit * (unit * by_unit).sum(axis=1, keepdims=True)) / lengths
-    return float((difference.astype(np.float64) ** 2).sum()) / pairs, by_means
+    return float(np.vdot(difference, difference)) / pairs, by_means
