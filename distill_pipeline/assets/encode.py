@@ -70,6 +70,8 @@ def _here(run: StageRun, sequences: Sequence[Sequence[int]], texts: Sequence[str
     if precision.used != teacher.precision:
         teacher = run.load_teacher()
     run.log(f"encoding {len(sequences):,} rows in {precision.used} on {teacher.device}: {precision.reason}")
+    if teacher.forward.why_no_kernels:
+        run.log(f"without the GPU's kernels, so slower: {teacher.forward.why_no_kernels}")
     kept = encode_to_parts(sequences, teacher, run.folder, report=run.reporter(), texts=texts)
     return {
         "rows": len(sequences),

@@ -21,6 +21,7 @@ from distill_pipeline.disk import sha256_of
 from distill_pipeline.distillation.batches import BatchEncoder, Pace, Report
 from distill_pipeline.distillation.download import TeacherError
 from distill_pipeline.distillation.encoding import Precision, plan_of, probe_sample, settle_precision, write_part
+from distill_pipeline.distillation.forward import OWN
 from distill_pipeline.distillation.parts import Ledger, part_name
 from distill_pipeline.distillation.shards import ClusterError, Shard
 from distill_pipeline.distillation.source import TeacherSource, resolve_teacher
@@ -91,19 +92,28 @@ class TeacherSpec:
     def settle(self, sample: Sequence[Sequence[int]]) -> tuple[Precision, str, str]:
         """Return the precision for the cluster, whose forward pass runs, and the device, as found on a worker."""
         teacher = self.load()
+        in_float32 = teacher.forward.name
         precision = settle_precision(teacher, self.precision, self.precision_floor, sample)
-        return precision, teacher.forward.name, teacher.device
+        return precision, in_float32 if precision.used == "float32" else teacher.forward.name, teacher.device
 
 
 class _Worker:
     """An actor: a teacher that encodes the shards it is given and writes their parts."""
 
-    def __init__(self, spec: TeacherSpec, precision: str, destination: str) -> None:
+    def __init__(self, spec: TeacherSpec, precision: str, forward: str, destination: str) -> None:
         self.folder, self.prompt = spec.source().folder, spec.prompt
         self.destination = RemoteFolder(destination, SETTING)
         self.teacher = spec.load()
         if precision == "bfloat16":
             self.teacher.to_bfloat16()
+        if forward == OWN:
+            self.teacher.forward.without_kernels("the first worker has none")
+        here = self.teacher.forward
+        if here.name != forward:
+            raise ClusterError(
+                f"{platform.node()} runs the pass {here.name!r} where another machine runs {forward!r}: "
+                f"{here.why_no_kernels or 'are their libraries and GPUs the same?'}"
+            )
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         [shard] = batch["shard"]
@@ -175,7 +185,7 @@ def encode_on_ray(
         kept = total - sum(shard.rows for shard in pending)
         log(f"encoding {total:,} rows in {precision.used} on Ray: {precision.reason}")
         pace = Pace(kept, total, report)
-        for done in _encoded(ray, pending, resources, (spec, precision.used, target)):
+        for done in _encoded(ray, pending, resources, (spec, precision.used, forward, target)):
             part = folder / done["part"]
             if destination is not None and fetch:
                 _fetch(remote, part, done["sha256"])

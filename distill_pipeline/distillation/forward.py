@@ -11,13 +11,16 @@ import numpy.typing as npt
 
 from distill_pipeline.distillation import attention, products
 from distill_pipeline.distillation.download import TeacherError
-from distill_pipeline.distillation.hardware import tokens_per_batch
+from distill_pipeline.distillation.hardware import multiplies_bfloat16_natively, tokens_per_batch
 from distill_pipeline.distillation.modernbert import ModernBert
 from distill_pipeline.distillation.teacher import Pooling
 
 if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
+
+OWN = "own"
+"""Name of the own pass in torch's steps."""
 
 LEAST_COSINE_OF_OWN = 0.9999
 LEAST_COSINE_OF_KERNELS = 0.999
@@ -29,6 +32,7 @@ class Forward:
 
     Attributes:
         own: The own pass of the transformer, or None: the library's runs.
+        why_no_kernels: What a GPU's kernels failed at, empty if they didn't.
     """
 
     def __init__(self, model: SentenceTransformer, pooling: Pooling) -> None:
@@ -37,6 +41,7 @@ class Forward:
         self.pooling = pooling
         self.takes_token_types = bool(getattr(self.backbone.config, "type_vocab_size", 0))
         self.own: ModernBert | None = None
+        self.why_no_kernels = ""
         if pooling != "pooler" and ModernBert.covers(self.backbone):
             self.own = self._own_if_equal()
         if self.own is None and self.backbone.device.type == "cpu":
@@ -49,7 +54,7 @@ class Forward:
         """Whose pass it is."""
         if self.own is None:
             return "library"
-        return "own" if self.own.kernels is None else "own, with Triton kernels"
+        return OWN if self.own.kernels is None else f"{OWN}, with Triton kernels"
 
     @property
     def _is_the_librarys(self) -> bool:
@@ -60,10 +65,12 @@ class Forward:
         """Hold one layer's float32 weights at a time, where the own pass runs: for a pass before they are converted."""
         if self.own is not None:
             self.own.spare_memory = True
-        yield
-        if self.own is not None:
-            self.own.spare_memory = False
-        self.drop_mapped()
+        try:
+            yield
+        finally:
+            if self.own is not None:
+                self.own.spare_memory = False
+            self.drop_mapped()
 
     def drop_mapped(self) -> None:
         """Drop what a pass brought into memory from the weights' file, where the own pass runs; it is read again."""
@@ -80,23 +87,30 @@ class Forward:
                 self._pack_weights()
         else:
             self.own.reduce_weights(torch.bfloat16)
-            if self.backbone.device.type == "cuda":
+            if self.backbone.device.type == "cuda" and multiplies_bfloat16_natively(str(self.backbone.device)):
                 self._take_kernels_if_equal(self.own)
 
     def _take_kernels_if_equal(self, own: ModernBert) -> None:
         """Let the own pass use a GPU's kernels if rows of a short and a long length stay the same."""
+        if not own.take_kernels():
+            return
+        kernels, own.kernels = own.kernels, None
         lengths = (3, min(self.backbone.config.max_position_embeddings, own.window + 8))
         random = np.random.default_rng(0)
         samples = [random.integers(0, self.backbone.config.vocab_size, (4, length)) for length in lengths]
         expected = [self.rows(ids) for ids in samples]
-        if not own.take_kernels():
-            return
+        own.kernels = kernels
         try:
             least = min(_least_cosine(rows, self.rows(ids)) for rows, ids in zip(expected, samples, strict=True))
-        except Exception:  # noqa: BLE001 -- Triton's failures have no common class: no C compiler, an unknown GPU, ...
-            least = -1.0
-        if not least >= LEAST_COSINE_OF_KERNELS:  # nor when it is no number
-            own.kernels = None
+            if not least >= LEAST_COSINE_OF_KERNELS:  # nor when it is no number
+                self.without_kernels(f"cosine {least:.5f} to the pass without")
+        except Exception as error:  # noqa: BLE001 -- Triton's failures have no common class: no C compiler, an unknown GPU, ...
+            self.without_kernels(f"{type(error).__name__}: {error}")
+
+    def without_kernels(self, why: str) -> None:
+        """Compute in torch's own steps from now on."""
+        if self.own is not None:
+            self.own.kernels, self.why_no_kernels = None, why
 
     def _pack_weights(self) -> None:
         """Pack the layers' weights, unless the architecture reads them in other ways than products."""

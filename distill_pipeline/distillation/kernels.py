@@ -2,11 +2,11 @@
 
 Between the products a layer computes next to nothing and moves much memory, in torch's own steps: casts, the rotary
 embedding, norms, the gate, and attention made for long sequences. Measured on an H100, 50,368 sequences of three tokens
-through 28 layers of 1,024 numbers: 1,127 ms of the GPU's time in those steps and 220 with these kernels, of which the
-products are 140. What torch.compile made of the same steps took 27 s to compile and won a fifth.
+through 28 layers of 1,024 numbers: 1,127 ms of the GPU's time in all with those steps and 220 with these kernels, of
+which the products are 140. What torch.compile made of the same steps took 27 s to compile and won a fifth.
 
-Triton comes with torch where torch has CUDA, and compiles each kernel once, for a second or less, into a cache of the
-user's. It needs a C compiler for that.
+Triton comes with torch where torch has CUDA, and compiles each kernel once, for about a second, into a cache of the
+user's. It needs a C compiler for that. This module is imported only then, so torch stands at its top.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def attend(
 ) -> torch.Tensor:
     """Turn queries and keys by the rotary embedding and return what each token attends to, (n * length, hidden).
 
-    Su et al. 2021, "RoFormer"; scores and shares are float32, products in the dtype of `joined`.
+    Su et al. 2021, "RoFormer"; the factors of both products are rounded to the dtype of `joined`, their sums float32.
 
     Args:
         joined: Queries, keys and values, (n * length, 3 * hidden), contiguous.
@@ -115,7 +115,7 @@ def _turned(rows, cosine, sine, places, inside, length, stride, HALF: tl.constex
     return (a * cos - b * sin).to(first.dtype), (b * cos + a * sin).to(first.dtype)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["tokens", "length", "group", "window"])  # one binary for texts of all lengths
 def _attend(
     joined, cosine, sine, attended, tokens, length, group, heads, window, scale,
     HALF: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr,

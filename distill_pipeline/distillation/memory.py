@@ -28,7 +28,8 @@ def keep_freed_memory() -> bool:
     A layer's activations are a few megabytes. glibc takes such blocks from the system and gives them back each
     time, and the system clears every page anew: measured at 10 to 20 % of a ModernBERT's encoding time. What is
     free now, which loading left behind, goes back; and so do blocks of the size of a part, of which few are needed,
-    but in ever new places. Arrow takes its blocks from here too: its own pool keeps those of a part that it wrote.
+    but in ever new places. Arrow takes its blocks from here too, in this process: its own pool keeps those of a part
+    that it wrote.
     See mallopt(3) and malloc_trim(3).
     """
     library = ctypes.CDLL(None)
@@ -41,31 +42,41 @@ def keep_freed_memory() -> bool:
 
 
 class MappedWeights:
-    """Weights that lie in a mapped file, whose pages can be dropped: the file gives them again.
+    """Weights that lie in mapped files, whose pages can be dropped: the file gives them again.
+
+    Args:
+        weights: Of a model. One in each file is kept, lest its range of addresses become another's.
 
     Attributes:
-        spans: First and last address of each mapping of a file that nothing has written to.
+        spans: First and last address of each mapping that holds one, of a file that nothing has written to.
     """
 
-    def __init__(self) -> None:
-        self.spans = _clean_spans()
+    def __init__(self, weights: Iterable[torch.Tensor]) -> None:
+        spans = _clean_spans()
+        self.spans: list[tuple[int, int]] = []
+        self._kept: list[torch.Tensor] = []
+        for weight in weights:
+            if _span_of(weight, self.spans) is None and (span := _span_of(weight, spans)):
+                self.spans.append(span)
+                self._kept.append(weight.detach())
 
     def drop(self, weights: Iterable[torch.Tensor]) -> None:
         """Drop the pages of those weights that are mapped; whoever reads them again gets the same values."""
         for weight in weights:
-            if self._span_of(weight):
+            if _span_of(weight, self.spans):
                 start = weight.data_ptr()
                 _forget(start, start + weight.numel() * weight.element_size())
 
-    def drop_files(self, weights: Iterable[torch.Tensor]) -> None:
-        """Drop all pages of the files that those weights lie in: reading a weight brings in its neighbours' too."""
-        for start, end in {span for span in map(self._span_of, weights) if span}:
+    def drop_all(self) -> None:
+        """Drop all pages of the files: reading a weight brings in its neighbours' too."""
+        for start, end in self.spans:
             _forget(start, end)
 
-    def _span_of(self, weight: torch.Tensor) -> tuple[int, int] | None:
-        start = weight.data_ptr()
-        end = start + weight.numel() * weight.element_size()
-        return next(((first, last) for first, last in self.spans if first <= start and end <= last), None)
+
+def _span_of(weight: torch.Tensor, spans: Iterable[tuple[int, int]]) -> tuple[int, int] | None:
+    start = weight.data_ptr()
+    end = start + weight.numel() * weight.element_size()
+    return next(((first, last) for first, last in spans if first <= start and end <= last), None)
 
 
 def _forget(start: int, end: int) -> None:

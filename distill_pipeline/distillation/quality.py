@@ -89,7 +89,8 @@ def compare(teacher: npt.NDArray[np.floating], student: npt.NDArray[np.floating]
     theirs_near, ours_near = (np.argpartition(-sides, count - 1, axis=1)[:, :count] for sides in (theirs, ours))
     shared = [len(set(a) & set(b)) for a, b in zip(theirs_near, ours_near, strict=True)]
     nearest = np.take_along_axis(ours, theirs.argmax(axis=1)[:, None], axis=1)
-    ranks = 1 + (ours > nearest).sum(axis=1)
+    # All that are not below it: a student that tells texts apart no better than by chance wins nothing by a tie.
+    ranks = (~(ours < nearest)).sum(axis=1)
     return {
         "similarity_correlation": round(correlation, 6) if np.isfinite(correlation) else 0.0,
         "neighbour_overlap": round(float(np.mean(shared)) / count, 6),

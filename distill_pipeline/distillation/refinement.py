@@ -276,7 +276,9 @@ def _conjugate_gradients(
 
 def _column_sums(first: Matrix, second: Matrix, blocks: Sequence[slice]) -> Matrix:
     """Return the sums over the rows of two matrices' products, (columns,)."""
-    sums: Matrix = sum((first[some] * second[some]).sum(axis=0) for some in blocks)
+    sums = np.zeros(first.shape[1], dtype=np.float32)
+    for some in blocks:
+        sums += (first[some] * second[some]).sum(axis=0)
     return sums
 
 

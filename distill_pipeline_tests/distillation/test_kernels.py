@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,13 +21,16 @@ on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 on_no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="the interpreter runs where there is no GPU")
 
 WINDOW = 16
+WIDE: dict[str, Any] = {"hidden_size": 64, "num_attention_heads": 2}
 
 
 @pytest.fixture(scope="module")
 def wide_heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A teacher whose heads are as wide as the kernels need."""
     folder = tmp_path_factory.mktemp("wide")
-    return build_modernbert(folder, hidden_size=64, num_attention_heads=2, local_attention=2 * WINDOW)
+    return build_modernbert(
+        folder, hidden_size=64, num_attention_heads=2, local_attention=2 * WINDOW, max_position_embeddings=256
+    )
 
 
 def _load(folder: Path, device: str = "cpu") -> Teacher:
@@ -40,7 +44,7 @@ def _sequences(count: int, length: int) -> list[list[int]]:
 
 
 @on_no_gpu
-@pytest.mark.parametrize(("count", "length"), [(1, 1), (47, 3), (3, 40), (2, WINDOW + 1), (2, 64), (1, 65), (1, 128)])
+@pytest.mark.parametrize(("count", "length"), [(1, 1), (47, 3), (3, 40), (2, WINDOW + 1), (2, 64), (3, 65), (1, 200)])
 def test_a_pass_with_kernels_is_the_pass_without(wide_heads: Path, count: int, length: int) -> None:
     own = _load(wide_heads).forward.own
     assert own is not None
@@ -49,6 +53,23 @@ def test_a_pass_with_kernels_is_the_pass_without(wide_heads: Path, count: int, l
         expected = own(ids)
         own.kernels = kernels
         torch.testing.assert_close(own(ids), expected, atol=2e-5, rtol=1e-4)
+
+
+@on_no_gpu
+def test_biases_are_added_and_norms_with_a_bias_have_no_kernels(tmp_path: Path) -> None:
+    own = _load(build_modernbert(tmp_path / "biases", **WIDE, attention_bias=True, mlp_bias=True)).forward.own
+    assert own is not None
+    with torch.inference_mode():
+        for name, bias in own.backbone.named_parameters():
+            if name.endswith("bias"):
+                bias.normal_()
+        ids = torch.tensor(_sequences(3, 5))
+        expected = own(ids)
+        own.kernels = kernels
+        torch.testing.assert_close(own(ids), expected, atol=2e-5, rtol=1e-4)
+    own = _load(build_modernbert(tmp_path / "norms", **WIDE, norm_bias=True)).forward.own
+    assert own is not None
+    assert not own.take_kernels()
 
 
 def test_heads_of_other_sizes_have_no_kernels(modernbert: Path) -> None:
@@ -78,6 +99,7 @@ def test_kernels_that_fail_or_differ_are_not_used(wide_heads: Path, monkeypatch:
     for wrong in (broken, lambda first, second: first - second):
         monkeypatch.setattr(kernels, "gated_gelu", wrong)
         assert take_if_equal(forward) == "own"
+        assert forward.why_no_kernels
         np.testing.assert_allclose(forward.rows(np.array(_sequences(3, 5))), expected, atol=1e-5)
 
 

@@ -43,7 +43,7 @@ def test_dropped_weights_leave_memory_and_come_back_unchanged(mapped: tuple[Path
     path, weight = mapped
     total = float(weight.double().sum())
     assert _resident_of_file(path) >= MEGABYTES << 20
-    MappedWeights().drop([weight])
+    MappedWeights([weight]).drop([weight])
     assert _resident_of_file(path) < 1 << 20
     assert float(weight.double().sum()) == total
 
@@ -52,12 +52,24 @@ def test_a_files_pages_are_dropped_with_those_of_weights_that_nobody_holds(tmp_p
     path = tmp_path / "model.safetensors"
     save_file({name: torch.arange(MEGABYTES << 18, dtype=torch.float32) for name in ("a", "b")}, path)
     weights = load_file(path)
-    kept, total = weights["a"], float(weights["a"].double().sum())
+    total = float(weights["a"].double().sum())
+    mapped = MappedWeights([torch.ones(3), weights["b"], weights["a"]])
     weights.pop("b").double().sum()
     assert _resident_of_file(path) >= 2 * MEGABYTES << 20
-    MappedWeights().drop_files([kept, torch.ones(3)])
+    mapped.drop_all()
     assert _resident_of_file(path) < 1 << 20
-    assert float(kept.double().sum()) == total
+    assert float(weights["a"].double().sum()) == total
+
+
+def test_a_file_stays_mapped_for_as_long_as_its_pages_may_be_dropped(mapped: tuple[Path, torch.Tensor]) -> None:
+    path, weight = mapped
+    weights = MappedWeights([weight])
+    del weight, mapped
+    [(start, end)] = weights.spans
+    addresses = [
+        line.split()[0] for line in Path("/proc/self/maps").read_text().splitlines() if line.endswith(str(path))
+    ]
+    assert f"{start:x}-{end:x}" in addresses
 
 
 def test_weights_in_the_hubs_cache_are_dropped_too(tmp_path: Path) -> None:
@@ -68,20 +80,20 @@ def test_weights_in_the_hubs_cache_are_dropped_too(tmp_path: Path) -> None:
     weight = load_file(link)["weight"]
     weight.double().sum()
     assert _resident_of_file(blob) >= MEGABYTES << 20
-    MappedWeights().drop([weight])
+    MappedWeights([weight]).drop([weight])
     assert _resident_of_file(blob) < 1 << 20
 
 
 def test_weights_that_were_written_to_are_never_dropped(mapped: tuple[Path, torch.Tensor]) -> None:
     _, weight = mapped
     weight[1000] = -5.0
-    MappedWeights().drop([weight])
+    MappedWeights([weight]).drop([weight])
     assert float(weight[1000]) == -5.0
 
 
 def test_weights_in_plain_memory_are_left_alone() -> None:
     weight = torch.arange(1 << 20, dtype=torch.float32)
-    MappedWeights().drop([weight])
+    MappedWeights([weight]).drop([weight])
     assert float(weight[12345]) == 12345.0
 
 

@@ -46,6 +46,12 @@ def _dense(shares: sparse.csr_matrix, targets: Rows, start: Rows, penalty: float
     return solved
 
 
+@pytest.fixture(autouse=True)
+def several_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("refinement", "tuning"):
+        monkeypatch.setattr(f"distill_pipeline.distillation.{module}._ROWS_AT_ONCE", 16)
+
+
 @pytest.mark.parametrize("penalty", [0.02, 0.2, 2.0])
 def test_the_solver_finds_the_ridge_solution(
     shares: sparse.csr_matrix, targets: Rows, start: Rows, penalty: float
@@ -115,6 +121,7 @@ def test_the_refinements_facts_are_in_the_metadata(finished: Chain, recipe: Call
     assert facts["entries_touched"] > 0
     assert facts["r_squared_of_the_start"] < facts["r_squared"] <= 1
     assert str(facts["penalty"]) in facts["agreement_on_held_out_texts"]
+    assert "agreement_with_half_of_the_texts" not in facts  # the time goes to the search for a penalty
 
 
 def test_rows_of_padding_and_unknown_are_zero(finished: Chain, recipe: Callable[..., Recipe]) -> None:

@@ -130,6 +130,11 @@ def test_blank_lines_marks_and_halves_of_characters_spoil_no_file(tmp_path: Path
 def test_a_student_that_tells_no_texts_apart_agrees_not_at_all() -> None:
     teacher = np.random.default_rng(0).normal(size=(20, 4))
     assert compare(teacher, np.ones((20, 4)))["similarity_correlation"] == 0
+    for student in (np.zeros((20, 4)), np.ones((20, 4))):
+        assert compare(teacher, student)["nearest_retrieved"] < 0.1
+    half = teacher * (np.arange(20) % 2)[:, None]
+    assert compare(teacher, half)["nearest_retrieved"] < 0.6
+    assert compare(teacher, teacher)["nearest_retrieved"] == 1
 
 
 def test_few_texts_hold_frequent_words_too() -> None:
