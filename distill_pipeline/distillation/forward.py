@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 OWN = "own"
 """Name of the own pass in torch's steps."""
 
+MOST_OF_A_REASON = 300
+"""Characters: a compiler's error can be pages."""
+
 LEAST_COSINE_OF_OWN = 0.9999
 LEAST_COSINE_OF_KERNELS = 0.999
 """Lower, since both sides round to bfloat16."""
@@ -105,7 +108,7 @@ class Forward:
             if not least >= LEAST_COSINE_OF_KERNELS:  # nor when it is no number
                 self.without_kernels(f"cosine {least:.5f} to the pass without")
         except Exception as error:  # noqa: BLE001 -- Triton's failures have no common class: no C compiler, an unknown GPU, ...
-            self.without_kernels(f"{type(error).__name__}: {error}")
+            self.without_kernels(f"{type(error).__name__}: {error}"[:MOST_OF_A_REASON])
 
     def without_kernels(self, why: str) -> None:
         """Compute in torch's own steps from now on."""

@@ -29,8 +29,7 @@ def keep_freed_memory() -> bool:
     time, and the system clears every page anew: measured at 10 to 20 % of a ModernBERT's encoding time. What is
     free now, which loading left behind, goes back; and so do blocks of the size of a part, of which few are needed,
     but in ever new places. Arrow takes its blocks from here too, in this process: its own pool keeps those of a part
-    that it wrote.
-    See mallopt(3) and malloc_trim(3).
+    that it wrote. See mallopt(3) and malloc_trim(3).
     """
     library = ctypes.CDLL(None)
     if not (hasattr(library, "mallopt") and hasattr(library, "malloc_trim")):
