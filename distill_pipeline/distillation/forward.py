@@ -95,9 +95,9 @@ class Forward:
 
     def _take_kernels_if_equal(self, own: ModernBert) -> None:
         """Let the own pass use a GPU's kernels if rows of a short and a long length stay the same."""
-        if not own.take_kernels():
+        kernels = own.fitting_kernels()
+        if kernels is None:
             return
-        kernels, own.kernels = own.kernels, None
         lengths = (3, min(self.backbone.config.max_position_embeddings, own.window + 8))
         random = np.random.default_rng(0)
         samples = [random.integers(0, self.backbone.config.vocab_size, (4, length)) for length in lengths]

@@ -86,15 +86,13 @@ class ModernBert:
         kinds = config.layer_types
         return 1 + max((kinds.index(kind, 1) for kind in set(kinds[1:])), default=0)
 
-    def take_kernels(self) -> bool:
-        """Use a GPU's kernels, which Triton compiles, from now on; returns whether there are any for this model."""
+    def fitting_kernels(self) -> Any:
+        """Return the module of a GPU's kernels, which Triton compiles, or None where there are none for this model."""
         try:
             from distill_pipeline.distillation import kernels
         except ImportError:  # a torch without Triton
-            return False
-        if kernels.takes(self.head_size) and not self.backbone.config.norm_bias:
-            self.kernels = kernels
-        return self.kernels is not None
+            return None
+        return kernels if kernels.takes(self.head_size) and not self.backbone.config.norm_bias else None
 
     def reduce_weights(self, dtype: torch.dtype) -> None:
         """Convert the weights of the matrix products; embeddings and norms stay float32.

@@ -48,7 +48,7 @@ def write_table(path: Path, columns: dict[str, Any]) -> None:
         write_statistics=False,
     )
     partial.replace(path)
-    pa.default_memory_pool().release_unused()
+    pa.default_memory_pool().release_unused()  # of the system's blocks too, once `keep_freed_memory` was called
 
 
 class Ledger:

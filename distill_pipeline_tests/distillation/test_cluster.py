@@ -18,6 +18,7 @@ import pytest
 from distill_pipeline.disk import file_table
 from distill_pipeline.distillation.cluster import (
     TeacherSpec,
+    _Worker,
     announce,
     encode_on_ray,
     remove_surplus,
@@ -25,10 +26,11 @@ from distill_pipeline.distillation.cluster import (
     source_of,
     url_of,
 )
-from distill_pipeline.distillation.encoding import encode_to_parts, sentence_ids
+from distill_pipeline.distillation.encoding import Precision, encode_to_parts, sentence_ids
 from distill_pipeline.distillation.parts import Embeddings, part_name
 from distill_pipeline.distillation.shards import ClusterError, corpus_shards, shards_of
 from distill_pipeline.distillation.source import resolve_teacher
+from distill_pipeline.distillation.teacher import Teacher
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.remote_files import RemoteError, RemoteFolder
 from distill_pipeline_tests.bucket import Bucket, S3Server
@@ -157,6 +159,25 @@ def test_a_worker_takes_pickled_weights_where_the_recipe_does(
         made = recipe(teacher=str(folder), allow_pickled_weights=allowed)
         source = resolve_teacher(str(folder), None, known_commits=Path("none"), allow_pickled_weights=allowed)
         assert TeacherSpec.of(made, source).source().identity == source.identity
+
+
+def test_a_worker_that_would_run_another_pass_than_the_first_stops(spec: TeacherSpec, tmp_path: Path) -> None:
+    _Worker(spec, "float32", "own", url_of(tmp_path))
+    with pytest.raises(ClusterError, match="'own' where another machine runs 'own, with Triton kernels'"):
+        _Worker(spec, "float32", "own, with Triton kernels", url_of(tmp_path))
+
+
+@pytest.mark.parametrize(("used", "name"), [("float32", "own"), ("bfloat16", "own, with Triton kernels")])
+def test_the_pass_is_that_of_the_precision_that_was_settled(
+    spec: TeacherSpec, monkeypatch: pytest.MonkeyPatch, used: str, name: str
+) -> None:
+    def tried_with_kernels(teacher: Teacher, *_: object) -> Precision:
+        assert teacher.forward.own is not None
+        teacher.forward.own.kernels = object()
+        return Precision(used, "tried")
+
+    monkeypatch.setattr("distill_pipeline.distillation.cluster.settle_precision", tried_with_kernels)
+    assert spec.settle([[1, 5, 2]]) == (Precision(used, "tried"), name, "cpu")
 
 
 def test_a_head_node_without_processors_does_not_shrink_the_workers() -> None:

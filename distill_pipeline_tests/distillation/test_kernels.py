@@ -69,14 +69,13 @@ def test_biases_are_added_and_norms_with_a_bias_have_no_kernels(tmp_path: Path) 
         torch.testing.assert_close(own(ids), expected, atol=2e-5, rtol=1e-4)
     own = _load(build_modernbert(tmp_path / "norms", **WIDE, norm_bias=True)).forward.own
     assert own is not None
-    assert not own.take_kernels()
+    assert own.fitting_kernels() is None
 
 
 def test_heads_of_other_sizes_have_no_kernels(modernbert: Path) -> None:
     own = _load(modernbert).forward.own
     assert own is not None
-    assert not own.take_kernels()
-    assert own.kernels is None
+    assert own.fitting_kernels() is None
 
 
 @on_no_gpu
