@@ -166,6 +166,19 @@ def stage_keys(recipe: Recipe, teacher_identity: Mapping[str, str]) -> dict[str,
     return keys
 
 
+def encoded_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two outputs of a stage were made by the same teacher in the same way, be it of other texts.
+
+    Args:
+        one: `StageKey.inputs` of the one.
+        other: Those of the other.
+    """
+    read, also_read = one["recipe"], other["recipe"]
+    return all(one.get(name) == other.get(name) for name in ("stage", "code_version", "teacher")) and all(
+        read.get(field) == also_read.get(field) for field in (*_TEACHER_RUN, "prompt")
+    )
+
+
 def teacher_side_key(report: StageKey) -> StageKey:
     """Return the key of the teacher's part in a quality report: the same for every student of this teacher."""
     return _side_key(report, TEACHER_SIDE)

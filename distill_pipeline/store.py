@@ -15,7 +15,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -166,6 +166,14 @@ class Store:
     def contains(self, key: StageKey) -> bool:
         """Whether the output is there by its manifest, without reading its files."""
         return (self.folder(key) / MANIFEST).is_file() or (self.remote is not None and self.remote.contains(key))
+
+    def manifests(self, stage: str) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+        """Yield the folder and manifest of each output of a stage that is here, whatever made it; files unread."""
+        for path in sorted((self.root / stage).glob(f"[!.]*/{MANIFEST}")):
+            try:
+                yield path.parent, json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError):  # being removed, or damaged: whoever wants that very output will say so
+                continue
 
     def get_or_make(
         self,

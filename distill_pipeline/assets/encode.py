@@ -13,9 +13,11 @@ from pydantic import Field
 
 from distill_pipeline.assets.stage import StageConfig, StageRun
 from distill_pipeline.disk import locked
+from distill_pipeline.distillation.earlier import EarlierOutput
 from distill_pipeline.distillation.encoding import encode_to_parts, probe_sample, settle_precision
 from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.encoders import ENCODERS, check_encoder
+from distill_pipeline.stages import encoded_alike
 from distill_pipeline.store import Output
 
 
@@ -43,16 +45,32 @@ def encode_with_teacher(
 ) -> dict[str, Any]:
     """Encode token-id sequences into the stage's folder where the configuration says; returns facts.
 
+    Texts that the same teacher encoded for an earlier output are taken from there, unless the stage is forced.
+
     Raises:
         EncoderError: There is no such encoder.
     """
     encoder = check_encoder(config.encoder or os.environ.get("DISTILL_ENCODER") or "local")
+    earlier = [] if texts is None or config.force else _earlier(run)
     if encoder == "ray":
-        facts = _on_ray(run, config, sequences, texts)
+        facts = _on_ray(run, config, sequences, texts, earlier)
     else:
         with one_teacher_at_a_time(run):
-            facts = _here(run, sequences, texts)
+            facts = _here(run, sequences, texts, earlier)
     return {**facts, "empty": sum(not sequence for sequence in sequences)}
+
+
+def _earlier(run: StageRun) -> list[EarlierOutput]:
+    return [
+        EarlierOutput(
+            folder,
+            {name: file["sha256"] for name, file in manifest["files"].items()},
+            manifest["facts"]["precision"],
+            manifest["facts"]["forward"],
+        )
+        for folder, manifest in run.home.home.store.manifests(run.key.stage)
+        if encoded_alike(manifest["made_of"], run.key.inputs)
+    ]
 
 
 def one_teacher_at_a_time(run: StageRun) -> AbstractContextManager[Any]:
@@ -64,7 +82,12 @@ def one_teacher_at_a_time(run: StageRun) -> AbstractContextManager[Any]:
     return locked(busy, lambda: run.log("another run on this machine uses a teacher; waiting for it"))
 
 
-def _here(run: StageRun, sequences: Sequence[Sequence[int]], texts: Sequence[str] | None) -> dict[str, Any]:
+def _here(
+    run: StageRun,
+    sequences: Sequence[Sequence[int]],
+    texts: Sequence[str] | None,
+    earlier: Sequence[EarlierOutput],
+) -> dict[str, Any]:
     teacher = run.load_teacher()
     precision = settle_precision(teacher, run.recipe.precision, run.recipe.precision_floor, probe_sample(sequences))
     if precision.used != teacher.precision:
@@ -72,7 +95,7 @@ def _here(run: StageRun, sequences: Sequence[Sequence[int]], texts: Sequence[str
     run.log(f"encoding {len(sequences):,} rows in {precision.used} on {teacher.device}: {precision.reason}")
     if teacher.forward.why_no_kernels:
         run.log(f"without the GPU's kernels, so slower: {teacher.forward.why_no_kernels}")
-    kept = encode_to_parts(sequences, teacher, run.folder, report=run.reporter(), texts=texts)
+    kept = encode_to_parts(sequences, teacher, run.folder, report=run.reporter(), texts=texts, earlier=earlier)
     return {
         "rows": len(sequences),
         "dimensions": Embeddings.of_parts(run.folder).dimensions,
@@ -86,7 +109,11 @@ def _here(run: StageRun, sequences: Sequence[Sequence[int]], texts: Sequence[str
 
 
 def _on_ray(
-    run: StageRun, config: EncoderConfig, sequences: Sequence[Sequence[int]], texts: Sequence[str] | None
+    run: StageRun,
+    config: EncoderConfig,
+    sequences: Sequence[Sequence[int]],
+    texts: Sequence[str] | None,
+    earlier: Sequence[EarlierOutput],
 ) -> dict[str, Any]:
     from distill_pipeline.distillation.cluster import SETTING, TeacherSpec, encode_on_ray
     from distill_pipeline.distillation.shards import shards_of
@@ -99,6 +126,7 @@ def _on_ray(
         # A folder of its own: other stages and recipes write parts of the same names.
         destination=f"{url.rstrip('/')}/{run.key.stage}/{run.key.fingerprint}" if url else None,
         sample=probe_sample(sequences),
+        earlier=earlier,
         report=run.reporter(),
         log=run.log,
     )

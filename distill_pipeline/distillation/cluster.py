@@ -20,6 +20,7 @@ from typing import Any, Literal
 from distill_pipeline.disk import sha256_of
 from distill_pipeline.distillation.batches import BatchEncoder, Pace, Report
 from distill_pipeline.distillation.download import TeacherError
+from distill_pipeline.distillation.earlier import EarlierOutput, take_over
 from distill_pipeline.distillation.encoding import Precision, plan_of, probe_sample, settle_precision, write_part
 from distill_pipeline.distillation.forward import OWN
 from distill_pipeline.distillation.parts import Ledger, part_name
@@ -137,6 +138,7 @@ def encode_on_ray(
     destination: str | None = None,
     fetch: bool = True,
     sample: Sequence[Sequence[int]] | None = None,
+    earlier: Sequence[EarlierOutput] = (),
     cpus_per_worker: int | None = None,
     report: Report = lambda _: None,
     log: Log = lambda _: None,
@@ -153,6 +155,7 @@ def encode_on_ray(
         fetch: Bring each part from the destination into the folder. Otherwise it stays there alone, and a run that
             resumes trusts the ledger and the file's presence. Parts of another corpus or teacher are made anew.
         sample: Token ids to measure the precision with. Those of the first shard when not given.
+        earlier: What this teacher made of texts before; a part of the very same texts is taken from there.
         cpus_per_worker: Processors of an actor; all of a machine's when not given. Each actor holds a teacher.
         report: Told of progress after each part.
         log: Receives a line for each part: which worker made it.
@@ -166,7 +169,7 @@ def encode_on_ray(
     """
     target = destination or url_of(folder)
     remote = RemoteFolder(target, SETTING)
-    earlier = 0 if destination is None else announce(remote, len(shards))
+    before = 0 if destination is None else announce(remote, len(shards))
     if sample is None:
         sample = probe_sample(shards[0].read(spec.source().folder, spec.prompt)[0])
     with _cluster() as ray:
@@ -176,6 +179,7 @@ def encode_on_ray(
         total = sum(shard.rows for shard in shards)
         plan = plan_of(total, shards[0].rows, precision.used, forward)
         ledger = Ledger(folder, {**plan, **source_of(shards, spec)})
+        take_over({part_name(s.number): s.texts for s in shards if s.texts is not None}, folder, ledger, earlier)
 
         def is_finished(name: str) -> bool:
             elsewhere = destination is not None and not fetch
@@ -193,7 +197,7 @@ def encode_on_ray(
             log(f"{part.name} by worker {done['worker']}")
             pace.advance(done["rows"])
     if destination is not None:
-        remove_surplus(remote, len(shards), earlier)
+        remove_surplus(remote, len(shards), before)
     return {
         "rows": total,
         "rows_resumed": kept,

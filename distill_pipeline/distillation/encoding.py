@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from distill_pipeline.distillation.batches import BatchEncoder, Encoding, Pace, Report
 from distill_pipeline.distillation.download import TeacherError
+from distill_pipeline.distillation.earlier import EarlierOutput, take_over
 from distill_pipeline.distillation.hardware import multiplies_bfloat16_natively
 from distill_pipeline.distillation.parts import Ledger, embedding_array, part_name, write_table
 from distill_pipeline.distillation.teacher import Teacher
@@ -80,6 +81,7 @@ def encode_to_parts(
     report: Report = lambda _: None,
     rows_per_part: int = ROWS_PER_PART,
     texts: Sequence[str] | None = None,
+    earlier: Sequence[EarlierOutput] = (),
 ) -> int:
     """Encode every sequence and write the rows in order as `part-*.parquet` (row or text, embedding float32).
 
@@ -93,17 +95,20 @@ def encode_to_parts(
         report: Told how far it is: at the beginning when something is kept, and after each batch.
         rows_per_part: Rows of each part but the last.
         texts: What the sequences are of; then the parts have a column `text` in place of `row`.
+        earlier: What this teacher made of texts before; a part of the very same texts is taken from there.
 
     Returns:
-        The number of rows that were found finished.
+        The number of rows that were found finished, here or there.
 
     Raises:
         TeacherError: The teacher gave a value that is not finite, or a sequence doesn't fit into memory.
     """
     ledger = Ledger(folder, plan_of(len(sequences), rows_per_part, teacher.precision, teacher.forward.name))
-    pending = [
-        number for number in range(-(-len(sequences) // rows_per_part)) if not ledger.has(folder / part_name(number))
-    ]
+    numbers = range(-(-len(sequences) // rows_per_part))
+    if texts is not None:
+        wanted = {part_name(number): texts[number * rows_per_part : (number + 1) * rows_per_part] for number in numbers}
+        take_over(wanted, folder, ledger, earlier)
+    pending = [number for number in numbers if not ledger.has(folder / part_name(number))]
     missing = sum(len(sequences[number * rows_per_part : (number + 1) * rows_per_part]) for number in pending)
     kept = len(sequences) - missing
     pace = Pace(kept, len(sequences), report)

@@ -62,13 +62,14 @@ class Ledger:
 
     def __init__(self, folder: Path, plan: Mapping[str, Any]) -> None:
         self.path = folder / LEDGER
+        self.plan = dict(plan)
         self._finished: dict[str, str] = {}
         found = self._read()
-        if found != dict(plan):
+        if found != self.plan:
             for path in [self.path, *folder.glob("part-*.parquet")]:
                 path.unlink(missing_ok=True)
             self._finished = {}
-            self._append(dict(plan))
+            self._append(self.plan)
 
     def _read(self) -> dict[str, Any] | None:
         """Read the finished parts; returns the plan that they were made with, or None."""

@@ -6,6 +6,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -17,6 +18,7 @@ from distill_pipeline_tests.chain import Chain
 
 MakeRecipe = Callable[..., Recipe]
 ENCODE = ["tokenizer_vocabulary", "teacher_token_embeddings"]
+SENTENCES = ["teacher_sentence_embeddings"]
 
 
 def _failure(result: dg.ExecuteInProcessResult) -> str:
@@ -52,6 +54,31 @@ def test_a_run_waits_for_another_teacher_on_this_machine(chain: Chain, recipe: M
     messages = [entry.user_message for entry in chain.instance.all_logs(result.run_id)]
     assert "another run on this machine uses a teacher; waiting for it" in messages
     assert chain.output(recipe(), "teacher_token_embeddings").facts["forward"] == "own"
+
+
+def test_the_same_texts_under_another_fingerprint_are_not_paid_for_twice_but_when_forced(
+    chain: Chain, recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    corpus = tmp_path / "corpus.txt"
+    lines = [f"The passage number {number} of this corpus is short." for number in range(150)]
+    settings = {"refinement": "corpus", "corpus": [str(corpus)], "generated_texts": 0, "phrases": 0}
+
+    def resumed(*, force: bool = False, **more: str) -> int:
+        made = recipe(**settings, **more)
+        result = chain.run(made, SENTENCES, force=SENTENCES if force else [])
+        assert chain.cache(result) == {"teacher_sentence_embeddings": "computed"}
+        return int(chain.metadata(result)["teacher_sentence_embeddings"]["rows_resumed"])
+
+    corpus.write_text("\n".join(lines), encoding="utf-8")
+    assert resumed() == 0
+    first = chain.output(recipe(**settings), SENTENCES[0])
+    corpus.write_text("\n".join([*lines, lines[0]]), encoding="utf-8")  # another file, of the same passages
+    assert resumed() == 150
+    second = chain.output(recipe(**settings), SENTENCES[0])
+    assert second.key != first.key
+    assert second.manifest["files"] == first.manifest["files"]
+    assert resumed(force=True) == 0
+    assert resumed(prompt="query: ") == 0
 
 
 def test_dagster_reads_the_limit_of_the_pool_that_a_new_home_sets(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

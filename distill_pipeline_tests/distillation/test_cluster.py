@@ -26,6 +26,7 @@ from distill_pipeline.distillation.cluster import (
     source_of,
     url_of,
 )
+from distill_pipeline.distillation.earlier import EarlierOutput
 from distill_pipeline.distillation.encoding import Precision, encode_to_parts, sentence_ids
 from distill_pipeline.distillation.parts import Embeddings, part_name
 from distill_pipeline.distillation.shards import ClusterError, corpus_shards, shards_of
@@ -117,6 +118,21 @@ def test_a_corpus_comes_back_part_by_part_through_a_url(spec: TeacherSpec, tmp_p
     (tmp_path / "bucket" / "part-000001.parquet").unlink()
     again = encode_on_ray(shards, spec, folder, destination=url, fetch=False)
     assert again["rows_resumed"] == 35
+
+
+def test_texts_that_were_encoded_before_are_sent_to_no_worker(spec: TeacherSpec, tmp_path: Path) -> None:
+    texts = [f"house number {place}" for place in range(45)]
+    ids = sentence_ids(Path(spec.location), texts, prompt=None)
+    before, folder = tmp_path / "before", tmp_path / "stage"
+    before.mkdir()
+    folder.mkdir()
+    teacher = spec.load()
+    encode_to_parts(ids, teacher, before, rows_per_part=16, texts=texts)
+    parts = {name: file["sha256"] for name, file in file_table(before).items()}
+    earlier = EarlierOutput(before, parts, teacher.precision, teacher.forward.name)
+    facts = encode_on_ray(shards_of(ids, texts, 16), spec, folder, earlier=[earlier])
+    assert facts["rows_resumed"] == 45
+    assert file_table(folder) == file_table(before)
 
 
 def test_another_corpus_or_teacher_is_told_apart_and_surplus_parts_go(spec: TeacherSpec, tmp_path: Path) -> None:

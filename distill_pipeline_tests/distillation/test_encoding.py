@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +18,7 @@ from distill_pipeline.disk import file_table
 from distill_pipeline.distillation import encoding
 from distill_pipeline.distillation.batches import Progress, batches_of_one_length
 from distill_pipeline.distillation.download import TeacherError
+from distill_pipeline.distillation.earlier import EarlierOutput
 from distill_pipeline.distillation.encoding import encode_to_parts, probe_sample, sentence_ids, settle_precision
 from distill_pipeline.distillation.parts import LEDGER, Embeddings, Ledger
 from distill_pipeline.distillation.source import resolve_teacher
@@ -115,6 +118,62 @@ def test_parts_made_in_another_precision_or_cut_otherwise_are_not_mixed_in(
     assert len(list(tmp_path.glob("part-*"))) == 2
     rows = Embeddings.of_parts(tmp_path).all()
     assert len(rows) == len(sequences)
+
+
+def _earlier(teacher: Teacher, sequences: list[list[int]], texts: list[str], folder: Path) -> EarlierOutput:
+    folder.mkdir()
+    encode_to_parts(sequences, teacher, folder, rows_per_part=16, texts=texts)
+    parts = {name: file["sha256"] for name, file in file_table(folder).items()}
+    return EarlierOutput(folder, parts, teacher.precision, teacher.forward.name)
+
+
+def test_texts_that_were_encoded_before_are_not_encoded_again(
+    teacher: Teacher, sequences: list[list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [" ".join(map(str, sequence)) for sequence in sequences]
+    # The same first 48 texts, and then others: as when more of a corpus is sampled.
+    earlier = _earlier(teacher, sequences[:48], texts[:48], tmp_path / "earlier")
+    alone = _earlier(teacher, sequences, texts, tmp_path / "alone")
+    encoded: list[int] = []
+    rows = teacher.rows
+
+    def counted(batch: list[list[int]]) -> npt.NDArray[np.float32]:
+        encoded.append(len(batch))
+        return rows(batch)
+
+    monkeypatch.setattr(teacher, "rows", counted)
+    (tmp_path / "now").mkdir()
+    seen: list[Progress] = []
+    kept = encode_to_parts(
+        sequences, teacher, tmp_path / "now", rows_per_part=16, texts=texts, earlier=[earlier], report=seen.append
+    )
+    assert (kept, sum(encoded), str(seen[0])) == (48, 52, "48/100 rows are there already")
+    assert file_table(tmp_path / "now") == file_table(alone.folder)
+
+
+@pytest.mark.parametrize("spoilt", ["precision", "bytes", "gone", "text"])
+def test_what_another_pass_made_or_what_was_changed_since_is_not_taken(
+    teacher: Teacher, sequences: list[list[int]], tmp_path: Path, spoilt: str
+) -> None:
+    texts = [" ".join(map(str, sequence)) for sequence in sequences[:16]]
+    earlier = _earlier(teacher, sequences[:16], texts, tmp_path / "earlier")
+    whole = file_table(earlier.folder)
+    [part] = earlier.folder.glob("part-*")
+    if spoilt == "precision":
+        earlier = replace(earlier, precision="bfloat16")
+    elif spoilt == "bytes":
+        content = bytearray(part.read_bytes())
+        content[len(content) // 2] ^= 1  # among the numbers: the file still reads as it did
+        part.write_bytes(content)
+    elif spoilt == "gone":
+        part.unlink()
+    else:
+        part.write_bytes(b"no Parquet file")
+    (tmp_path / "now").mkdir()
+    assert not encode_to_parts(
+        sequences[:16], teacher, tmp_path / "now", rows_per_part=16, texts=texts, earlier=[earlier]
+    )
+    assert file_table(tmp_path / "now") == whole
 
 
 def test_batches_hold_every_position_within_the_budget(sequences: list[list[int]]) -> None:
