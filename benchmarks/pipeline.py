@@ -2,8 +2,9 @@
 
 Ours is `distill-pipeline`'s job in one process, teacher to release with its quality report and pictures, which
 model2vec.distill doesn't make; the column "to student" leaves the report and the release out. Like is set against like:
-the preset `model2vec`, whose students are those of distill; the last line is the default recipe, which also fits the
-rows to texts. The warm run is also timed as a command of its own, from start to end of its process.
+the preset `model2vec`, whose students are those of distill. The sweep is also run with `precision: auto`, which is
+bfloat16 where the hardware multiplies it; the last line is the default recipe, which also fits the rows to texts. The
+warm run is also timed as a command of its own, from start to end of its process.
 """
 
 from __future__ import annotations
@@ -126,7 +127,15 @@ def main() -> None:
         command = hit_as_a_command()
         [changed] = side("ours", teacher, [{**LIKE_DISTILL, **other}], home)
         [theirs_again] = side("model2vec", teacher, [other], home)
-        sweep = side("ours", teacher, [{**LIKE_DISTILL, **fields} for fields in SWEEP], Path(folder) / "sweep")
+        sweeps = {
+            precision: side(
+                "ours",
+                teacher,
+                [{**LIKE_DISTILL, "precision": precision, **fields} for fields in SWEEP],
+                Path(folder) / f"sweep-{precision}",
+            )
+            for precision in ("float32", "auto")
+        }
         calls = side("model2vec", teacher, SWEEP[: options.calls], home)
         [default] = side("ours", teacher, [{**DEFAULT, **base}], Path(folder) / "default")
     mean = sum(call["seconds"] for call in calls) / len(calls)
@@ -134,10 +143,13 @@ def main() -> None:
         _line("cold", cold, theirs["seconds"]),
         _line("warm", warm, theirs["seconds"]),
         _line("pca_dims changed", changed, theirs_again["seconds"]),
-        _line(
-            f"sweep of {len(SWEEP)}",
-            {key: sum(run[key] for run in sweep) for key in ("seconds", "to student")},
-            mean * len(SWEEP),
+        *(
+            _line(
+                f"sweep of {len(SWEEP)}, precision {precision}",
+                {key: sum(run[key] for run in sweep) for key in ("seconds", "to student")},
+                mean * len(SWEEP),
+            )
+            for precision, sweep in sweeps.items()
         ),
         _line("cold, default recipe", default, theirs["seconds"]),
     ]

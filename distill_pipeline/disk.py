@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,15 @@ def sha256_of(path: Path) -> str:
     """Return the file's sha256 as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+Stamps = tuple[tuple[Path, int, int, int], ...]
+
+
+def stamps(paths: Iterable[Path]) -> Stamps:
+    """Return what changes when one of the files is written anew: path, inode, size and time of change of each."""
+    found = ((path, path.stat()) for path in paths)
+    return tuple((path, stat.st_ino, stat.st_size, stat.st_mtime_ns) for path, stat in found)
 
 
 def file_table(folder: Path) -> dict[str, dict[str, Any]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from distill_pipeline.data_sets import DataSet
-from distill_pipeline.disk import sha256_of
+from distill_pipeline.disk import Stamps, sha256_of, stamps
 from distill_pipeline.distillation.corpus import source_files
 from distill_pipeline.distillation.kinds import MEASURES
 from distill_pipeline.distillation.labelled import set_identity
@@ -233,14 +233,14 @@ _SETTLED_NS = 2_000_000_000
 
 def _digest_of(path: Path) -> str:
     """Return a file's sha256, read once per process: a corpus has gigabytes, and each stage and check asks for it."""
-    found = path.stat()
-    if time.time_ns() - found.st_mtime_ns < _SETTLED_NS:  # it may be written again within the clock's grain
+    if time.time_ns() - path.stat().st_mtime_ns < _SETTLED_NS:  # it may be written again within the clock's grain
         return sha256_of(path)
-    return _remembered_digest(path, found.st_size, found.st_mtime_ns)
+    return _remembered_digest(stamps([path]))
 
 
 @lru_cache(maxsize=4096)
-def _remembered_digest(path: Path, size: int, changed_ns: int) -> str:  # noqa: ARG001
+def _remembered_digest(file: Stamps) -> str:
+    [(path, *_)] = file
     return sha256_of(path)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -52,8 +53,12 @@ class Ranking:
         return np.array(list(found.values()), dtype=np.int64)
 
 
+@lru_cache(maxsize=1)
 def rank_entries(vocabulary: Vocabulary) -> Ranking:
-    """Rank a vocabulary's entries by frequency; of equal ones the earlier row comes first."""
+    """Rank a vocabulary's entries by frequency; of equal ones the earlier row comes first.
+
+    The last one's ranking is kept: several pictures of it are drawn, for each recipe of a sweep.
+    """
     kinds = entry_groups(vocabulary.tokenizer)
     ordinary = kinds >= 0
     ranks = np.zeros(len(kinds), dtype=np.int64)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from distill_pipeline.disk import sha256_of
+from distill_pipeline.disk import Stamps, sha256_of, stamps
+from distill_pipeline.distillation.pca import Spread, measure_spread
 
 LEDGER = ".ledger.jsonl"
 """Hidden: no file of the output, and the store removes it once the output is in place."""
@@ -116,6 +118,13 @@ class Embeddings:
         self.dimensions: int = schema.field("embedding").type.list_size
         self.rows: int = sum(pq.read_metadata(path).num_rows for path in paths)
 
+    def spread(self) -> Spread:
+        """Return how the rows are spread; of the files that were asked for last, unchanged since, it is remembered.
+
+        The recipes of a sweep differ in what is kept of it, and ask one after the other.
+        """
+        return _spread(stamps(self.paths))
+
     @classmethod
     def of_parts(cls, folder: Path) -> Embeddings:
         """Open all parts of a folder in row order."""
@@ -131,3 +140,8 @@ class Embeddings:
     def all(self) -> npt.NDArray[np.float32]:
         """Return every row at once, float32 (rows, dims); for what needs them together, such as k-means."""
         return np.concatenate(list(self.batches()))
+
+
+@lru_cache(maxsize=2)  # a recipe that refines has entries and sentences
+def _spread(files: Stamps) -> Spread:
+    return measure_spread(Embeddings([path for path, *_ in files]).batches)

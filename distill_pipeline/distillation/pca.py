@@ -40,7 +40,26 @@ class PrincipalComponents:
         return scores
 
 
-def fit_principal_components(batches: Batches, keep: int | float | str) -> PrincipalComponents:
+@dataclass(frozen=True)
+class Spread:
+    """How rows are spread: all of their principal directions, strongest first, whose signs mean nothing.
+
+    Attributes:
+        count: Number of rows.
+        mean: float64 (dims,).
+        axes: float64 (dims, dims), unit columns.
+        variances: float64 (dims,).
+    """
+
+    count: int
+    mean: npt.NDArray[np.float64]
+    axes: npt.NDArray[np.float64]
+    variances: npt.NDArray[np.float64]
+
+
+def fit_principal_components(
+    batches: Batches, keep: int | float | str, *, spread: Spread | None = None
+) -> PrincipalComponents:
     """Fit in three passes that hold one batch and one (dims, dims) matrix, all in float64.
 
     The third pass fixes each axis' sign: the row farthest out along it lies on the positive side, as in
@@ -49,10 +68,23 @@ def fit_principal_components(batches: Batches, keep: int | float | str) -> Princ
     Args:
         batches: Starts a pass over the rows, (n, dims) each.
         keep: Number of directions, the least share of variance to explain (a float below 1), or "auto" for all.
+        spread: Of these rows, if it is known: the first two passes, which no `keep` changes.
 
     Raises:
         RecipeError: More directions are asked for than there are dimensions, or than there are rows less one.
     """
+    spread = spread or measure_spread(batches)
+    kept = directions_to_keep(keep, spread.variances, spread.count)
+    axes = spread.axes[:, :kept]
+    low, high = np.full(kept, np.inf), np.full(kept, -np.inf)
+    for batch in batches():
+        scores = (batch.astype(np.float64) - spread.mean) @ axes
+        low, high = np.minimum(low, scores.min(axis=0)), np.maximum(high, scores.max(axis=0))
+    return PrincipalComponents(spread.mean, axes * np.where(-low > high, -1.0, 1.0), spread.variances)
+
+
+def measure_spread(batches: Batches) -> Spread:
+    """Find the mean and the principal directions in two passes over the rows, (n, dims) a batch."""
     count, total = 0, np.float64(0)
     for batch in batches():
         count += len(batch)
@@ -63,14 +95,7 @@ def fit_principal_components(batches: Batches, keep: int | float | str) -> Princ
         centred = batch.astype(np.float64) - mean
         gram += centred.T @ centred
     values, vectors = np.linalg.eigh(gram / max(count - 1, 1))
-    variances, axes = np.clip(values[::-1], 0, None), vectors[:, ::-1]
-    kept = directions_to_keep(keep, variances, count)
-    axes = axes[:, :kept]
-    low, high = np.full(kept, np.inf), np.full(kept, -np.inf)
-    for batch in batches():
-        scores = (batch.astype(np.float64) - mean) @ axes
-        low, high = np.minimum(low, scores.min(axis=0)), np.maximum(high, scores.max(axis=0))
-    return PrincipalComponents(mean, axes * np.where(-low > high, -1.0, 1.0), variances)
+    return Spread(count, mean, vectors[:, ::-1], np.clip(values[::-1], 0, None))
 
 
 def directions_to_keep(keep: int | float | str, variances: npt.NDArray[np.float64], rows: int) -> int:

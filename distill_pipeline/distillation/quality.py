@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ def frequent_words(language: str, count: int = 2000, skip: int = 200) -> list[st
         words = word_list(language).words
     except UnknownLanguage:
         return []
-    return [word for word in words[skip:] if len(word) > 1 and ALL_LETTERS.fullmatch(word)][:count]
+    return list(islice((word for word in words[skip:] if len(word) > 1 and ALL_LETTERS.fullmatch(word)), count))
 
 
 def texts_per_second(encode: Encode, texts: Sequence[str], seconds: float = 0.3) -> float:
@@ -160,11 +161,12 @@ def nearest_words(
     neighbours: int = 4,
 ) -> list[dict[str, Any]]:
     """Return, for a few words spread over all, the nearest other words by teacher and by student, nearest first."""
-    theirs, ours = (np.argsort(-_similarities(rows), axis=1)[:, :neighbours] for rows in (teacher, student))
     step = max(1, len(words) // examples)
+    shown = list(range(step // 2, len(words), step))[:examples]
+    theirs, ours = (np.argsort(-_similarities(rows)[shown], axis=1)[:, :neighbours] for rows in (teacher, student))
     return [
-        {"word": words[i], "teacher": [words[j] for j in theirs[i]], "student": [words[j] for j in ours[i]]}
-        for i in list(range(step // 2, len(words), step))[:examples]
+        {"word": words[i], "teacher": [words[k] for k in j], "student": [words[k] for k in o]}
+        for i, j, o in zip(shown, theirs, ours, strict=True)
     ]
 
 

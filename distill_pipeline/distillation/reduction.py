@@ -62,7 +62,10 @@ def reduce_rows(
     if clusters is not None:
         centroids, assignment = _k_means(source.all(), clusters)
         batches = lambda: iter([centroids])  # noqa: E731
-    components = None if pca_dims is None else fit_principal_components(batches, pca_dims)
+    components = None
+    if pca_dims is not None:
+        spread = source.spread() if clusters is None else None
+        components = fit_principal_components(batches, pca_dims, spread=spread)
     if assignment is None:
         _write_matrix(folder, source, components, weights)
     else:

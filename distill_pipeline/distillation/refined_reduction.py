@@ -145,7 +145,7 @@ def fit_directions(entries: Embeddings, sentences: Sentences, settings: Settings
     its own vectors afterwards.
     """
     source = sentences.embeddings if settings.directions == "sentences" else entries
-    components = fit_principal_components(source.batches, "auto")
+    components = fit_principal_components(source.batches, "auto", spread=source.spread())
     keep = directions_to_keep(settings.pca_dims, components.variances, source.rows)
     first = settings.remove_directions
     axes = components.axes[:, first : first + 2 * keep]

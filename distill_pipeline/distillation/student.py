@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 from safetensors.numpy import load_file
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
 from distill_pipeline.distillation.parts import embedding_array, write_table
 from distill_pipeline.distillation.reduction import Reduced
@@ -108,12 +108,12 @@ def reference_vectors(folder: Path, texts: Sequence[str]) -> npt.NDArray[np.floa
 
 def unknown_id(tokenizer_file: Path) -> int | None:
     """Return the id of a tokenizer's unknown token, or None when it has none."""
-    model = json.loads(tokenizer_file.read_text(encoding="utf-8"))["model"]
-    if model.get("unk_token") is not None:
-        found: int | None = Tokenizer.from_file(str(tokenizer_file)).token_to_id(model["unk_token"])
-    else:
-        found = model.get("unk_id")
-    return found
+    tokenizer = Tokenizer.from_file(str(tokenizer_file))
+    if isinstance(tokenizer.model, models.Unigram):  # which alone doesn't tell it
+        found: int | None = json.loads(tokenizer_file.read_text(encoding="utf-8"))["model"].get("unk_id")
+        return found
+    unknown: str | None = tokenizer.model.unk_token
+    return None if unknown is None else tokenizer.token_to_id(unknown)
 
 
 def read_golden(folder: Path) -> tuple[list[str], npt.NDArray[np.float32]]:

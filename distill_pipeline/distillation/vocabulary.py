@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,10 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
+from distill_pipeline.disk import Stamps, stamps
 from distill_pipeline.distillation.frequencies import UnknownLanguage, count_words, entry_probabilities, word_list
 from distill_pipeline.distillation.tokenizer_files import load_tokenizer
 from distill_pipeline.distillation.words import PADDING, UNKNOWN, word_entries, word_tokenizer
 from distill_pipeline.recipe import RecipeError
+
+VOCABULARY, TOKENIZER = "vocabulary.parquet", "tokenizer.json"
 
 SCHEMA = pa.schema(
     [
@@ -31,7 +35,7 @@ SCHEMA = pa.schema(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Vocabulary:
     """The student's vocabulary in row order.
 
@@ -221,7 +225,7 @@ def read_words(words: Path | Sequence[str]) -> list[str]:
 
 
 def write_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
-    """Write `vocabulary.parquet` and `tokenizer.json`."""
+    """Write the entries and the tokenizer."""
     table = pa.table(
         {
             "row": np.arange(len(vocabulary.tokens), dtype=np.int32),
@@ -231,17 +235,27 @@ def write_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
         },
         schema=SCHEMA.with_metadata({"frequency_source": vocabulary.frequency_source}),
     )
-    pq.write_table(table, folder / "vocabulary.parquet")
-    vocabulary.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
+    pq.write_table(table, folder / VOCABULARY)
+    vocabulary.tokenizer.save(str(folder / TOKENIZER), pretty=False)
 
 
 def read_vocabulary(folder: Path) -> Vocabulary:
-    """Read what `write_vocabulary` wrote."""
-    table = pq.read_table(folder / "vocabulary.parquet")
+    """Read what `write_vocabulary` wrote; from the files that were read last, unchanged since, the same object.
+
+    Several stages of a recipe, and all recipes of a sweep, ask for one vocabulary. They share its tokenizer too, so
+    whoever encodes with it says how much of a text it reads.
+    """
+    return _read(stamps([folder / VOCABULARY, folder / TOKENIZER]))
+
+
+@lru_cache(maxsize=1)
+def _read(files: Stamps) -> Vocabulary:
+    (table_file, *_), (tokenizer_file, *_) = files
+    table = pq.read_table(table_file)
     return Vocabulary(
         table["token"].to_pylist(),
         table["teacher_ids"].to_pylist(),
         table["frequency"].to_numpy(),
         (table.schema.metadata or {}).get(b"frequency_source", b"").decode(),
-        Tokenizer.from_file(str(folder / "tokenizer.json")),
+        Tokenizer.from_file(str(tokenizer_file)),
     )

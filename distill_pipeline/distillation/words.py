@@ -5,7 +5,6 @@ The teacher's pieces stay as a safety net: a text's rare word falls apart into t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -154,18 +153,19 @@ def pieces(tokenizer: Tokenizer, special: frozenset[str]) -> Iterator[tuple[int,
     Knows the three ways in which tokenizers mark this: WordPiece's ##, the space that byte-level BPE keeps, and the
     mark for a space of Unigram and SentencePiece BPE.
     """
-    kind = json.loads(tokenizer.to_str())["model"]["type"]
-    marked = any(token.startswith("▁") for token in tokenizer.get_vocab())
-    for token, token_id in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]):
+    tokens = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
+    is_wordpiece = isinstance(tokenizer.model, models.WordPiece)
+    mark = "▁" if any(token.startswith("▁") for token, _ in tokens) else " "
+    spelled = [token for token, _ in tokens]
+    if mark == " " and not is_wordpiece:
+        spelled = tokenizer.decode_batch([[token_id] for _, token_id in tokens], skip_special_tokens=False)
+    for (token, token_id), written in zip(tokens, spelled, strict=True):
         if token in special:
             continue
-        if kind == "WordPiece":
+        if is_wordpiece:
             text, begins = token.removeprefix(_CONTINUES), not token.startswith(_CONTINUES)
-        elif marked:
-            text, begins = token.removeprefix("▁"), token.startswith("▁")
         else:
-            decoded = tokenizer.decode([token_id], skip_special_tokens=False)
-            text, begins = decoded.removeprefix(" "), decoded.startswith(" ")
+            text, begins = written.removeprefix(mark), written.startswith(mark)
         if text and text == text.strip() and "�" not in text:
             yield token_id, text, begins
 

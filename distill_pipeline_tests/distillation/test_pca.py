@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
+from distill_pipeline.distillation.parts import Embeddings, embedding_array, part_name, write_table
 from distill_pipeline.distillation.pca import fit_principal_components
 from distill_pipeline.recipe import RecipeError
 
@@ -43,6 +45,23 @@ def test_a_share_of_variance_keeps_the_fewest_axes_that_explain_it(rows: npt.NDA
     components = fit_principal_components(lambda: _batches(rows, 64), 0.9)
     kept = components.axes.shape[1]
     assert components.explained[kept - 1] >= 0.9 > components.explained[kept - 2]
+
+
+def test_what_is_remembered_of_rows_changes_no_byte_and_ends_with_their_files(
+    rows: npt.NDArray[np.float32], tmp_path: Path
+) -> None:
+    def write(values: npt.NDArray[np.float32]) -> Embeddings:
+        write_table(tmp_path / part_name(0), {"embedding": embedding_array(values)})
+        return Embeddings.of_parts(tmp_path)
+
+    source = write(rows)
+    for keep in (3, 7):
+        known = fit_principal_components(source.batches, keep, spread=source.spread())
+        alone = fit_principal_components(source.batches, keep)
+        assert known.axes.tobytes() == alone.axes.tobytes()
+        assert known.mean.tobytes() == alone.mean.tobytes()
+    assert source.spread() is source.spread()
+    assert write(rows[:100]).spread().count == 100
 
 
 def test_more_axes_than_dimensions_or_rows_are_refused(rows: npt.NDArray[np.float32]) -> None:

@@ -60,6 +60,17 @@ def test_a_written_vocabulary_reads_back_equal(tmp_path: Path, modernbert: Path)
     assert again.tokenizer.to_str() == vocabulary.tokenizer.to_str()
 
 
+def test_a_vocabulary_is_read_once_until_it_is_written_anew(tmp_path: Path, bert: Path) -> None:
+    write_vocabulary(tmp_path, build_vocabulary(bert, words=["pineapple"]))
+    first = read_vocabulary(tmp_path)
+    assert read_vocabulary(tmp_path) is first
+    write_vocabulary(tmp_path, build_vocabulary(bert, words=["saltcellar"]))
+    again = read_vocabulary(tmp_path)
+    assert "pineapple" in first.tokens
+    assert "pineapple" not in again.tokens
+    assert again.tokenizer.token_to_id("saltcellar") is not None
+
+
 def test_words_come_from_a_file_a_line_each(tmp_path: Path) -> None:
     (tmp_path / "words.txt").write_text("pineapple\n\n  ice cream \n")
     assert read_words(tmp_path / "words.txt") == ["pineapple", "ice cream"]
