@@ -108,7 +108,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "static_model",
-            version="3",
+            version="4",
             upstream=("tokenizer_vocabulary", "reduced_matrix"),
             reads=_student_reads,
         ),

@@ -51,11 +51,26 @@ def test_a_changed_matrix_is_noticed(student: Path) -> None:
         verify_golden(student)
 
 
+def test_rows_too_small_for_float16_are_told_with_what_to_do(tmp_path: Path, bert: Path) -> None:
+    tokenizer = Tokenizer.from_file(str(bert / "tokenizer.json"))
+    rows = np.random.default_rng(0).normal(size=(tokenizer.get_vocab_size(), 6)).astype(np.float32) * 1e-6
+    reduced = Reduced(rows, np.ones(len(rows), dtype=np.float32))
+    for dtype in ("float16", "float32"):
+        write_student(tmp_path, tokenizer, reduced, dtype=dtype, config={}, texts=["The owl hunts mice."])
+        if dtype == "float16":
+            with pytest.raises(StudentError, match=r"golden text '.+' differs by .* dtype: float32 keeps"):
+                verify_golden(tmp_path)
+        else:
+            assert verify_golden(tmp_path) < 2e-3
+
+
 def test_golden_texts_have_the_edge_cases(student: Path) -> None:
     texts, golden = read_golden(student)
     assert "" in texts
     assert not golden[texts.index("")].any()
-    assert max(len(text.split()) for text in texts) > 512
+    longest = max(texts, key=len).split()
+    assert longest[:512] == ["a"] * 512
+    assert "b" in longest[512:]
 
 
 def test_a_long_text_counts_by_its_first_512_tokens_alone(student: Path) -> None:
