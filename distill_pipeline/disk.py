@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
@@ -24,13 +24,24 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-Stamps = tuple[tuple[Path, int, int, int], ...]
+class Stamp(NamedTuple):
+    """What changes when a file does; the times are of its content's change and of its own, in nanoseconds.
+
+    A file that is written in place twice within the clock's grain keeps its stamp; one that is put into the place of
+    another, as all of the store's are, doesn't.
+    """
+
+    path: Path
+    inode: int
+    size: int
+    content_ns: int
+    changed_ns: int
 
 
-def stamps(paths: Iterable[Path]) -> Stamps:
-    """Return what changes when one of the files is written anew: path, inode, size and time of change of each."""
+def stamps(paths: Iterable[Path]) -> tuple[Stamp, ...]:
+    """Return the stamp of each file."""
     found = ((path, path.stat()) for path in paths)
-    return tuple((path, stat.st_ino, stat.st_size, stat.st_mtime_ns) for path, stat in found)
+    return tuple(Stamp(path, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns) for path, stat in found)
 
 
 def file_table(folder: Path) -> dict[str, dict[str, Any]]:

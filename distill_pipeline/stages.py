@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from distill_pipeline.data_sets import DataSet
-from distill_pipeline.disk import Stamps, sha256_of, stamps
+from distill_pipeline.disk import Stamp, sha256_of, stamps
 from distill_pipeline.distillation.corpus import source_files
 from distill_pipeline.distillation.kinds import MEASURES
 from distill_pipeline.distillation.labelled import set_identity
@@ -96,7 +96,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "teacher_sentence_embeddings",
-            version="10",
+            version="11",
             reads=_sentences_read,
             reads_teacher=lambda recipe: recipe.refinement != "none",
         ),
@@ -167,7 +167,7 @@ def stage_keys(recipe: Recipe, teacher_identity: Mapping[str, str]) -> dict[str,
 
 
 def encoded_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two outputs of a stage were made by the same teacher in the same way, be it of other texts.
+    """Whether two outputs of a stage were asked of the same teacher in the same way, be it of other texts.
 
     Args:
         one: `StageKey.inputs` of the one.
@@ -233,15 +233,15 @@ _SETTLED_NS = 2_000_000_000
 
 def _digest_of(path: Path) -> str:
     """Return a file's sha256, read once per process: a corpus has gigabytes, and each stage and check asks for it."""
-    if time.time_ns() - path.stat().st_mtime_ns < _SETTLED_NS:  # it may be written again within the clock's grain
+    [file] = stamps([path])
+    if time.time_ns() - file.content_ns < _SETTLED_NS:  # it may be written again within the clock's grain
         return sha256_of(path)
-    return _remembered_digest(stamps([path]))
+    return _remembered_digest(file)
 
 
 @lru_cache(maxsize=4096)
-def _remembered_digest(file: Stamps) -> str:
-    [(path, *_)] = file
-    return sha256_of(path)
+def _remembered_digest(file: Stamp) -> str:
+    return sha256_of(file.path)
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

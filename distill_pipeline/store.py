@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from distill_pipeline.disk import MANIFEST, file_table, locked, replace_folder, sha256_of, write_json
 from distill_pipeline.errors import DistillError
-from distill_pipeline.stages import StageKey
+from distill_pipeline.stages import StageKey, fingerprint
 
 if TYPE_CHECKING:
     from distill_pipeline.remote_store import RemoteStore
@@ -171,9 +171,12 @@ class Store:
         """Yield the folder and manifest of each output of a stage that is here, whatever made it; files unread."""
         for path in sorted((self.root / stage).glob(f"[!.]*/{MANIFEST}")):
             try:
-                yield path.parent, json.loads(path.read_text(encoding="utf-8"))
-            except (OSError, ValueError):  # being removed, or damaged: whoever wants that very output will say so
+                manifest = json.loads(path.read_text(encoding="utf-8"))
+                whole = manifest["fingerprint"] == fingerprint(manifest["made_of"]) == path.parent.name
+            except (OSError, ValueError, KeyError, TypeError):  # being removed, or damaged: who wants it will say so
                 continue
+            if whole:
+                yield path.parent, manifest
 
     def get_or_make(
         self,

@@ -5,8 +5,9 @@ Holds no numerics: the encoders are in `distillation/encoding.py` and `distillat
 
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import Field
@@ -18,7 +19,7 @@ from distill_pipeline.distillation.encoding import encode_to_parts, probe_sample
 from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.encoders import ENCODERS, check_encoder
 from distill_pipeline.stages import encoded_alike
-from distill_pipeline.store import Output
+from distill_pipeline.store import Output, library_versions, machine
 
 
 class EncoderConfig(StageConfig):
@@ -42,35 +43,44 @@ def encode_with_teacher(
     sequences: Sequence[Sequence[int]],
     *,
     texts: Sequence[str] | None = None,
+    groups: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Encode token-id sequences into the stage's folder where the configuration says; returns facts.
 
-    Texts that the same teacher encoded for an earlier output are taken from there, unless the stage is forced.
+    Texts that the same teacher encoded for an earlier output are taken from there, unless the stage is forced. Each
+    of the groups, whose sizes are given, begins a part, so that more of one moves no other's.
 
     Raises:
         EncoderError: There is no such encoder.
     """
     encoder = check_encoder(config.encoder or os.environ.get("DISTILL_ENCODER") or "local")
-    earlier = [] if texts is None or config.force else _earlier(run)
+    work = _Work(sequences, texts, groups, [] if texts is None or config.force else list(_earlier(run)))
     if encoder == "ray":
-        facts = _on_ray(run, config, sequences, texts, earlier)
+        facts = _on_ray(run, config, work)
     else:
         with one_teacher_at_a_time(run):
-            facts = _here(run, sequences, texts, earlier)
+            facts = _here(run, work)
     return {**facts, "empty": sum(not sequence for sequence in sequences)}
 
 
-def _earlier(run: StageRun) -> list[EarlierOutput]:
-    return [
-        EarlierOutput(
-            folder,
-            {name: file["sha256"] for name, file in manifest["files"].items()},
-            manifest["facts"]["precision"],
-            manifest["facts"]["forward"],
-        )
-        for folder, manifest in run.home.home.store.manifests(run.key.stage)
-        if encoded_alike(manifest["made_of"], run.key.inputs)
-    ]
+@dataclass(frozen=True)
+class _Work:
+    """What there is to encode, see `encode_to_parts`."""
+
+    sequences: Sequence[Sequence[int]]
+    texts: Sequence[str] | None
+    groups: Sequence[int]
+    earlier: Sequence[EarlierOutput]
+
+
+def _earlier(run: StageRun) -> Iterator[EarlierOutput]:
+    """Yield the outputs here that hold what this very teacher gave, with these libraries on such a machine."""
+    for folder, manifest in run.home.home.store.manifests(run.key.stage):
+        made_here = (manifest["machine"], manifest["versions"]) == (machine(), library_versions())
+        if made_here and encoded_alike(manifest["made_of"], run.key.inputs):
+            facts = manifest["facts"]
+            parts = {name: file["sha256"] for name, file in manifest["files"].items()}
+            yield EarlierOutput(folder, parts, facts["precision"], facts["forward"], facts["device"])
 
 
 def one_teacher_at_a_time(run: StageRun) -> AbstractContextManager[Any]:
@@ -82,22 +92,27 @@ def one_teacher_at_a_time(run: StageRun) -> AbstractContextManager[Any]:
     return locked(busy, lambda: run.log("another run on this machine uses a teacher; waiting for it"))
 
 
-def _here(
-    run: StageRun,
-    sequences: Sequence[Sequence[int]],
-    texts: Sequence[str] | None,
-    earlier: Sequence[EarlierOutput],
-) -> dict[str, Any]:
+def _here(run: StageRun, work: _Work) -> dict[str, Any]:
     teacher = run.load_teacher()
-    precision = settle_precision(teacher, run.recipe.precision, run.recipe.precision_floor, probe_sample(sequences))
+    precision = settle_precision(
+        teacher, run.recipe.precision, run.recipe.precision_floor, probe_sample(work.sequences)
+    )
     if precision.used != teacher.precision:
         teacher = run.load_teacher()
-    run.log(f"encoding {len(sequences):,} rows in {precision.used} on {teacher.device}: {precision.reason}")
+    run.log(f"encoding {len(work.sequences):,} rows in {precision.used} on {teacher.device}: {precision.reason}")
     if teacher.forward.why_no_kernels:
         run.log(f"without the GPU's kernels, so slower: {teacher.forward.why_no_kernels}")
-    kept = encode_to_parts(sequences, teacher, run.folder, report=run.reporter(), texts=texts, earlier=earlier)
+    kept = encode_to_parts(
+        work.sequences,
+        teacher,
+        run.folder,
+        report=run.reporter(),
+        texts=work.texts,
+        groups=work.groups,
+        earlier=work.earlier,
+    )
     return {
-        "rows": len(sequences),
+        "rows": len(work.sequences),
         "dimensions": Embeddings.of_parts(run.folder).dimensions,
         "rows_resumed": kept,
         "precision": precision.used,
@@ -108,25 +123,19 @@ def _here(
     }
 
 
-def _on_ray(
-    run: StageRun,
-    config: EncoderConfig,
-    sequences: Sequence[Sequence[int]],
-    texts: Sequence[str] | None,
-    earlier: Sequence[EarlierOutput],
-) -> dict[str, Any]:
+def _on_ray(run: StageRun, config: EncoderConfig, work: _Work) -> dict[str, Any]:
     from distill_pipeline.distillation.cluster import SETTING, TeacherSpec, encode_on_ray
     from distill_pipeline.distillation.shards import shards_of
 
     url = config.parts_url or os.environ.get(SETTING)
     facts = encode_on_ray(
-        shards_of(sequences, texts),
+        shards_of(work.sequences, work.texts, groups=work.groups),
         TeacherSpec.of(run.recipe, run.teacher_source),
         run.folder,
         # A folder of its own: other stages and recipes write parts of the same names.
         destination=f"{url.rstrip('/')}/{run.key.stage}/{run.key.fingerprint}" if url else None,
-        sample=probe_sample(sequences),
-        earlier=earlier,
+        sample=probe_sample(work.sequences),
+        earlier=work.earlier,
         report=run.reporter(),
         log=run.log,
     )

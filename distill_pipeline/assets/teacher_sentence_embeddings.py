@@ -45,9 +45,10 @@ def _work(run: StageRun, config: EncoderConfig) -> Mapping[str, Any]:
     groups = [group for group in refinements()[run.recipe.refinement].texts(run.recipe) if group]
     texts = [text for group in groups for text in group]
     sequences = sentence_ids(run.teacher_source.folder, texts, prompt=run.recipe.prompt)
-    facts = encode_with_teacher(run, config, sequences, texts=texts)
+    sizes = [len(group) for group in groups]
+    facts = encode_with_teacher(run, config, sequences, texts=texts, groups=sizes)
     # Texts of one kind have a mean of their own, which says nothing about their words.
-    return {**facts, "groups": [len(group) for group in groups]}
+    return {**facts, "groups": sizes}
 
 
 def _describe(output: Output) -> Mapping[str, Any]:

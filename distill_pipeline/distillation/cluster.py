@@ -155,7 +155,8 @@ def encode_on_ray(
         fetch: Bring each part from the destination into the folder. Otherwise it stays there alone, and a run that
             resumes trusts the ledger and the file's presence. Parts of another corpus or teacher are made anew.
         sample: Token ids to measure the precision with. Those of the first shard when not given.
-        earlier: What this teacher made of texts before; a part of the very same texts is taken from there.
+        earlier: What this teacher made of texts before; a part of the very same texts is taken from there into the
+            folder, and is not put at the destination.
         cpus_per_worker: Processors of an actor; all of a machine's when not given. Each actor holds a teacher.
         report: Told of progress after each part.
         log: Receives a line for each part: which worker made it.
@@ -179,7 +180,9 @@ def encode_on_ray(
         total = sum(shard.rows for shard in shards)
         plan = plan_of(total, shards[0].rows, precision.used, forward)
         ledger = Ledger(folder, {**plan, **source_of(shards, spec)})
-        take_over({part_name(s.number): s.texts for s in shards if s.texts is not None}, folder, ledger, earlier)
+        if destination is None or fetch:
+            wanted = {part_name(shard.number): shard.texts for shard in shards if shard.texts is not None}
+            take_over(wanted, folder, ledger, earlier, device=device)
 
         def is_finished(name: str) -> bool:
             elsewhere = destination is not None and not fetch

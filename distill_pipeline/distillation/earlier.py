@@ -21,57 +21,69 @@ Texts = Sequence[str]
 
 @dataclass(frozen=True)
 class EarlierOutput:
-    """Finished parts of texts, made by the teacher that is at work now.
+    """Finished parts of texts, made by the same teacher, with the same libraries on the same kind of machine.
 
     Attributes:
         folder: Where they are.
         parts: The sha256 of each by its file's name.
         precision: In which arithmetic the teacher made them.
-        forward: By which forward pass (see `plan_of`).
+        forward: By which forward pass.
+        device: On which device.
     """
 
     folder: Path
     parts: Mapping[str, str]
     precision: str
     forward: str
+    device: str
 
 
-def take_over(wanted: Mapping[str, Texts], folder: Path, ledger: Ledger, earlier: Sequence[EarlierOutput]) -> None:
+def take_over(
+    wanted: Mapping[str, Texts], folder: Path, ledger: Ledger, earlier: Sequence[EarlierOutput], *, device: str
+) -> None:
     """Copy what earlier outputs hold of the wanted parts, and note it as finished.
 
-    A part's bytes follow from its texts, the teacher, the arithmetic and the forward pass, so one of the same texts
-    is the part that would be made. One that is gone or was changed since is left.
+    A part's bytes follow from its texts, the teacher, and how and where it runs, so one of the same texts is the part
+    that would be made. One that is gone or was changed since is left.
 
     Args:
         wanted: The texts of each part, by its file's name.
         folder: Where to put them.
         ledger: Of that folder; its plan names the arithmetic and the forward pass.
         earlier: Where to look.
+        device: Where the teacher is at work now.
     """
-    arithmetic = ledger.plan["precision"], ledger.plan["forward"]
-    alike = [output for output in earlier if (output.precision, output.forward) == arithmetic]
+    now = ledger.plan["precision"], ledger.plan["forward"], device
+    alike = [output for output in earlier if (output.precision, output.forward, output.device) == now]
+    if not alike:
+        return
     missing = {tuple(texts): name for name, texts in wanted.items() if not ledger.has(folder / name)}
     for output in alike:
         for source, digest in output.parts.items():
             if not missing:
                 return
-            name = missing.get(_texts_of(output.folder / source))
-            if name is not None and _copy(output.folder / source, folder / name, digest):
-                ledger.add(folder / name, digest)
-                missing = {texts: other for texts, other in missing.items() if other != name}
+            texts = texts_of(output.folder / source)
+            if texts in missing and _copy(output.folder / source, folder / missing[texts], digest):
+                ledger.add(folder / missing.pop(texts), digest)
 
 
-def _texts_of(part: Path) -> tuple[str, ...]:
+def texts_of(part: Path) -> tuple[str, ...]:
+    """Return the texts of a part; none if it can't be read."""
     try:
         return tuple(pq.read_table(part, columns=["text"])["text"].to_pylist())
-    except (OSError, pa.ArrowException):
+    except (OSError, ValueError, KeyError, pa.ArrowException):
         return ()
 
 
 def _copy(source: Path, target: Path, digest: str) -> bool:
     """Copy a file if it has the bytes that it should have."""
+    partial = target.with_name(f".{target.name}.partial")
     try:
-        shutil.copyfile(source, target)
+        shutil.copyfile(source, partial)
     except OSError:
         return False
-    return sha256_of(target) == digest
+    if sha256_of(partial) != digest:
+        partial.unlink()
+        return False
+    partial.replace(target)
+    return True

@@ -17,7 +17,7 @@ from distill_pipeline.distillation.batches import BatchEncoder, Encoding, Pace, 
 from distill_pipeline.distillation.download import TeacherError
 from distill_pipeline.distillation.earlier import EarlierOutput, take_over
 from distill_pipeline.distillation.hardware import multiplies_bfloat16_natively
-from distill_pipeline.distillation.parts import Ledger, embedding_array, part_name, write_table
+from distill_pipeline.distillation.parts import Ledger, embedding_array, part_name, part_slices, write_table
 from distill_pipeline.distillation.teacher import Teacher
 from distill_pipeline.distillation.tokenizer_files import load_tokenizer
 from distill_pipeline.distillation.vectors import unit_rows
@@ -81,6 +81,7 @@ def encode_to_parts(
     report: Report = lambda _: None,
     rows_per_part: int = ROWS_PER_PART,
     texts: Sequence[str] | None = None,
+    groups: Sequence[int] = (),
     earlier: Sequence[EarlierOutput] = (),
 ) -> int:
     """Encode every sequence and write the rows in order as `part-*.parquet` (row or text, embedding float32).
@@ -93,8 +94,9 @@ def encode_to_parts(
         teacher: In the arithmetic to use.
         folder: Where the parts are, and a ledger of the finished ones.
         report: Told how far it is: at the beginning when something is kept, and after each batch.
-        rows_per_part: Rows of each part but the last.
+        rows_per_part: Rows of each part but the last of a group.
         texts: What the sequences are of; then the parts have a column `text` in place of `row`.
+        groups: Sizes of groups that follow each other, each of which begins a part; one of all when not given.
         earlier: What this teacher made of texts before; a part of the very same texts is taken from there.
 
     Returns:
@@ -104,25 +106,24 @@ def encode_to_parts(
         TeacherError: The teacher gave a value that is not finite, or a sequence doesn't fit into memory.
     """
     ledger = Ledger(folder, plan_of(len(sequences), rows_per_part, teacher.precision, teacher.forward.name))
-    numbers = range(-(-len(sequences) // rows_per_part))
+    slices = part_slices(groups or [len(sequences)], rows_per_part)
     if texts is not None:
-        wanted = {part_name(number): texts[number * rows_per_part : (number + 1) * rows_per_part] for number in numbers}
-        take_over(wanted, folder, ledger, earlier)
-    pending = [number for number in numbers if not ledger.has(folder / part_name(number))]
-    missing = sum(len(sequences[number * rows_per_part : (number + 1) * rows_per_part]) for number in pending)
-    kept = len(sequences) - missing
+        wanted = {part_name(number): texts[some] for number, some in enumerate(slices)}
+        take_over(wanted, folder, ledger, earlier, device=teacher.device)
+    pending = [number for number in range(len(slices)) if not ledger.has(folder / part_name(number))]
+    kept = len(sequences) - sum(len(sequences[slices[number]]) for number in pending)
     pace = Pace(kept, len(sequences), report)
 
     def finish(number: int, encoding: Encoding) -> None:
         rows = encoding.rows(pace.advance)
-        first = number * rows_per_part
-        write_part(folder / part_name(number), rows, first, None if texts is None else texts[first : first + len(rows)])
+        some = slices[number]
+        write_part(folder / part_name(number), rows, some.start, None if texts is None else texts[some])
         ledger.add(folder / part_name(number))
 
     with BatchEncoder(teacher) as encoder:
         waiting: deque[tuple[int, Encoding]] = deque()
         for number in pending:
-            waiting.append((number, encoder.start(sequences[number * rows_per_part : (number + 1) * rows_per_part])))
+            waiting.append((number, encoder.start(sequences[slices[number]])))
             if len(waiting) > 1:
                 finish(*waiting.popleft())
         if waiting:

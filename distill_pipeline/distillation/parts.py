@@ -6,7 +6,7 @@ A part is finished when the ledger names it; a killed run leaves at most one unf
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from distill_pipeline.disk import Stamps, sha256_of, stamps
+from distill_pipeline.disk import Stamp, sha256_of, stamps
 from distill_pipeline.distillation.pca import Spread, measure_spread
 
 LEDGER = ".ledger.jsonl"
@@ -30,6 +30,16 @@ numbers at once, 18 MB for 512."""
 def part_name(number: int) -> str:
     """Return a part's file name; names sort in row order."""
     return f"part-{number:06d}.parquet"
+
+
+def part_slices(groups: Sequence[int], rows_per_part: int) -> list[slice]:
+    """Return which rows each part has, for groups of so many rows one after the other; no part has rows of two."""
+    slices, begin = [], 0
+    for rows in groups:
+        end = begin + rows
+        slices += [slice(first, min(first + rows_per_part, end)) for first in range(begin, end, rows_per_part)]
+        begin = end
+    return slices
 
 
 def embedding_array(rows: npt.NDArray[np.float32]) -> pa.FixedSizeListArray:
@@ -143,5 +153,5 @@ class Embeddings:
 
 
 @lru_cache(maxsize=2)  # a recipe that refines has entries and sentences
-def _spread(files: Stamps) -> Spread:
-    return measure_spread(Embeddings([path for path, *_ in files]).batches)
+def _spread(files: tuple[Stamp, ...]) -> Spread:
+    return measure_spread(Embeddings([file.path for file in files]).batches)

@@ -165,8 +165,8 @@ def nearest_words(
     shown = list(range(step // 2, len(words), step))[:examples]
     theirs, ours = (np.argsort(-_similarities(rows)[shown], axis=1)[:, :neighbours] for rows in (teacher, student))
     return [
-        {"word": words[i], "teacher": [words[k] for k in j], "student": [words[k] for k in o]}
-        for i, j, o in zip(shown, theirs, ours, strict=True)
+        {"word": words[row], "teacher": [words[j] for j in near], "student": [words[j] for j in near_student]}
+        for row, near, near_student in zip(shown, theirs, ours, strict=True)
     ]
 
 

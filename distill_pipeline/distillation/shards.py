@@ -13,6 +13,7 @@ import fsspec
 import pyarrow.parquet as pq
 
 from distill_pipeline.distillation.encoding import ROWS_PER_PART, sentence_ids
+from distill_pipeline.distillation.parts import part_slices
 from distill_pipeline.errors import DistillError
 
 
@@ -47,18 +48,16 @@ class Shard:
 
 
 def shards_of(
-    sequences: Sequence[Sequence[int]], texts: Sequence[str] | None, rows_per_part: int = ROWS_PER_PART
+    sequences: Sequence[Sequence[int]],
+    texts: Sequence[str] | None,
+    rows_per_part: int = ROWS_PER_PART,
+    *,
+    groups: Sequence[int] = (),
 ) -> list[Shard]:
     """Cut sequences in memory as `encode_to_parts` does."""
     return [
-        Shard(
-            number,
-            first,
-            len(sequences[first : first + rows_per_part]),
-            sequences[first : first + rows_per_part],
-            None if texts is None else texts[first : first + rows_per_part],
-        )
-        for number, first in enumerate(range(0, len(sequences), rows_per_part))
+        Shard(number, some.start, some.stop - some.start, sequences[some], None if texts is None else texts[some])
+        for number, some in enumerate(part_slices(groups or [len(sequences)], rows_per_part))
     ]
 
 

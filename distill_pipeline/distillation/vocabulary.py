@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
-from distill_pipeline.disk import Stamps, stamps
+from distill_pipeline.disk import Stamp, stamps
 from distill_pipeline.distillation.frequencies import UnknownLanguage, count_words, entry_probabilities, word_list
 from distill_pipeline.distillation.tokenizer_files import load_tokenizer
 from distill_pipeline.distillation.words import PADDING, UNKNOWN, word_entries, word_tokenizer
@@ -249,8 +249,8 @@ def read_vocabulary(folder: Path) -> Vocabulary:
 
 
 @lru_cache(maxsize=1)
-def _read(files: Stamps) -> Vocabulary:
-    (table_file, *_), (tokenizer_file, *_) = files
+def _read(files: tuple[Stamp, ...]) -> Vocabulary:
+    table_file, tokenizer_file = (file.path for file in files)
     table = pq.read_table(table_file)
     return Vocabulary(
         table["token"].to_pylist(),

@@ -14,6 +14,7 @@ import pytest
 from distill_pipeline.cli import main
 from distill_pipeline.home import Home
 from distill_pipeline.recipe import Recipe
+from distill_pipeline.stages import encoded_alike, stage_keys
 from distill_pipeline_tests.chain import Chain
 
 MakeRecipe = Callable[..., Recipe]
@@ -56,16 +57,15 @@ def test_a_run_waits_for_another_teacher_on_this_machine(chain: Chain, recipe: M
     assert chain.output(recipe(), "teacher_token_embeddings").facts["forward"] == "own"
 
 
-def test_the_same_texts_under_another_fingerprint_are_not_paid_for_twice_but_when_forced(
+def test_texts_that_an_earlier_output_holds_are_not_paid_for_twice_but_when_forced(
     chain: Chain, recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     corpus = tmp_path / "corpus.txt"
     lines = [f"The passage number {number} of this corpus is short." for number in range(150)]
-    settings = {"refinement": "corpus", "corpus": [str(corpus)], "generated_texts": 0, "phrases": 0}
+    settings = {"refinement": "corpus", "corpus": [str(corpus)], "generated_texts": 90, "phrases": 0}
 
-    def resumed(*, force: bool = False, **more: str) -> int:
-        made = recipe(**settings, **more)
-        result = chain.run(made, SENTENCES, force=SENTENCES if force else [])
+    def resumed(*, force: bool = False, **more: object) -> int:
+        result = chain.run(recipe(**{**settings, **more}), SENTENCES, force=SENTENCES if force else [])
         assert chain.cache(result) == {"teacher_sentence_embeddings": "computed"}
         return int(chain.metadata(result)["teacher_sentence_embeddings"]["rows_resumed"])
 
@@ -73,12 +73,23 @@ def test_the_same_texts_under_another_fingerprint_are_not_paid_for_twice_but_whe
     assert resumed() == 0
     first = chain.output(recipe(**settings), SENTENCES[0])
     corpus.write_text("\n".join([*lines, lines[0]]), encoding="utf-8")  # another file, of the same passages
-    assert resumed() == 150
+    assert resumed() == 240
     second = chain.output(recipe(**settings), SENTENCES[0])
     assert second.key != first.key
     assert second.manifest["files"] == first.manifest["files"]
     assert resumed(force=True) == 0
+    corpus.write_text("\n".join([*lines, "This passage is a new one."]), encoding="utf-8")
+    assert resumed() == 90  # those that were generated; passages come in parts of 8,192, and here there is but one
+    assert resumed(generated_texts=120) == 151
     assert resumed(prompt="query: ") == 0
+
+
+@pytest.mark.parametrize("field", ["stage", "code_version", "teacher", "pooling", "precision", "precision_floor"])
+def test_what_another_teacher_made_or_in_another_way_is_no_earlier_output(recipe: MakeRecipe, field: str) -> None:
+    inputs = stage_keys(recipe(), {"sha256": "0"})[SENTENCES[0]].inputs
+    assert encoded_alike(inputs, stage_keys(recipe(seed=1), {"sha256": "0"})[SENTENCES[0]].inputs)
+    other = {**inputs, field: "another"} if field in inputs else {**inputs, "recipe": {**inputs["recipe"], field: 0}}
+    assert not encoded_alike(inputs, other)
 
 
 def test_dagster_reads_the_limit_of_the_pool_that_a_new_home_sets(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

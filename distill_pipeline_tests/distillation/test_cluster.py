@@ -129,7 +129,7 @@ def test_texts_that_were_encoded_before_are_sent_to_no_worker(spec: TeacherSpec,
     teacher = spec.load()
     encode_to_parts(ids, teacher, before, rows_per_part=16, texts=texts)
     parts = {name: file["sha256"] for name, file in file_table(before).items()}
-    earlier = EarlierOutput(before, parts, teacher.precision, teacher.forward.name)
+    earlier = EarlierOutput(before, parts, teacher.precision, teacher.forward.name, teacher.device)
     facts = encode_on_ray(shards_of(ids, texts, 16), spec, folder, earlier=[earlier])
     assert facts["rows_resumed"] == 45
     assert file_table(folder) == file_table(before)

@@ -18,7 +18,7 @@ from distill_pipeline.disk import file_table
 from distill_pipeline.distillation import encoding
 from distill_pipeline.distillation.batches import Progress, batches_of_one_length
 from distill_pipeline.distillation.download import TeacherError
-from distill_pipeline.distillation.earlier import EarlierOutput
+from distill_pipeline.distillation.earlier import EarlierOutput, texts_of
 from distill_pipeline.distillation.encoding import encode_to_parts, probe_sample, sentence_ids, settle_precision
 from distill_pipeline.distillation.parts import LEDGER, Embeddings, Ledger
 from distill_pipeline.distillation.source import resolve_teacher
@@ -59,6 +59,13 @@ def test_texts_stay_beside_their_own_rows_across_parts(
     tables = [pq.read_table(path) for path in sorted(tmp_path.glob("part-*"))]
     assert [table.schema.names for table in tables] == [["text", "embedding"]] * 4
     assert pa.concat_tables(tables)["text"].to_pylist() == texts
+
+
+def test_each_group_begins_a_part(teacher: Teacher, sequences: list[list[int]], tmp_path: Path) -> None:
+    encode_to_parts(sequences, teacher, tmp_path, rows_per_part=32, groups=[40, 25, 35])
+    parts = [pq.read_table(path)["row"].to_pylist() for path in sorted(tmp_path.glob("part-*"))]
+    assert [len(part) for part in parts] == [32, 8, 25, 32, 3]
+    assert [row for part in parts for row in part] == list(range(100))
 
 
 def test_an_interrupted_encoding_resumes_with_the_same_bytes(
@@ -124,7 +131,7 @@ def _earlier(teacher: Teacher, sequences: list[list[int]], texts: list[str], fol
     folder.mkdir()
     encode_to_parts(sequences, teacher, folder, rows_per_part=16, texts=texts)
     parts = {name: file["sha256"] for name, file in file_table(folder).items()}
-    return EarlierOutput(folder, parts, teacher.precision, teacher.forward.name)
+    return EarlierOutput(folder, parts, teacher.precision, teacher.forward.name, teacher.device)
 
 
 def test_texts_that_were_encoded_before_are_not_encoded_again(
@@ -151,7 +158,7 @@ def test_texts_that_were_encoded_before_are_not_encoded_again(
     assert file_table(tmp_path / "now") == file_table(alone.folder)
 
 
-@pytest.mark.parametrize("spoilt", ["precision", "bytes", "gone", "text"])
+@pytest.mark.parametrize("spoilt", ["precision", "forward", "device", "numbers", "text", "gone", "no Parquet file"])
 def test_what_another_pass_made_or_what_was_changed_since_is_not_taken(
     teacher: Teacher, sequences: list[list[int]], tmp_path: Path, spoilt: str
 ) -> None:
@@ -159,16 +166,22 @@ def test_what_another_pass_made_or_what_was_changed_since_is_not_taken(
     earlier = _earlier(teacher, sequences[:16], texts, tmp_path / "earlier")
     whole = file_table(earlier.folder)
     [part] = earlier.folder.glob("part-*")
+    content = bytearray(part.read_bytes())
     if spoilt == "precision":
         earlier = replace(earlier, precision="bfloat16")
-    elif spoilt == "bytes":
-        content = bytearray(part.read_bytes())
-        content[len(content) // 2] ^= 1  # among the numbers: the file still reads as it did
-        part.write_bytes(content)
+    elif spoilt == "forward":
+        earlier = replace(earlier, forward="library")
+    elif spoilt == "device":
+        earlier = replace(earlier, device="cuda")
     elif spoilt == "gone":
         part.unlink()
-    else:
+    elif spoilt == "no Parquet file":
         part.write_bytes(b"no Parquet file")
+    else:
+        place = content.index(texts[3].encode()) if spoilt == "text" else len(content) // 2
+        content[place] = 0xFF if spoilt == "text" else content[place] ^ 1
+        part.write_bytes(content)
+        assert texts_of(part) == (() if spoilt == "text" else tuple(texts))  # 0xFF is in no text
     (tmp_path / "now").mkdir()
     assert not encode_to_parts(
         sequences[:16], teacher, tmp_path / "now", rows_per_part=16, texts=texts, earlier=[earlier]
