@@ -60,6 +60,14 @@ def fewer_words_counted() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def fewer_words_mapped() -> Iterator[None]:
+    """A map of sixty words is made as one of three hundred is, in a second less, and most chains draw one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("distill_pipeline.figures.pictures._MAPPED", 60)
+        yield
+
+
 @pytest.fixture(scope="session")
 def modernbert(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny ModernBERT teacher with a byte-level BPE tokenizer."""

@@ -48,7 +48,9 @@ def test_each_stage_keeps_its_data_contract(finished: Chain, recipe: MakeRecipe)
     assert vocabulary["row"].to_pylist() == list(range(len(vocabulary)))
     embeddings = pq.read_schema(outputs["teacher_token_embeddings"].folder / "part-000000.parquet")
     assert embeddings.field("embedding").type == pa.list_(pa.float32(), 32)
-    sentences = pq.read_table(outputs["teacher_sentence_embeddings"].folder / "part-000000.parquet")
+    parts = sorted(outputs["teacher_sentence_embeddings"].folder.glob("part-*.parquet"))
+    assert len(parts) == 3  # one of each kind of generated text
+    sentences = pa.concat_tables(map(pq.read_table, parts))
     assert sentences.schema.names == ["text", "embedding"]
     assert len(sentences) == 300
     norms = np.linalg.norm(np.stack(sentences["embedding"].to_numpy(zero_copy_only=False)), axis=1)

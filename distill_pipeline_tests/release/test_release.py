@@ -241,7 +241,7 @@ def test_a_release_that_was_touched_fails_its_verification(tmp_path: Path, damag
         "changed": "config.json was changed",
         "missing": "tokenizer.json is missing",
         "evidence": "quality.json is not about this model",
-        "golden": "differ from the golden ones",
+        "golden": "of the golden text",
     }
     with pytest.raises(NotTheRelease, match=expected[damage]):
         verify(folder)
