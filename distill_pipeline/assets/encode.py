@@ -5,7 +5,7 @@ Holds no numerics: the encoders are in `distillation/encoding.py` and `distillat
 
 import os
 import platform
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -54,7 +54,7 @@ def encode_with_teacher(
         EncoderError: There is no such encoder.
     """
     encoder = check_encoder(config.encoder or os.environ.get("DISTILL_ENCODER") or "local")
-    work = _Work(sequences, texts, groups, [] if texts is None or config.force else list(_earlier(run)))
+    work = _Work(sequences, texts, groups, afresh=config.force)
     if encoder == "ray":
         facts = _on_ray(run, config, work)
     else:
@@ -70,17 +70,21 @@ class _Work:
     sequences: Sequence[Sequence[int]]
     texts: Sequence[str] | None
     groups: Sequence[int]
-    earlier: Sequence[EarlierOutput]
+    afresh: bool
 
 
-def _earlier(run: StageRun) -> Iterator[EarlierOutput]:
-    """Yield the outputs here that hold what this very teacher gave, with these libraries on such a machine."""
+def _earlier(run: StageRun, work: _Work) -> list[EarlierOutput]:
+    """Return the outputs here that hold what this very teacher gave, with these libraries on such a machine."""
+    found: list[EarlierOutput] = []
+    if work.texts is None or work.afresh:
+        return found
     for folder, manifest in run.home.home.store.manifests(run.key.stage):
         made_here = (manifest["machine"], manifest["versions"]) == (machine(), library_versions())
         if made_here and encoded_alike(manifest["made_of"], run.key.inputs):
             facts = manifest["facts"]
             parts = {name: file["sha256"] for name, file in manifest["files"].items()}
-            yield EarlierOutput(folder, parts, facts["precision"], facts["forward"], facts["device"])
+            found.append(EarlierOutput(folder, parts, facts["precision"], facts["forward"], facts["device"]))
+    return found
 
 
 def one_teacher_at_a_time(run: StageRun) -> AbstractContextManager[Any]:
@@ -109,7 +113,7 @@ def _here(run: StageRun, work: _Work) -> dict[str, Any]:
         report=run.reporter(),
         texts=work.texts,
         groups=work.groups,
-        earlier=work.earlier,
+        earlier=_earlier(run, work),
     )
     return {
         "rows": len(work.sequences),
@@ -135,7 +139,7 @@ def _on_ray(run: StageRun, config: EncoderConfig, work: _Work) -> dict[str, Any]
         # A folder of its own: other stages and recipes write parts of the same names.
         destination=f"{url.rstrip('/')}/{run.key.stage}/{run.key.fingerprint}" if url else None,
         sample=probe_sample(work.sequences),
-        earlier=work.earlier,
+        earlier=_earlier(run, work),
         report=run.reporter(),
         log=run.log,
     )

@@ -16,6 +16,7 @@ from distill_pipeline.assets.stage import (
 from distill_pipeline.distillation.corpus import recipe_passages
 from distill_pipeline.distillation.phrases import frequent_phrases
 from distill_pipeline.distillation.vocabulary import (
+    VOCABULARY,
     build_vocabulary,
     build_word_vocabulary,
     read_words,
@@ -74,5 +75,5 @@ def work(run: StageRun) -> Mapping[str, Any]:
 
 
 def _describe(output: Output) -> Mapping[str, Any]:
-    table = table_metadata(output.folder / "vocabulary.parquet")
+    table = table_metadata(output.folder / VOCABULARY)
     return {**table, "frequencies": output.facts["frequencies"]}

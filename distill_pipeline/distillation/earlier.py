@@ -16,8 +16,6 @@ import pyarrow.parquet as pq
 from distill_pipeline.disk import sha256_of
 from distill_pipeline.distillation.parts import Ledger
 
-Texts = Sequence[str]
-
 
 @dataclass(frozen=True)
 class EarlierOutput:
@@ -39,7 +37,7 @@ class EarlierOutput:
 
 
 def take_over(
-    wanted: Mapping[str, Texts], folder: Path, ledger: Ledger, earlier: Sequence[EarlierOutput], *, device: str
+    wanted: Mapping[str, Sequence[str]], folder: Path, ledger: Ledger, earlier: Sequence[EarlierOutput], *, device: str
 ) -> None:
     """Copy what earlier outputs hold of the wanted parts, and note it as finished.
 

@@ -92,7 +92,7 @@ def reference_vectors(folder: Path, texts: Sequence[str]) -> npt.NDArray[np.floa
     """
     tensors = load_file(folder / "model.safetensors")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    unknown = unknown_id(folder / "tokenizer.json")
+    unknown = _unknown_id(tokenizer)
     table = tensors["embeddings"].astype(np.float64)
     vectors = np.zeros((len(texts), table.shape[1]))
     for number, encoding in enumerate(tokenizer.encode_batch(list(texts), add_special_tokens=False)):
@@ -108,11 +108,10 @@ def reference_vectors(folder: Path, texts: Sequence[str]) -> npt.NDArray[np.floa
     return result
 
 
-def unknown_id(tokenizer_file: Path) -> int | None:
+def _unknown_id(tokenizer: Tokenizer) -> int | None:
     """Return the id of a tokenizer's unknown token, or None when it has none."""
-    tokenizer = Tokenizer.from_file(str(tokenizer_file))
     if isinstance(tokenizer.model, models.Unigram):  # which alone doesn't tell it
-        found: int | None = json.loads(tokenizer_file.read_text(encoding="utf-8"))["model"].get("unk_id")
+        found: int | None = json.loads(tokenizer.to_str())["model"].get("unk_id")
         return found
     unknown: str | None = tokenizer.model.unk_token
     return None if unknown is None else tokenizer.token_to_id(unknown)
