@@ -49,6 +49,7 @@ def page(browser: Browser) -> Iterator[Page]:
     """A window of an ordinary size."""
     opened = browser.new_page(viewport=ORDINARY)
     opened.set_default_timeout(60_000)
+    expect.set_options(timeout=60_000)
     yield opened
     opened.close()
 
@@ -89,8 +90,8 @@ def _see_the_graph(ui: str, page: Page) -> None:
     page.get_by_role("button", name="Hide navigation").click()
     page.set_viewport_size(WIDE)
     page.reload()  # it fits the graph into the window when it opens
-    for stage in STAGES:
-        expect(page.get_by_role("button", name=re.compile(rf"^{stage}"))).to_be_visible()
+    for stage in STAGES:  # a button's name begins with the stage's state ("missing", "materialized") once that is known
+        expect(page.get_by_role("button", name=re.compile(rf"\b{stage}\b"))).to_be_visible()
 
 
 def _launch(ui: str, page: Page) -> None:
