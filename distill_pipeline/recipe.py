@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -123,10 +123,12 @@ class Recipe(BaseModel):
     corpus_rows: int | None = Field(
         None, ge=1, description="Most rows that are read of each source of the corpus, from its beginning; none = all."
     )
-    generated_texts: int = Field(
-        45_000,
-        ge=0,
-        description="Texts generated for the refinement; besides a corpus they show the teacher rare words.",
+    generated_texts: Annotated[
+        Annotated[int, Field(ge=0)] | Literal["auto"], BeforeValidator(number_if_it_reads_like_one)
+    ] = Field(
+        "auto",
+        description="Texts generated for the refinement; besides a corpus they show the teacher rare words; auto = "
+        "45000, or 180000 with a corpus.",
     )
     phrases: int = Field(
         20_000,
@@ -278,6 +280,23 @@ class Recipe(BaseModel):
         if self.weighting != "auto":
             return self.weighting
         return "frequency" if self.refinement == "none" else "fitted"
+
+    @property
+    def resolved_generated_texts(self) -> int:
+        """The number of texts to generate with auto resolved; 0 without a refinement."""
+        if self.generated_texts != "auto":
+            return self.generated_texts
+        return 0 if self.refinement == "none" else refinements()[self.refinement].generated_texts
+
+    def resolved(self, field: str) -> Any:
+        """A field's value, or what its auto stands for where the recipe alone decides that."""
+        match field:
+            case "weighting":
+                return self.resolved_weighting
+            case "generated_texts":
+                return self.resolved_generated_texts
+            case _:
+                return getattr(self, field)
 
     @property
     def teacher_location(self) -> str:

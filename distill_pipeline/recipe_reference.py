@@ -85,7 +85,7 @@ def _first_stages() -> dict[str, str]:
     return {**found, **dict.fromkeys(("teacher", "revision", "allow_pickled_weights"), next(iter(STAGES)))}
 
 
-_DERIVED = {"resolved_weighting": "weighting", "teacher_label": "teacher"}
+_DERIVED = {"teacher_label": "teacher"}
 """What stages read besides fields, and the field that decides it."""
 
 

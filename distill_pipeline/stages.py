@@ -62,7 +62,7 @@ def _vocabulary_reads(recipe: Recipe) -> tuple[str, ...]:
 
 def _student_reads(recipe: Recipe) -> tuple[str, ...]:
     weighting = weightings()[recipe.resolved_weighting]
-    return ("teacher_label", "pooling", "resolved_weighting", *weighting.reads, "pca_dims", "dtype")
+    return ("teacher_label", "pooling", "weighting", *weighting.reads, "pca_dims", "dtype")
 
 
 def _sentences_read(recipe: Recipe) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ def _sentences_read(recipe: Recipe) -> tuple[str, ...]:
 
 
 def _matrix_reads(recipe: Recipe) -> tuple[str, ...]:
-    fields: tuple[str, ...] = ("refinement", "resolved_weighting", "pca_dims", "vocabulary_quantization")
+    fields: tuple[str, ...] = ("refinement", "weighting", "pca_dims", "vocabulary_quantization")
     fields += weightings()[recipe.resolved_weighting].reads
     if recipe.refinement != "none":
         fields += ("refinement_penalty", "directions", "remove_directions", "whitening", "similarity_steps", "seed")
@@ -158,7 +158,7 @@ def stage_keys(recipe: Recipe, teacher_identity: Mapping[str, str]) -> dict[str,
             "stage": stage.name,
             "code_version": stage.version,
             "upstream": {name: keys[name].fingerprint for name in stage.upstream},
-            "recipe": {field: _canonical(field, getattr(recipe, field)) for field in stage.reads(recipe)},
+            "recipe": {field: _canonical(field, recipe.resolved(field)) for field in stage.reads(recipe)},
         }
         if stage.reads_teacher(recipe):
             inputs["teacher"] = dict(teacher_identity)

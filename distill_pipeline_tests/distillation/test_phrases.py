@@ -88,6 +88,21 @@ def test_a_corpus_has_settings_of_its_own_where_the_recipe_names_none(
     assert matrices[0] == matrices[1]
 
 
+def test_what_auto_stands_for_shares_the_outputs_of_the_same_number(
+    recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    (tmp_path / "corpus.txt").write_text("\n".join(TEXTS))
+    corpus = {"refinement": "corpus", "corpus": [str(tmp_path / "corpus.txt")]}
+
+    def addresses(**fields: object) -> list[str]:
+        return [key.fingerprint for key in stage_keys(recipe(**fields), {"files_sha256": "0"}).values()]
+
+    assert addresses(generated_texts="auto") == addresses(generated_texts=45_000)
+    assert addresses(**corpus, generated_texts="auto") == addresses(**corpus, generated_texts=180_000)
+    assert addresses(**corpus, generated_texts="auto") != addresses(**corpus, generated_texts=45_000)
+    assert addresses(weighting="auto") == addresses(weighting="fitted")
+
+
 def test_phrases_change_the_vocabulary_of_a_corpus_recipe_alone(recipe: Callable[..., Recipe], tmp_path: Path) -> None:
     (tmp_path / "corpus.txt").write_text("\n".join(TEXTS))
     corpus = {"refinement": "corpus", "corpus": [str(tmp_path / "corpus.txt")]}

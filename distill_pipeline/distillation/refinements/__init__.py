@@ -28,6 +28,7 @@ class Refinement:
         check: Raises `ValueError`, with what to do, for a recipe whose fields don't fit.
         fit: Fits the rows, called as `refine_rows` is, which is the default.
         balanced: Whether the first group's texts and all others together count alike in the fit, however many they are.
+        generated_texts: What `generated_texts: auto` is.
         penalty: What `refinement_penalty: auto` is; by default the one that agrees best on held-out texts.
         similarity_steps: What `similarity_steps: auto` is.
         whitening: What `whitening: auto` is.
@@ -39,6 +40,7 @@ class Refinement:
     check: Callable[[Recipe], None] = lambda _: None
     fit: Callable[..., dict[str, Any]] | None = None
     balanced: bool = False
+    generated_texts: int = 45_000
     penalty: float | None = None
     similarity_steps: int = 60
     whitening: float = 0.3
