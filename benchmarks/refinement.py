@@ -22,15 +22,8 @@ import numpy.typing as npt
 
 from distill_pipeline.distillation.labelled import score
 from distill_pipeline.distillation.parts import Embeddings
-from distill_pipeline.distillation.refined_reduction import (
-    PENALTIES,
-    Problem,
-    Sentences,
-    agreement_on_held_out,
-    fit_directions,
-    pose,
-    solve,
-)
+from distill_pipeline.distillation.problem import Problem, Sentences, fit_directions, pose
+from distill_pipeline.distillation.refined_reduction import PENALTIES, agreement_on_held_out, solve
 from distill_pipeline.distillation.refinement import token_shares, whiten
 from distill_pipeline.distillation.refinement_settings import Settings, settings_of
 from distill_pipeline.distillation.sif import sif_weights

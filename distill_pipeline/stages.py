@@ -102,7 +102,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "reduced_matrix",
-            version="12",
+            version="13",
             upstream=("tokenizer_vocabulary", "teacher_token_embeddings", "teacher_sentence_embeddings"),
             reads=_matrix_reads,
         ),

@@ -16,8 +16,9 @@ from distill_pipeline.assets.stage import (
     upstream_of,
 )
 from distill_pipeline.distillation.parts import Embeddings
+from distill_pipeline.distillation.problem import Sentences
 from distill_pipeline.distillation.reduction import reduce_rows
-from distill_pipeline.distillation.refined_reduction import Sentences, refine_rows
+from distill_pipeline.distillation.refined_reduction import refine_rows
 from distill_pipeline.distillation.refinement_settings import settings_of, weighting_fields
 from distill_pipeline.distillation.refinements import refinements
 from distill_pipeline.distillation.vocabulary import Vocabulary, read_vocabulary

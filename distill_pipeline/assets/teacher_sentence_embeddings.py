@@ -54,4 +54,8 @@ def _work(run: StageRun, config: EncoderConfig) -> Mapping[str, Any]:
 def _describe(output: Output) -> Mapping[str, Any]:
     if not output.facts["rows"]:
         return {"dagster/row_count": 0}
-    return {**table_metadata(output.folder / "part-000000.parquet"), **encoding_metadata(output)}
+    return {
+        **table_metadata(output.folder / "part-000000.parquet"),
+        **encoding_metadata(output),
+        "texts_of_each_kind": dg.MetadataValue.json(output.facts["groups"]),
+    }

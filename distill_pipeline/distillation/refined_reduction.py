@@ -2,85 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
-from scipy import sparse
 
 from distill_pipeline.distillation.parts import Embeddings
-from distill_pipeline.distillation.pca import (
-    Batches,
-    PrincipalComponents,
-    directions_to_keep,
-    fit_principal_components,
-)
+from distill_pipeline.distillation.pca import PrincipalComponents
+from distill_pipeline.distillation.problem import Problem, Sentences, fit_directions, importance_of, pose, weighed
 from distill_pipeline.distillation.quality import compare
 from distill_pipeline.distillation.reduction import write_matrix
-from distill_pipeline.distillation.refinement import (
-    Matrix,
-    Solution,
-    solve_ridge,
-    token_shares,
-    whiten,
-)
+from distill_pipeline.distillation.refinement import Matrix, Solution, solve_ridge, whiten
 from distill_pipeline.distillation.refinement_settings import Settings
 from distill_pipeline.distillation.tuning import tune_similarities
-from distill_pipeline.distillation.vectors import unit_rows
 from distill_pipeline.distillation.vocabulary import Vocabulary
-from distill_pipeline.distillation.weightings import row_weights, weightings
 from distill_pipeline.distillation.words import entry_groups
-from distill_pipeline.recipe import RecipeError
 
 PENALTIES = (0.1, 0.2, 0.4)
-HELD_OUT_EVERY = 20
-MOST_HELD_OUT = 2000
-MOST_TEXTS_OF_START = 25_000
-"""Its weights and projection are few numbers: more texts cost time and change next to nothing."""
 
-
-@dataclass(frozen=True)
-class Sentences:
-    """The teacher's embeddings of texts, with the sizes of the groups of texts of one kind, one after the other."""
-
-    embeddings: Embeddings
-    groups: Sequence[int]
-
-    def centred(self, axes: npt.NDArray[np.float64] | None = None) -> Matrix:
-        """Return the unit embeddings, on the axes if given, less their group's mean: float32 (texts, dims)."""
-        rows = np.concatenate(
-            [
-                (unit_rows(b) if axes is None else unit_rows(b) @ axes).astype(np.float32)
-                for b in self.embeddings.batches()
-            ]
-        )
-        first = 0
-        for size in self.groups:
-            rows[first : first + size] -= rows[first : first + size].mean(axis=0)
-            first += size
-        return rows
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What the rows are fitted to.
-
-    shares: (texts, entries). importance: (texts,), how much a text's error counts. targets: (texts, dims), centred.
-    start: (entries, dims). weights: (entries,), of the start. held_out: (texts,) bool. teacher: (held-out texts,
-    teacher dims), for measuring agreement.
-    """
-
-    shares: sparse.csr_matrix
-    importance: Matrix
-    targets: Matrix
-    start: Matrix
-    weights: Matrix
-    held_out: npt.NDArray[np.bool_]
-    teacher: Matrix
+_ALL, _HALF = "agreement_on_held_out_texts", "agreement_with_half_of_the_passages"
+_COMPARED = ("neighbour_overlap", "similarity_correlation")
 
 
 def refine_rows(
@@ -100,8 +44,8 @@ def refine_rows(
 
     Returns:
         Facts: rows, dimensions, explained variance, and of the solver: texts, entries touched, penalty, agreement on
-        held-out texts for each penalty, iterations, residual, R squared. With a given penalty, also the agreement
-        after a fit to half of the texts: how much the other half won says what twice as many would.
+        held-out texts for each penalty, iterations, residual, R squared. With a corpus, also the agreement after a
+        fit to half of its passages: how much the other half won says what twice as many would.
 
     Raises:
         RecipeError: More directions than the teacher has.
@@ -111,8 +55,8 @@ def refine_rows(
     problem = pose(vocabulary, groups, entries, sentences, (components, settings))
     penalty, agreements, guess = _choose_penalty(problem, settings, keep)
     half = {}
-    if settings.penalty != "auto":
-        half["agreement_with_half_of_the_texts"] = _agreement_of_half(problem, settings, keep, penalty)
+    if settings.balanced:
+        half[_HALF] = _agreement_of_half(problem, sentences.groups, settings, (keep, penalty))
     solution = solve(problem, slice(None), penalty, guess)
     refined = solution.rows
     losses: list[float] = []
@@ -138,103 +82,15 @@ def refine_rows(
     }
 
 
-def fit_directions(entries: Embeddings, sentences: Sentences, settings: Settings) -> tuple[PrincipalComponents, int]:
-    """Return the directions to fit on, and how many of the student's own to keep in the end.
-
-    The fit is done on up to twice as many directions as are kept: which of them matter to the student is seen from
-    its own vectors afterwards.
-    """
-    source = sentences.embeddings if settings.directions == "sentences" else entries
-    components = fit_principal_components(source.batches, "auto", spread=source.spread())
-    keep = directions_to_keep(settings.pca_dims, components.variances, source.rows)
-    first = settings.remove_directions
-    axes = components.axes[:, first : first + 2 * keep]
-    if axes.shape[1] < keep:
-        if settings.pca_dims != "auto" or not axes.shape[1]:
-            raise RecipeError(
-                f"pca_dims={settings.pca_dims} and remove_directions={first} need more than the teacher's "
-                f"{source.dimensions} directions; choose fewer of either"
-            )
-        keep = axes.shape[1]
-    return PrincipalComponents(components.mean, axes, components.variances), keep
-
-
 def _explained(components: PrincipalComponents, settings: Settings, keep: int) -> float:
     first = settings.remove_directions
     return float(components.variances[first : first + keep].sum() / components.variances.sum())
-
-
-def pose(
-    vocabulary: Vocabulary,
-    groups: npt.NDArray[np.int8],
-    entries: Embeddings,
-    sentences: Sentences,
-    how: tuple[PrincipalComponents, Settings],
-) -> Problem:
-    """Gather what the rows are fitted to; `how` is what `fit_directions` gave, and the settings."""
-    components, settings = how
-    paths = sentences.embeddings.paths
-    texts = [text for path in paths for text in pq.read_table(path, columns=["text"])["text"].to_pylist()]
-    shares = token_shares(vocabulary.tokenizer, texts, skip=np.flatnonzero(groups < 0))
-    if not shares.nnz:
-        raise RecipeError("the vocabulary holds no token of the refinement's texts; are both of one language?")
-    targets = sentences.centred(components.axes)
-    rows = _centred_entries(entries, groups)
-    importance = importance_of(sentences.groups, balanced=settings.balanced)
-    fit = weightings()[settings.weighting].fit
-    if fit is not None:
-        step = -(-len(texts) // MOST_TEXTS_OF_START)
-        some = slice(step // 2, None, step)  # beside the held-out texts, which are the first of each twenty
-        start, weights = fit(
-            rows,
-            components.axes,
-            (vocabulary.frequencies, groups),
-            *weighed(shares[some], targets[some], importance[some]),
-        )
-    else:
-        weights = row_weights(settings.weighting, vocabulary.frequencies, settings.weighting_fields).astype(np.float32)
-        weights[groups < 0] = 0
-        start = np.concatenate([(batch @ components.axes).astype(np.float32) for batch in rows()]) * weights[:, None]
-        means = shares @ start
-        start *= np.float32(np.vdot(means, targets) / max(float(np.vdot(means, means)), 1e-12))
-    held_out = np.zeros(len(texts), dtype=bool)
-    held_out[::HELD_OUT_EVERY] = True
-    held_out[np.flatnonzero(held_out)[MOST_HELD_OUT:]] = False
-    return Problem(shares, importance, targets, start, weights, held_out, _rows_of(sentences.embeddings, held_out))
-
-
-def importance_of(groups: Sequence[int], *, balanced: bool) -> Matrix:
-    """Return how much each text's squared error counts, float32 (texts,): 1, or so that the first group balances.
-
-    Balanced, the texts of all further groups together count as much as those of the first, but none less than one of
-    the first.
-    """
-    importance = np.ones(sum(groups), dtype=np.float32)
-    if balanced and len(groups) > 1:
-        importance[groups[0] :] = max(1.0, groups[0] / sum(groups[1:]))
-    return importance
-
-
-def weighed(shares: sparse.csr_matrix, targets: Matrix, importance: Matrix) -> tuple[sparse.csr_matrix, Matrix]:
-    """Return shares and targets whose plain least squares are those weighed by importance."""
-    roots = np.sqrt(importance)
-    return (sparse.diags_array(roots) @ shares).tocsr(), targets * roots[:, None]
 
 
 def solve(problem: Problem, texts: slice | npt.NDArray[np.generic], penalty: float, guess: Matrix) -> Solution:
     """Solve the ridge regression on some of the problem's texts."""
     shares, targets = weighed(problem.shares[texts], problem.targets[texts], problem.importance[texts])
     return solve_ridge(shares, targets, problem.start, penalty, guess=guess)
-
-
-def _centred_entries(entries: Embeddings, groups: npt.NDArray[np.int8]) -> Batches:
-    """Return what starts a pass over the entries at unit length, centred on the mean of the words."""
-    words, total, first = groups == 0, np.zeros(entries.dimensions), 0
-    for batch in entries.batches():
-        total += unit_rows(batch)[words[first : first + len(batch)]].sum(axis=0)
-        first += len(batch)
-    mean = total / max(int(words.sum()), 1)
-    return lambda: (unit_rows(batch) - mean for batch in entries.batches())
 
 
 def _choose_penalty(
@@ -257,7 +113,7 @@ def _choose_penalty(
         finished = whiten(rows, problem.shares[train], settings.whitening, keep)
         agreement = agreement_on_held_out(problem, finished)
         agreements[str(penalty)] = agreement
-        score = agreement["similarity_correlation"] + agreement["neighbour_overlap"]
+        score = sum(agreement[measure] for measure in _COMPARED)
         if score <= best_score:
             break
         if score > best_score:  # or no number
@@ -265,10 +121,34 @@ def _choose_penalty(
     return best, agreements, best_rows
 
 
-def _agreement_of_half(problem: Problem, settings: Settings, keep: int, penalty: float) -> dict[str, float]:
-    some = np.flatnonzero(~problem.held_out)[::2]
-    rows = solve(problem, some, penalty, problem.start).rows
-    return agreement_on_held_out(problem, whiten(rows, problem.shares[some], settings.whitening, keep))
+def _agreement_of_half(
+    problem: Problem, groups: Sequence[int], settings: Settings, found: tuple[int, float]
+) -> dict[str, float]:
+    """Fit to every second passage, which are the first group, and to all other texts; `found`: keep and penalty."""
+    keep, penalty = found
+    train = ~problem.held_out
+    passages = np.flatnonzero(train[: groups[0]])
+    train[passages[1::2]] = False
+    importance = importance_of((len(passages[::2]), *groups[1:]), balanced=True)[len(passages[::2]) :]
+    smaller = replace(problem, importance=np.concatenate([problem.importance[: groups[0]], importance]))
+    rows = solve(smaller, train, penalty, problem.start).rows
+    return agreement_on_held_out(problem, whiten(rows, problem.shares[train], settings.whitening, keep))
+
+
+def won_by_half(facts: Mapping[str, Any]) -> float | None:
+    """Return how many points of agreement on held-out texts the second half of a corpus's passages won.
+
+    Args:
+        facts: Of `refine_rows`, under `refinement`.
+
+    Returns:
+        The mean of what neighbour overlap and similarity correlation rose by, times 100; None without a corpus.
+    """
+    if _HALF not in facts:
+        return None
+    of_all, of_half = facts[_ALL][str(facts["penalty"])], facts[_HALF]
+    won: float = sum(of_all[measure] - of_half[measure] for measure in _COMPARED)
+    return 100 * won / len(_COMPARED)
 
 
 def agreement_on_held_out(problem: Problem, rows: Matrix) -> dict[str, float]:
@@ -288,7 +168,7 @@ def _solver_facts(
         "texts": problem.shares.shape[0],
         "entries_touched": int((problem.shares.getnnz(axis=0) > 0).sum()),
         "penalty": penalty,
-        "agreement_on_held_out_texts": agreements,
+        _ALL: agreements,
         "iterations": solution.iterations,
         "residual": solution.residual,
         "r_squared": r_squared(solution.rows),
@@ -299,11 +179,3 @@ def _solver_facts(
 def _sum_of_squares(matrix: Matrix) -> float:
     # Summed in float64 piece by piece: a copy of 200,000 texts' vectors in float64 would be the most that is in memory.
     return float(np.einsum("ij,ij->", matrix, matrix, dtype=np.float64))
-
-
-def _rows_of(embeddings: Embeddings, wanted: npt.NDArray[np.bool_]) -> Matrix:
-    first, found = 0, []
-    for batch in embeddings.batches():
-        found.append(batch[wanted[first : first + len(batch)]])
-        first += len(batch)
-    return np.concatenate(found)

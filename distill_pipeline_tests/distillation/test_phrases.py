@@ -82,7 +82,10 @@ def test_a_corpus_has_settings_of_its_own_where_the_recipe_names_none(
         matrices.append(pq.read_table(chain.output(made, "reduced_matrix").folder / "matrix.parquet"))
     assert facts[0]["penalty"] == 0.4
     assert facts[0]["similarity_error_by_step"] == []
-    [of_all], of_half = facts[0]["agreement_on_held_out_texts"].values(), facts[0]["agreement_with_half_of_the_texts"]
+    [of_all], of_half = (
+        facts[0]["agreement_on_held_out_texts"].values(),
+        facts[0]["agreement_with_half_of_the_passages"],
+    )
     assert of_half.keys() == of_all.keys()
     assert of_half != of_all
     assert matrices[0] == matrices[1]

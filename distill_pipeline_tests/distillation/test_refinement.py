@@ -12,7 +12,7 @@ from scipy import sparse
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from distill_pipeline.distillation.parts import Embeddings
-from distill_pipeline.distillation.refined_reduction import importance_of, weighed
+from distill_pipeline.distillation.problem import importance_of, weighed
 from distill_pipeline.distillation.refinement import fit_start, solve_ridge, token_shares, weight_curves, whiten
 from distill_pipeline.distillation.tuning import similarity_loss, tune_similarities
 from distill_pipeline.distillation.words import entry_groups
@@ -121,7 +121,7 @@ def test_the_refinements_facts_are_in_the_metadata(finished: Chain, recipe: Call
     assert facts["entries_touched"] > 0
     assert facts["r_squared_of_the_start"] < facts["r_squared"] <= 1
     assert str(facts["penalty"]) in facts["agreement_on_held_out_texts"]
-    assert "agreement_with_half_of_the_texts" not in facts  # the time goes to the search for a penalty
+    assert "agreement_with_half_of_the_passages" not in facts  # there are none
 
 
 def test_rows_of_padding_and_unknown_are_zero(finished: Chain, recipe: Callable[..., Recipe]) -> None:
