@@ -182,7 +182,7 @@ def _run_one(run: Callable[[], dg.ExecuteInProcessResult], recipe: Recipe, least
     won = won_by_half(stages["reduced_matrix"].get("refinement", {}))
     if won is None:
         return _Outcome(said=said)
-    said += f"; the second half of its passages won {won:.1f} points of agreement"
+    said += f"; the second half of its passages won {won:.2f} points of agreement"
     passages = stages["teacher_sentence_embeddings"]["texts_of_each_kind"][0]
     if not least_gain:
         return _Outcome(said=said)

@@ -113,7 +113,7 @@ def test_a_sweep_over_samples_of_a_corpus_ends_where_more_would_not_pay(
     main(["sweep", "sizes", "--least_gain", "99"])
     first, left_out, _, last = capsys.readouterr().out.splitlines()
     assert first.startswith("sizes.corpus_texts-100 ")
-    assert re.search(r"the second half of its passages won -?\d+\.\d points of agreement$", first)
+    assert re.search(r"the second half of its passages won -?\d+\.\d\d points of agreement$", first)
     assert left_out == f"sizes.corpus_texts-200: left out, since {why}"
     assert last == "1 of 2 recipes are there: distill-pipeline compare sizes"
     assert len(outputs(own_home, "teacher_sentence_embeddings")) == 1

@@ -19,6 +19,7 @@ from distill_pipeline.distillation.pca import (
 )
 from distill_pipeline.distillation.refinement import Matrix, token_shares
 from distill_pipeline.distillation.refinement_settings import Settings
+from distill_pipeline.distillation.refinements import FEWEST_TEXTS
 from distill_pipeline.distillation.vectors import unit_rows
 from distill_pipeline.distillation.vocabulary import Vocabulary
 from distill_pipeline.distillation.weightings import row_weights, weightings
@@ -124,10 +125,23 @@ def pose(
         start = np.concatenate([(batch @ components.axes).astype(np.float32) for batch in rows()]) * weights[:, None]
         means = shares @ start
         start *= np.float32(np.vdot(means, targets) / max(float(np.vdot(means, means)), 1e-12))
-    held_out = np.zeros(len(texts), dtype=bool)
-    held_out[::HELD_OUT_EVERY] = True
-    held_out[np.flatnonzero(held_out)[MOST_HELD_OUT:]] = False
+    held_out = hold_out(sentences.groups, passages=settings.balanced)
     return Problem(shares, importance, targets, start, weights, held_out, _rows_of(sentences.embeddings, held_out))
+
+
+def hold_out(groups: Sequence[int], *, passages: bool) -> npt.NDArray[np.bool_]:
+    """Choose the texts on which agreement is measured, (texts,): every twentieth, more of few, 2,000 at most.
+
+    Args:
+        groups: Sizes of the groups of texts.
+        passages: Whether the first group's texts alone count, as long as there are enough of them: what more passages
+            win is seen on passages.
+    """
+    among = groups[0] if passages and groups[0] >= FEWEST_TEXTS else sum(groups)
+    held_out = np.zeros(sum(groups), dtype=bool)
+    held_out[: among : max(4, min(among // 500, HELD_OUT_EVERY))] = True
+    held_out[np.flatnonzero(held_out)[MOST_HELD_OUT:]] = False
+    return held_out
 
 
 def importance_of(groups: Sequence[int], *, balanced: bool) -> Matrix:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,8 +13,9 @@ from scipy import sparse
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from distill_pipeline.distillation.parts import Embeddings
-from distill_pipeline.distillation.problem import importance_of, weighed
+from distill_pipeline.distillation.problem import hold_out, importance_of, weighed
 from distill_pipeline.distillation.refinement import fit_start, solve_ridge, token_shares, weight_curves, whiten
+from distill_pipeline.distillation.refinements import refinements
 from distill_pipeline.distillation.tuning import similarity_loss, tune_similarities
 from distill_pipeline.distillation.words import entry_groups
 from distill_pipeline.recipe import Recipe, RecipeError
@@ -147,6 +149,30 @@ def test_a_corpus_refines_and_its_content_is_part_of_the_fingerprint(
     cache = chain.cache(chain.run(made, TO_MATRIX))
     assert cache["teacher_sentence_embeddings"] == cache["reduced_matrix"] == "computed"
     assert cache["teacher_token_embeddings"] == "hit"
+
+
+def test_a_corpus_of_too_few_texts_is_told_before_the_teacher_runs(
+    recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    path = tmp_path / "texts.txt"
+    path.write_text("one owl hunts mice\ntwo owls hunt mice\n")
+    corpus = {"refinement": "corpus", "corpus": [str(path)], "phrases": 0}
+    with pytest.raises(RecipeError, match=r"texts\.txt: 2 passages and generated_texts=0; .* at least 100 texts"):
+        refinements()["corpus"].texts(recipe(**corpus, generated_texts=0))
+    assert [len(group) for group in refinements()["corpus"].texts(recipe(**corpus, generated_texts=99))] == [
+        2,
+        33,
+        33,
+        33,
+    ]
+
+
+def test_agreement_is_measured_on_passages_where_there_are_enough() -> None:
+    assert np.flatnonzero(hold_out([30_000, 500], passages=True)).tolist() == list(range(0, 30_000, 20))
+    assert np.flatnonzero(hold_out([1_000, 45_000], passages=True)).tolist() == list(range(0, 1_000, 4))
+    assert np.flatnonzero(hold_out([90, 45_000], passages=True)).tolist() == list(range(0, 40_000, 20))
+    assert np.flatnonzero(hold_out([30_000, 20_000], passages=False)).tolist() == list(range(0, 40_000, 20))
+    assert np.flatnonzero(hold_out([4, 1], passages=True)).tolist() == [0, 4]
 
 
 def test_few_generated_texts_count_as_much_as_the_corpus_and_never_less_than_one_text() -> None:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from distill_pipeline.recipe import Recipe
 
 
+FEWEST_TEXTS = 100
+"""Rows that are fitted to fewer are no better than those of single words."""
+
+
 @dataclass(frozen=True)
 class Refinement:
     """One way to refine.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from distill_pipeline.distillation.refinements import Refinement
+from distill_pipeline.distillation.refinements import FEWEST_TEXTS, Refinement
 from distill_pipeline.distillation.refinements.generated import (
     CORPUS_FIELDS,
     check_language,
@@ -18,9 +18,16 @@ if TYPE_CHECKING:
 
 def _texts(recipe: Recipe) -> list[list[str]]:
     from distill_pipeline.distillation.corpus import recipe_passages
+    from distill_pipeline.recipe import RecipeError
 
     passages = recipe_passages(recipe)
-    return [passages, *generated_texts(recipe, passages)]
+    groups = [passages, *generated_texts(recipe, passages)]
+    if sum(map(len, groups)) < FEWEST_TEXTS:
+        raise RecipeError(
+            f"{', '.join(recipe.corpus)}: {len(passages)} passages and "
+            f"generated_texts={recipe.resolved_generated_texts}; a refinement needs at least {FEWEST_TEXTS} texts"
+        )
+    return groups
 
 
 def _reads(recipe: Recipe) -> tuple[str, ...]:

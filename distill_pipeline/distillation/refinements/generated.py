@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from distill_pipeline.distillation.refinements import Refinement
+from distill_pipeline.distillation.refinements import FEWEST_TEXTS, Refinement
 
 if TYPE_CHECKING:
     from distill_pipeline.recipe import Recipe
@@ -75,8 +75,10 @@ def check_language(recipe: Recipe) -> None:
 
 
 def _check(recipe: Recipe) -> None:
-    if recipe.resolved_generated_texts < 100:
-        raise ValueError(f"generated_texts={recipe.resolved_generated_texts}: a refinement needs at least 100 texts")
+    if recipe.resolved_generated_texts < FEWEST_TEXTS:
+        raise ValueError(
+            f"generated_texts={recipe.resolved_generated_texts}: a refinement needs at least {FEWEST_TEXTS} texts"
+        )
     check_language(recipe)
 
 
