@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 FEWEST_TEXTS = 100
-"""Rows that are fitted to fewer are no better than those of single words."""
+"""A refinement needs so many: some are held out to measure the agreement on, and a few would say nothing."""
 
 
 @dataclass(frozen=True)
