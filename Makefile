@@ -40,6 +40,7 @@ test-team: setup  ## Run the team's deployment for real: PostgreSQL, the queue, 
 test-ui: setup  ## Drive the UI in Debian's chromium; pictures of the screen go to $DISTILL_HOME/screenshots
 	SCREENSHOTS=$(DISTILL_HOME)/screenshots $(BIN)/pytest -m ui distill_pipeline_tests/ui $(ARGS)
 
+screenshots: export UI_RECIPE = minilm-256
 screenshots: test-ui  ## Make the README's pictures of the UI anew
 	cp $(addprefix $(DISTILL_HOME)/screenshots/ui-,$(addsuffix .png,graph similarities checks)) docs/images/
 

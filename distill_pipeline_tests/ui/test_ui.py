@@ -19,7 +19,9 @@ from distill_pipeline.stages import STAGES
 from distill_pipeline_tests.ui.served import served
 
 CHROMIUM = shutil.which("chromium")
-RECIPE = "minilm-256"
+RECIPE = os.environ.get("UI_RECIPE", "quick")
+QUICK = "teacher: MINILM_EMBEDDED\nvocabulary_words: 5000\ngenerated_texts: 3000\n"
+"""A minute's recipe; the README's pictures are of a shipped one."""
 RUN_SECONDS = 900
 ORDINARY, WIDE = ViewportSize(width=1440, height=900), ViewportSize(width=1800, height=620)
 PICTURES = (("reduced_matrix", VARIANCE), ("reduced_matrix", WEIGHTS), ("quality_report", SIMILARITIES))
@@ -29,8 +31,12 @@ pytestmark = [pytest.mark.ui, pytest.mark.skipif(CHROMIUM is None, reason="needs
 
 @pytest.fixture(scope="module")
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a UI over an empty home."""
-    with served(tmp_path_factory.mktemp("ui")) as url:
+    """The URL of a UI over a home that holds the quick recipe alone."""
+    folder = tmp_path_factory.mktemp("ui")
+    recipes = folder / "distill" / "recipes"
+    recipes.mkdir(parents=True)
+    (recipes / "quick.yaml").write_text(QUICK)
+    with served(folder) as url:
         yield url
 
 
