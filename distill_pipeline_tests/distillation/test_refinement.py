@@ -192,12 +192,12 @@ def test_importance_counts_a_text_as_if_it_stood_there_so_often(
     assert np.allclose(solve_ridge(*weighed(shares, targets, importance), start, 0.1).rows, repeated, atol=0.02)
 
 
-def test_removed_directions_and_row_directions_are_told_apart(chain: Chain, recipe: Callable[..., Recipe]) -> None:
+def test_removed_directions_and_row_directions_are_told_apart(finished: Chain, recipe: Callable[..., Recipe]) -> None:
     matrices = []
     for fields in ({}, {"remove_directions": 1}, {"directions": "entries"}, {"weighting": "frequency"}):
         made = recipe(**fields)
-        chain.run(made, TO_MATRIX)
-        matrices.append(Embeddings([chain.output(made, "reduced_matrix").folder / "matrix.parquet"]).all())
+        finished.run(made, TO_MATRIX)
+        matrices.append(Embeddings([finished.output(made, "reduced_matrix").folder / "matrix.parquet"]).all())
     assert all(matrix.shape == matrices[0].shape for matrix in matrices)
     assert all(not np.allclose(matrix, matrices[0]) for matrix in matrices[1:])
 
