@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
+
+LONGEST_NAME = 63
+"""Letters of a recipe's name."""
+
+_SLUG = re.compile(rf"[a-z0-9](?:[a-z0-9._-]{{0,{LONGEST_NAME - 2}}}[a-z0-9])?")
+_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def number_if_it_reads_like_one(value: object) -> object:
@@ -41,6 +47,57 @@ def one_of(*names: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-Dimensions = Annotated[int, Field(ge=1, le=65536, strict=True)]
-VarianceShare = Annotated[float, Field(gt=0, lt=1, strict=True)]
+def _a_slug(name: str) -> str:
+    if not _SLUG.fullmatch(name) or ".." in name:
+        raise ValueError(
+            f"use 1 to {LONGEST_NAME} of a-z, 0-9, '.', '_', '-', beginning and ending with a letter or digit"
+        )
+    return name
+
+
+def _a_regular_expression(pattern: str | None) -> str | None:
+    if pattern is not None:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+    return pattern
+
+
+def _a_device(device: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
+        raise ValueError("use auto, cpu, cuda, cuda:N or mps")
+    return device
+
+
+def is_hub_name(text: str) -> bool:
+    """Whether a text is written as the Hub's repositories are."""
+    return _REPOSITORY.fullmatch(text) is not None
+
+
+def _a_hub_name(repository: str | None) -> str | None:
+    if repository is not None and not is_hub_name(repository):
+        raise ValueError("a Hub repository is written owner/name")
+    return repository
+
+
+_FromText = BeforeValidator(number_if_it_reads_like_one)
+
+Slug = Annotated[str, AfterValidator(_a_slug)]
+Device = Annotated[str, AfterValidator(_a_device)]
 OptionalText = Annotated[str | None, BeforeValidator(none_if_empty)]
+OptionalPattern = Annotated[OptionalText, AfterValidator(_a_regular_expression)]
+OptionalHubName = Annotated[OptionalText, AfterValidator(_a_hub_name)]
+CountOrAuto = Annotated[Annotated[int, Field(ge=0)] | Literal["auto"], _FromText]
+PositiveOrAuto = Annotated[Annotated[float, Field(gt=0)] | Literal["auto"], _FromText]
+ShareOrAuto = Annotated[Annotated[float, Field(ge=0, le=1)] | Literal["auto"], _FromText]
+Dimensions = Annotated[
+    Annotated[int, Field(ge=1, le=65536, strict=True)]
+    | Annotated[float, Field(gt=0, lt=1, strict=True)]
+    | Literal["auto"]
+    | None,
+    _FromText,
+]
+"""A number of them, a share of variance, all, or none to choose from."""
+
+OptionalClusters = Annotated[Annotated[int, Field(ge=2, strict=True)] | None, _FromText]

@@ -5,24 +5,30 @@ Knows nothing of stages, stores or Dagster, and never touches a teacher's weight
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from distill_pipeline.distillation.refinements import refinements
 from distill_pipeline.distillation.weightings import weightings
 from distill_pipeline.errors import DistillError, did_you_mean
-from distill_pipeline.field_types import Dimensions, OptionalText, VarianceShare, number_if_it_reads_like_one, one_of
+from distill_pipeline.field_types import (
+    CountOrAuto,
+    Device,
+    Dimensions,
+    OptionalClusters,
+    OptionalHubName,
+    OptionalPattern,
+    OptionalText,
+    PositiveOrAuto,
+    ShareOrAuto,
+    Slug,
+    is_hub_name,
+    one_of,
+)
 from distill_pipeline.presets import ALIASES, EMBEDDED
 from distill_pipeline.release_fields import Ref, Variants
-
-LONGEST_NAME = 63
-"""Letters of a recipe's name."""
-
-_SLUG = re.compile(rf"[a-z0-9](?:[a-z0-9._-]{{0,{LONGEST_NAME - 2}}}[a-z0-9])?")
-_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 class RecipeError(DistillError):
@@ -38,7 +44,7 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    name: str = Field(description="Lower-case name; also the partition key and the release folder's name.")
+    name: Slug = Field(description="Lower-case name; also the partition key and the release folder's name.")
     teacher: str = Field(
         min_length=1,
         description="An alias (MODERNBERT_BASE, MODERNBERT_LARGE, MINILM_EMBEDDED), a Hub name or a folder.",
@@ -51,7 +57,7 @@ class Recipe(BaseModel):
     allow_pickled_weights: bool = Field(
         False, description="Accept a teacher without safetensors; pickled weights can carry code."
     )
-    device: str = Field("auto", description="Where the teacher runs: auto, cpu, cuda, cuda:1, mps.")
+    device: Device = Field("auto", description="Where the teacher runs: auto, cpu, cuda, cuda:1, mps.")
     prompt: OptionalText = Field(None, description="Text put before each token or word, e.g. 'search_document: '.")
 
     vocabulary: Literal["words", "teacher"] = Field(
@@ -74,7 +80,7 @@ class Recipe(BaseModel):
         description="Where the words of vocabulary=words, of generated texts, and all frequencies come from: "
         "wordfreq's list of the language, or counted in the corpus.",
     )
-    token_remove_pattern: OptionalText = Field(
+    token_remove_pattern: OptionalPattern = Field(
         r"\[unused\d+\]", description="Tokens whose beginning matches this regular expression are left out."
     )
     words_as: Literal["text", "token"] = Field(
@@ -123,9 +129,7 @@ class Recipe(BaseModel):
     corpus_rows: int | None = Field(
         None, ge=1, description="Most rows that are read of each source of the corpus, from its beginning; none = all."
     )
-    generated_texts: Annotated[
-        Annotated[int, Field(ge=0)] | Literal["auto"], BeforeValidator(number_if_it_reads_like_one)
-    ] = Field(
+    generated_texts: CountOrAuto = Field(
         "auto",
         description="Texts generated for the refinement; besides a corpus they show the teacher rare words; auto = "
         "45000, or 180000 with a corpus.",
@@ -136,9 +140,7 @@ class Recipe(BaseModel):
         le=1_000_000,
         description="How many pairs of words of the corpus vocabulary=words has as entries of their own.",
     )
-    refinement_penalty: Annotated[
-        Annotated[float, Field(gt=0)] | Literal["auto"], BeforeValidator(number_if_it_reads_like_one)
-    ] = Field(
+    refinement_penalty: PositiveOrAuto = Field(
         "auto",
         description="Ridge penalty lambda; auto = the one that agrees best on held-out texts; 0.4 with a corpus.",
     )
@@ -147,28 +149,22 @@ class Recipe(BaseModel):
         "sentences", description="Principal directions of the refinement's texts, or of the vocabulary's rows."
     )
     remove_directions: int = Field(0, ge=0, description="Leading directions to leave out, with refinement.")
-    whitening: Annotated[
-        Annotated[float, Field(ge=0, le=1)] | Literal["auto"], BeforeValidator(number_if_it_reads_like_one)
-    ] = Field(
+    whitening: ShareOrAuto = Field(
         "auto",
         description="0 leaves the variances of the directions as they are, 1 makes them equal; auto = 0.3.",
     )
-    pca_dims: Annotated[
-        Dimensions | VarianceShare | Literal["auto"] | None, BeforeValidator(number_if_it_reads_like_one)
-    ] = Field(
+    pca_dims: Dimensions = Field(
         256,
         description="Principal components kept: a number, a share of variance (0.95), auto (all, rotated), or none.",
     )
-    similarity_steps: Annotated[
-        Annotated[int, Field(ge=0)] | Literal["auto"], BeforeValidator(number_if_it_reads_like_one)
-    ] = Field(
+    similarity_steps: CountOrAuto = Field(
         "auto",
         description="Steps of gradient descent on the similarities of texts, after the ridge regression; auto = 60, "
         "none with a corpus.",
     )
-    vocabulary_quantization: Annotated[
-        Annotated[int, Field(ge=2, strict=True)] | None, BeforeValidator(number_if_it_reads_like_one)
-    ] = Field(None, description="Number of k-means clusters that the rows share; none = a row of its own each.")
+    vocabulary_quantization: OptionalClusters = Field(
+        None, description="Number of k-means clusters that the rows share; none = a row of its own each."
+    )
     dtype: Literal["float16", "float32", "float64", "int8"] = Field("float16", description="Numbers in the model file.")
 
     evaluation_texts: Path | None = Field(
@@ -207,7 +203,7 @@ class Recipe(BaseModel):
     variants: Variants = Field(
         (), description="Further forms in the same release, checked each: float32, float16, int8, onnx, dims-N."
     )
-    repository: OptionalText = Field(None, description="Hub repository to release to; none = local folder alone.")
+    repository: OptionalHubName = Field(None, description="Hub repository to release to; none = local folder alone.")
     private: bool = Field(False, description="Create the Hub repository as private.")
     pull_request: bool = Field(False, description="Open a pull request instead of committing to the branch.")
     branch: Ref = Field(None, description="Branch to release to, made when it isn't there; none means main.")
@@ -217,47 +213,14 @@ class Recipe(BaseModel):
         300, ge=0, le=86400, description="How long to keep trying while the Hub is busy or out of reach."
     )
 
-    @field_validator("name")
-    @classmethod
-    def _name_is_a_slug(cls, name: str) -> str:
-        if not _SLUG.fullmatch(name) or ".." in name:
-            raise ValueError(
-                f"use 1 to {LONGEST_NAME} of a-z, 0-9, '.', '_', '-', beginning and ending with a letter or digit"
-            )
-        return name
-
     @field_validator("teacher")
     @classmethod
     def _teacher_is_an_alias_a_folder_or_a_hub_name(cls, teacher: str) -> str:
-        if teacher in ALIASES.values() or teacher in ALIASES or is_folder(teacher) or _REPOSITORY.fullmatch(teacher):
+        if teacher in ALIASES.values() or teacher in ALIASES or is_folder(teacher) or is_hub_name(teacher):
             return teacher
         raise ValueError(
             "neither a known alias, nor a folder, nor a Hub name (owner/name)" + did_you_mean(teacher, ALIASES)
         )
-
-    @field_validator("token_remove_pattern")
-    @classmethod
-    def _pattern_compiles(cls, pattern: str | None) -> str | None:
-        if pattern is not None:
-            try:
-                re.compile(pattern)
-            except re.error as error:
-                raise ValueError(f"not a regular expression: {error}") from error
-        return pattern
-
-    @field_validator("device")
-    @classmethod
-    def _device_exists(cls, device: str) -> str:
-        if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
-            raise ValueError("use auto, cpu, cuda, cuda:N or mps")
-        return device
-
-    @field_validator("repository")
-    @classmethod
-    def _repository_is_a_hub_name(cls, repository: str | None) -> str | None:
-        if repository is not None and not _REPOSITORY.fullmatch(repository):
-            raise ValueError("a Hub repository is written owner/name")
-        return repository
 
     @model_validator(mode="after")
     def _fields_fit_together(self) -> Recipe:
@@ -268,35 +231,20 @@ class Recipe(BaseModel):
             raise ValueError("refinement works on principal directions: use pca_dims=auto, or refinement=none")
         if self.words_from == "corpus" and not self.corpus:
             raise ValueError("words_from=corpus needs texts: name files or a data set in corpus")
-        if weightings()[self.resolved_weighting].fit and not refined:
+        if weightings()[self.resolved("weighting")].fit and not refined:
             raise ValueError(f"weighting={self.weighting} needs the refinement's texts: use weighting=frequency")
         if self.vocabulary == "words" and self.words_as == "token":
             raise ValueError("words_as=token exists for vocabulary=teacher alone")
         return self
 
-    @property
-    def resolved_weighting(self) -> str:
-        """The weighting with auto resolved."""
-        if self.weighting != "auto":
-            return self.weighting
-        return "frequency" if self.refinement == "none" else "fitted"
-
-    @property
-    def resolved_generated_texts(self) -> int:
-        """The number of texts to generate with auto resolved; 0 without a refinement."""
-        if self.generated_texts != "auto":
-            return self.generated_texts
-        return 0 if self.refinement == "none" else refinements()[self.refinement].generated_texts
-
     def resolved(self, field: str) -> Any:
-        """A field's value, or what its auto stands for where the recipe alone decides that."""
-        match field:
-            case "weighting":
-                return self.resolved_weighting
-            case "generated_texts":
-                return self.resolved_generated_texts
-            case _:
-                return getattr(self, field)
+        """A field's value, or what its auto stands for where the refinement decides that."""
+        value = getattr(self, field)
+        if value != "auto":
+            return value
+        if self.refinement == "none":
+            return "frequency" if field == "weighting" else value
+        return getattr(refinements()[self.refinement], field, value)
 
     @property
     def teacher_location(self) -> str:

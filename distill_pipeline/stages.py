@@ -61,7 +61,7 @@ def _vocabulary_reads(recipe: Recipe) -> tuple[str, ...]:
 
 
 def _student_reads(recipe: Recipe) -> tuple[str, ...]:
-    weighting = weightings()[recipe.resolved_weighting]
+    weighting = weightings()[recipe.resolved("weighting")]
     return ("teacher_label", "pooling", "weighting", *weighting.reads, "pca_dims", "dtype")
 
 
@@ -73,7 +73,7 @@ def _sentences_read(recipe: Recipe) -> tuple[str, ...]:
 
 def _matrix_reads(recipe: Recipe) -> tuple[str, ...]:
     fields: tuple[str, ...] = ("refinement", "weighting", "pca_dims", "vocabulary_quantization")
-    fields += weightings()[recipe.resolved_weighting].reads
+    fields += weightings()[recipe.resolved("weighting")].reads
     if recipe.refinement != "none":
         fields += ("refinement_penalty", "directions", "remove_directions", "whitening", "similarity_steps", "seed")
     return fields

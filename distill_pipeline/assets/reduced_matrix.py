@@ -59,9 +59,9 @@ def work(run: StageRun) -> Mapping[str, Any]:
 
 def _reduce(run: StageRun, vocabulary: Vocabulary, entries: Embeddings) -> dict[str, Any]:
     recipe = run.recipe
-    weighting = weightings()[recipe.resolved_weighting]
+    weighting = weightings()[recipe.resolved("weighting")]
     if recipe.refinement == "none":
-        weights = row_weights(recipe.resolved_weighting, vocabulary.frequencies, weighting_fields(recipe))
+        weights = row_weights(recipe.resolved("weighting"), vocabulary.frequencies, weighting_fields(recipe))
         if weighting.silences:
             weights[entry_groups(vocabulary.tokenizer) < 0] = 0
         return reduce_rows(

@@ -47,7 +47,7 @@ def static_model(
 def work(run: StageRun) -> Mapping[str, Any]:
     """Write the student's folder with its golden vectors, and map its most frequent words."""
     recipe = run.recipe
-    weighting = weightings()[recipe.resolved_weighting]
+    weighting = weightings()[recipe.resolved("weighting")]
     matrix = run.upstream("reduced_matrix").folder
     vocabulary, reduced = read_vocabulary(run.upstream("tokenizer_vocabulary").folder), read_reduced(matrix)
     facts = write_student(

@@ -112,7 +112,7 @@ def pose(
     fit = weightings()[settings.weighting].fit
     if fit is not None:
         step = -(-len(texts) // MOST_TEXTS_OF_START)
-        some = slice(step // 2, None, step)  # beside the held-out texts, which are the first of each twenty
+        some = slice(step // 2, None, step)
         start, weights = fit(
             rows,
             components.axes,

@@ -56,7 +56,7 @@ def refine_rows(
     penalty, agreements, guess = _choose_penalty(problem, settings, keep)
     half = {}
     if settings.balanced:
-        half[_HALF] = _agreement_of_half(problem, sentences.groups, settings, (keep, penalty))
+        half[_HALF] = _agreement_of_half(problem, sentences.groups, settings, keep, penalty)
     solution = solve(problem, slice(None), penalty, guess)
     refined = solution.rows
     losses: list[float] = []
@@ -122,15 +122,16 @@ def _choose_penalty(
 
 
 def _agreement_of_half(
-    problem: Problem, groups: Sequence[int], settings: Settings, found: tuple[int, float]
+    problem: Problem, groups: Sequence[int], settings: Settings, keep: int, penalty: float
 ) -> dict[str, float]:
-    """Fit to every second passage, which are the first group, and to all other texts; `found`: keep and penalty."""
-    keep, penalty = found
+    """Fit to every second passage, which are the first group, and to all other texts."""
     train = ~problem.held_out
     passages = np.flatnonzero(train[: groups[0]])
     train[passages[1::2]] = False
-    importance = importance_of((len(passages[::2]), *groups[1:]), balanced=True)[len(passages[::2]) :]
-    smaller = replace(problem, importance=np.concatenate([problem.importance[: groups[0]], importance]))
+    kept = len(passages[::2])
+    importance = problem.importance.copy()
+    importance[groups[0] :] = importance_of((kept, *groups[1:]), balanced=True)[kept:]
+    smaller = replace(problem, importance=importance)
     rows = solve(smaller, train, penalty, problem.start).rows
     return agreement_on_held_out(problem, whiten(rows, problem.shares[train], settings.whitening, keep))
 

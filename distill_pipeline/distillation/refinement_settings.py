@@ -30,21 +30,16 @@ class Settings:
 
 def settings_of(recipe: Recipe) -> Settings:
     """Return the settings of a recipe that refines."""
-    refinement = refinements()[recipe.refinement]
-
-    def settled(value: Any, of_the_refinement: Any) -> Any:
-        return of_the_refinement if value == "auto" else value
-
     return Settings(
         pca_dims=recipe.pca_dims or "auto",
-        weighting=recipe.resolved_weighting,
+        weighting=recipe.resolved("weighting"),
         weighting_fields=weighting_fields(recipe),
-        penalty=settled(recipe.refinement_penalty, refinement.penalty or "auto"),
-        balanced=refinement.balanced,
+        penalty=recipe.resolved("refinement_penalty"),
+        balanced=refinements()[recipe.refinement].balanced,
         directions=recipe.directions,
         remove_directions=recipe.remove_directions,
-        whitening=settled(recipe.whitening, refinement.whitening),
-        similarity_steps=settled(recipe.similarity_steps, refinement.similarity_steps),
+        whitening=recipe.resolved("whitening"),
+        similarity_steps=recipe.resolved("similarity_steps"),
         seed=recipe.seed,
         clusters=recipe.vocabulary_quantization,
     )
@@ -52,4 +47,4 @@ def settings_of(recipe: Recipe) -> Settings:
 
 def weighting_fields(recipe: Recipe) -> dict[str, Any]:
     """Return the fields that the recipe's weighting reads."""
-    return {field: getattr(recipe, field) for field in weightings()[recipe.resolved_weighting].reads}
+    return {field: getattr(recipe, field) for field in weightings()[recipe.resolved("weighting")].reads}

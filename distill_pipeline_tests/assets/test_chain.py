@@ -86,7 +86,7 @@ def test_a_changed_setting_recomputes_from_the_stage_that_reads_it(finished: Cha
 
 
 def test_a_changed_floor_recomputes_the_release_alone(finished: Chain, recipe: MakeRecipe) -> None:
-    cache = finished.cache(finished.run(recipe(min_similarity_correlation=-0.9)))
+    cache = finished.cache(finished.run(recipe(min_similarity_correlation=-1)))
     assert [stage for stage, state in cache.items() if state == "computed"] == ["hub_release"]
 
 

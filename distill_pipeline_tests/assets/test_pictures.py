@@ -98,7 +98,7 @@ def test_a_language_without_word_frequencies_has_no_table_of_words(chain: Chain,
     assert "nearest_words" not in metadata["quality_report"]
 
 
-@pytest.mark.parametrize("kind", ["modernbert", "bert"])
+@pytest.mark.parametrize("kind", ["modernbert", "bert", "unigram"])
 def test_the_report_measures_what_model2vec_makes_of_the_same_teacher(
     chain: Chain, recipe: MakeRecipe, request: pytest.FixtureRequest, tmp_path: Path, kind: str
 ) -> None:

@@ -78,14 +78,13 @@ def test_a_corpus_has_settings_of_its_own_where_the_recipe_names_none(
     facts, matrices = [], []
     for made in (corpus, named):
         chain.run(made, ["tokenizer_vocabulary", "teacher_token_embeddings", "teacher_sentence_embeddings"])
-        facts.append(chain.metadata(chain.run(made, ["reduced_matrix"]))["reduced_matrix"]["refinement"])
+        result = chain.run(made, ["reduced_matrix"], force=["reduced_matrix"])  # they share its address
+        facts.append(chain.metadata(result)["reduced_matrix"]["refinement"])
         matrices.append(pq.read_table(chain.output(made, "reduced_matrix").folder / "matrix.parquet"))
     assert facts[0]["penalty"] == 0.4
     assert facts[0]["similarity_error_by_step"] == []
-    [of_all], of_half = (
-        facts[0]["agreement_on_held_out_texts"].values(),
-        facts[0]["agreement_with_half_of_the_passages"],
-    )
+    [of_all] = facts[0]["agreement_on_held_out_texts"].values()
+    of_half = facts[0]["agreement_with_half_of_the_passages"]
     assert of_half.keys() == of_all.keys()
     assert of_half != of_all
     assert matrices[0] == matrices[1]
@@ -103,7 +102,9 @@ def test_what_auto_stands_for_shares_the_outputs_of_the_same_number(
     assert addresses(generated_texts="auto") == addresses(generated_texts=45_000)
     assert addresses(**corpus, generated_texts="auto") == addresses(**corpus, generated_texts=180_000)
     assert addresses(**corpus, generated_texts="auto") != addresses(**corpus, generated_texts=45_000)
-    assert addresses(weighting="auto") == addresses(weighting="fitted")
+    assert addresses() == addresses(weighting="fitted", whitening=0.3, similarity_steps=60)
+    assert addresses() != addresses(refinement_penalty=0.1)  # found among several
+    assert addresses(**corpus) == addresses(**corpus, refinement_penalty=0.4, similarity_steps=0)
 
 
 def test_phrases_change_the_vocabulary_of_a_corpus_recipe_alone(recipe: Callable[..., Recipe], tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from distill_pipeline.recipe import Recipe
@@ -32,10 +32,11 @@ class Refinement:
         check: Raises `ValueError`, with what to do, for a recipe whose fields don't fit.
         fit: Fits the rows, called as `refine_rows` is, which is the default.
         balanced: Whether the first group's texts and all others together count alike in the fit, however many they are.
-        generated_texts: What `generated_texts: auto` is.
-        penalty: What `refinement_penalty: auto` is; by default the one that agrees best on held-out texts.
-        similarity_steps: What `similarity_steps: auto` is.
-        whitening: What `whitening: auto` is.
+        weighting: What the recipe's `weighting: auto` stands for, and so on for the further fields:
+        generated_texts: How many.
+        refinement_penalty: auto is the one that agrees best on held-out texts.
+        similarity_steps: How many.
+        whitening: From 0 to 1.
     """
 
     description: str
@@ -44,8 +45,9 @@ class Refinement:
     check: Callable[[Recipe], None] = lambda _: None
     fit: Callable[..., dict[str, Any]] | None = None
     balanced: bool = False
+    weighting: str = "fitted"
     generated_texts: int = 45_000
-    penalty: float | None = None
+    refinement_penalty: float | Literal["auto"] = "auto"
     similarity_steps: int = 60
     whitening: float = 0.3
 

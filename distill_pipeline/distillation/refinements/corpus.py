@@ -24,8 +24,8 @@ def _texts(recipe: Recipe) -> list[list[str]]:
     groups = [passages, *generated_texts(recipe, passages)]
     if sum(map(len, groups)) < FEWEST_TEXTS:
         raise RecipeError(
-            f"{', '.join(recipe.corpus)}: {len(passages)} passages and "
-            f"generated_texts={recipe.resolved_generated_texts}; a refinement needs at least {FEWEST_TEXTS} texts"
+            f"{', '.join(recipe.corpus)}: {len(passages)} passages and generated_texts="
+            f"{recipe.resolved('generated_texts')}; a refinement needs at least {FEWEST_TEXTS} texts"
         )
     return groups
 
@@ -51,6 +51,6 @@ REFINEMENT = Refinement(
     _check,
     balanced=True,
     generated_texts=180_000,
-    penalty=0.4,
+    refinement_penalty=0.4,
     similarity_steps=0,
 )

@@ -26,7 +26,8 @@ def generated_texts(recipe: Recipe, passages: Sequence[str] | None = None) -> li
         recipe: The recipe.
         passages: Those of its corpus, if they are at hand.
     """
-    if not recipe.resolved_generated_texts:
+    count = recipe.resolved("generated_texts")
+    if not count:
         return []
     from distill_pipeline.distillation.chains import generate_chains
     from distill_pipeline.distillation.corpus import recipe_passages
@@ -41,10 +42,10 @@ def generated_texts(recipe: Recipe, passages: Sequence[str] | None = None) -> li
     if not words.words:
         raise RecipeError(f"words_from=corpus: {', '.join(recipe.corpus)} holds no word; texts can't be made of it")
     # The pairs, and the phrases between content words, are English.
-    third = recipe.resolved_generated_texts // 3 if recipe.language == "en" else 0
+    third = count // 3 if recipe.language == "en" else 0
     covered = min(recipe.vocabulary_words, MOST_COVERED)
     style = Generator(covered=covered)
-    bags = generate_texts(words, recipe.resolved_generated_texts - 2 * third, seed=recipe.seed, style=style)
+    bags = generate_texts(words, count - 2 * third, seed=recipe.seed, style=style)
     if not third:
         return [bags]
     return [
@@ -56,7 +57,7 @@ def generated_texts(recipe: Recipe, passages: Sequence[str] | None = None) -> li
 
 def generated_reads(recipe: Recipe) -> tuple[str, ...]:
     """Return the fields that `generated_texts` reads."""
-    if not recipe.resolved_generated_texts:
+    if not recipe.resolved("generated_texts"):
         return ()
     fields = ("generated_texts", "language", "vocabulary_words", "seed")
     return (*fields, "words_from", *CORPUS_FIELDS) if recipe.words_from == "corpus" else fields
@@ -64,7 +65,7 @@ def generated_reads(recipe: Recipe) -> tuple[str, ...]:
 
 def check_language(recipe: Recipe) -> None:
     """Raise `ValueError` when texts are wanted in a language of which no word frequencies are known."""
-    if recipe.resolved_generated_texts and recipe.language != "en" and recipe.words_from == "wordfreq":
+    if recipe.resolved("generated_texts") and recipe.language != "en" and recipe.words_from == "wordfreq":
         from distill_pipeline.distillation.frequencies import listed_language
 
         if listed_language(recipe.language) is None:
@@ -75,10 +76,9 @@ def check_language(recipe: Recipe) -> None:
 
 
 def _check(recipe: Recipe) -> None:
-    if recipe.resolved_generated_texts < FEWEST_TEXTS:
-        raise ValueError(
-            f"generated_texts={recipe.resolved_generated_texts}: a refinement needs at least {FEWEST_TEXTS} texts"
-        )
+    count = recipe.resolved("generated_texts")
+    if count < FEWEST_TEXTS:
+        raise ValueError(f"generated_texts={count}: a refinement needs at least {FEWEST_TEXTS} texts")
     check_language(recipe)
 
 
