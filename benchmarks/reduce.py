@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from distill_pipeline.distillation.sif import sif_weights, zipf_probabilities
 from scipy import sparse
 
 from benchmarks.machine import in_own_process, peak_megabytes, report
 from distill_pipeline.distillation.parts import Embeddings, embedding_array, part_name, write_table
 from distill_pipeline.distillation.reduction import reduce_rows
 from distill_pipeline.distillation.refinement import solve_ridge
-from distill_pipeline.distillation.sif import sif_weights, zipf_probabilities
 
 DIMENSIONS = 768
 ROWS_PER_PART = 8192
@@ -52,7 +52,6 @@ def reduce_once(rows: int) -> dict[str, Any]:
             target,
             weights=sif_weights(zipf_probabilities(rows), 1e-4),
             pca_dims=256,
-            clusters=None,
         )
         seconds = time.perf_counter() - started
     peak = peak_megabytes()

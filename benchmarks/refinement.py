@@ -22,13 +22,13 @@ import numpy.typing as npt
 
 from distill_pipeline.distillation.labelled import score
 from distill_pipeline.distillation.parts import Embeddings
-from distill_pipeline.distillation.problem import Problem, Sentences, fit_directions, pose
-from distill_pipeline.distillation.refined_reduction import PENALTIES, agreement_on_held_out, solve
+from distill_pipeline.distillation.problem import Problem, Sentences, build_problem, fit_directions
+from distill_pipeline.distillation.refined_reduction import agreement_on_held_out, solve
 from distill_pipeline.distillation.refinement import token_shares, whiten
-from distill_pipeline.distillation.refinement_settings import Settings, settings_of
-from distill_pipeline.distillation.sif import sif_weights
+from distill_pipeline.distillation.settings import METHODS, Settings, settings_of
 from distill_pipeline.distillation.tuning import tune_similarities
 from distill_pipeline.distillation.vocabulary import Vocabulary, read_vocabulary
+from distill_pipeline.distillation.weightings import sif_weights
 from distill_pipeline.distillation.words import entry_groups
 from distill_pipeline.home import Home, default_home
 from distill_pipeline.stages import stage_keys
@@ -111,7 +111,7 @@ def main() -> None:
 
     def ridge() -> Iterator[tuple[str, Matrix]]:
         rows = start
-        for penalty in PENALTIES:
+        for penalty in METHODS["generated"].penalties:
             rows = solve(bench.problem, bench.train, penalty, rows).rows
             yield f"penalty {penalty}", rows
 
@@ -147,9 +147,9 @@ def load(name: str) -> tuple[Vocabulary, Problem, Matrix, int, Settings]:
     texts = outputs["teacher_sentence_embeddings"]
     sentences = Sentences(Embeddings.of_parts(texts.folder), texts.facts["groups"])
     settings = settings_of(recipe)
-    components, keep = fit_directions(entries, sentences, settings)
+    components, keep = fit_directions(sentences, settings)
     groups = entry_groups(vocabulary.tokenizer)
-    problem = pose(vocabulary, groups, entries, sentences, (components, settings))
+    problem = build_problem(vocabulary, groups, entries, sentences, components=components, settings=settings)
     return vocabulary, problem, sentences.centred(), keep, settings
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dagster as dg
 
-from distill_pipeline.assets import extra
 from distill_pipeline.assets.hub_release import hub_release
 from distill_pipeline.assets.plan import plan
 from distill_pipeline.assets.quality_report import quality_report
@@ -38,7 +37,6 @@ def build_defs(home: Home) -> dg.Definitions:
             static_model,
             quality_report,
             hub_release,
-            *dg.load_assets_from_package_module(extra),
             recipe_comparison,
             plan,
         ],

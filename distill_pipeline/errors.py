@@ -10,6 +10,14 @@ class DistillError(Exception):
     """Something a person can mend; the message says what was wrong, with the value, and what to do."""
 
 
+class RecipeError(DistillError):
+    """A recipe that can't be followed."""
+
+
+class TeacherError(DistillError):
+    """A teacher that can't be found, trusted or run."""
+
+
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
     """Return ". Did you mean X?" with the nearest known name, or an empty text."""
     names = {name.lower(): name for name in known}

@@ -6,7 +6,6 @@ import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_core import PydanticCustomError
 
 LONGEST_NAME = 63
 """Letters of a recipe's name."""
@@ -35,33 +34,12 @@ def none_if_empty(value: object) -> object:
     return None if isinstance(value, str) and value.strip().lower() in {"", "none", "null"} else value
 
 
-def one_of(*names: str) -> AfterValidator:
-    """Return a validator as `Literal` has it, for names that are found when the process begins."""
-
-    def check(value: str) -> str:
-        if value not in names:
-            expected = ", ".join(f"'{name}'" for name in names)
-            raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
-        return value
-
-    return AfterValidator(check)
-
-
 def _a_slug(name: str) -> str:
     if not _SLUG.fullmatch(name) or ".." in name:
         raise ValueError(
             f"use 1 to {LONGEST_NAME} of a-z, 0-9, '.', '_', '-', beginning and ending with a letter or digit"
         )
     return name
-
-
-def _a_regular_expression(pattern: str | None) -> str | None:
-    if pattern is not None:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
-    return pattern
 
 
 def _a_device(device: str) -> str:
@@ -86,10 +64,8 @@ _FromText = BeforeValidator(number_if_it_reads_like_one)
 Slug = Annotated[str, AfterValidator(_a_slug)]
 Device = Annotated[str, AfterValidator(_a_device)]
 OptionalText = Annotated[str | None, BeforeValidator(none_if_empty)]
-OptionalPattern = Annotated[OptionalText, AfterValidator(_a_regular_expression)]
 OptionalHubName = Annotated[OptionalText, AfterValidator(_a_hub_name)]
 CountOrAuto = Annotated[Annotated[int, Field(ge=0)] | Literal["auto"], _FromText]
-PositiveOrAuto = Annotated[Annotated[float, Field(gt=0)] | Literal["auto"], _FromText]
 ShareOrAuto = Annotated[Annotated[float, Field(ge=0, le=1)] | Literal["auto"], _FromText]
 Dimensions = Annotated[
     Annotated[int, Field(ge=1, le=65536, strict=True)]
@@ -99,5 +75,3 @@ Dimensions = Annotated[
     _FromText,
 ]
 """A number of them, a share of variance, all, or none to choose from."""
-
-OptionalClusters = Annotated[Annotated[int, Field(ge=2, strict=True)] | None, _FromText]

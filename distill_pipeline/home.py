@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from distill_pipeline.errors import did_you_mean
-from distill_pipeline.recipe import Recipe, RecipeError
+from distill_pipeline.errors import RecipeError, did_you_mean
+from distill_pipeline.recipe import Recipe
 from distill_pipeline.recipe_reading import SWEEP, read_fields, read_recipe, recipe_yaml
 from distill_pipeline.remote_store import SETTING, remote_store
 from distill_pipeline.store import Store

@@ -20,14 +20,10 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "model2vec": {
         "vocabulary": "teacher",
         "refinement": "none",
-        "token_remove_pattern": r"\[unused\d+\]",
-        "words_as": "token",
         "pooling": "mean",
         "precision": "float32",
         "weighting": "zipf",
-        "sif_coefficient": 1e-4,
         "pca_dims": 256,
-        "vocabulary_quantization": None,
         "dtype": "float16",
     },
 }

@@ -6,33 +6,25 @@ Knows nothing of stages, stores or Dagster, and never touches a teacher's weight
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from distill_pipeline.distillation.refinements import refinements
-from distill_pipeline.distillation.weightings import weightings
-from distill_pipeline.errors import DistillError, did_you_mean
+from distill_pipeline.choices import MIN_TEXTS, REFINEMENTS, WEIGHTINGS, WHITENING, described
+from distill_pipeline.errors import did_you_mean
 from distill_pipeline.field_types import (
     CountOrAuto,
     Device,
     Dimensions,
-    OptionalClusters,
     OptionalHubName,
-    OptionalPattern,
     OptionalText,
-    PositiveOrAuto,
     ShareOrAuto,
     Slug,
     is_hub_name,
-    one_of,
 )
+from distill_pipeline.languages import listed_language
 from distill_pipeline.presets import ALIASES, EMBEDDED
 from distill_pipeline.release_fields import Ref, Variants
-
-
-class RecipeError(DistillError):
-    """A recipe that can't be followed; the message says what is wrong and what to do."""
 
 
 class Recipe(BaseModel):
@@ -80,14 +72,6 @@ class Recipe(BaseModel):
         description="Where the words of vocabulary=words, of generated texts, and all frequencies come from: "
         "wordfreq's list of the language, or counted in the corpus.",
     )
-    token_remove_pattern: OptionalPattern = Field(
-        r"\[unused\d+\]", description="Tokens whose beginning matches this regular expression are left out."
-    )
-    words_as: Literal["text", "token"] = Field(
-        "text",
-        description="How added words reach the teacher: as natural text with a space before them, or as the "
-        "token's own spelling (what model2vec does, which a byte-level BPE teacher misreads).",
-    )
 
     pooling: Literal["auto", "mean", "first", "last", "pooler"] = Field(
         "auto", description="auto = the teacher's own modules, Dense and Normalize included."
@@ -103,21 +87,12 @@ class Recipe(BaseModel):
         description="Least cosine to float32 on a sample of rows; below it auto uses float32.",
     )
 
-    weighting: Annotated[str, one_of("auto", *weightings())] = Field(
-        "auto",
-        description="; ".join(f"{name} = {weighting.description}" for name, weighting in weightings().items())
-        + "; auto = fitted with a refinement, else frequency.",
-        json_schema_extra={"enum": ["auto", *weightings()]},
+    weighting: Literal["auto", "fitted", "frequency", "none", "zipf"] = Field(
+        "auto", description=f"{described(WEIGHTINGS)}; auto = fitted with a refinement, else frequency."
     )
-    sif_coefficient: float = Field(
-        1e-3, gt=0, lt=1, description="The coefficient a of frequency and zipf; model2vec's is 0.0001."
-    )
-    refinement: Annotated[str, one_of("none", *refinements())] = Field(
+    refinement: Literal["none", "corpus", "generated"] = Field(
         "generated",
-        description="Fit the rows to the teacher's embeddings of texts: "
-        + "; ".join(f"{name} = {refinement.description}" for name, refinement in refinements().items())
-        + "; none = don't.",
-        json_schema_extra={"enum": ["none", *refinements()]},
+        description=f"Fit the rows to the teacher's embeddings of texts: {described(REFINEMENTS)}; none = don't.",
     )
     corpus: tuple[str, ...] = Field(
         (),
@@ -126,9 +101,6 @@ class Recipe(BaseModel):
         "# (default text).",
     )
     corpus_texts: int = Field(200_000, ge=100, description="Most passages that are sampled from the corpus.")
-    corpus_rows: int | None = Field(
-        None, ge=1, description="Most rows that are read of each source of the corpus, from its beginning; none = all."
-    )
     generated_texts: CountOrAuto = Field(
         "auto",
         description="Texts generated for the refinement; besides a corpus they show the teacher rare words; auto = "
@@ -140,15 +112,7 @@ class Recipe(BaseModel):
         le=1_000_000,
         description="How many pairs of words of the corpus vocabulary=words has as entries of their own.",
     )
-    refinement_penalty: PositiveOrAuto = Field(
-        "auto",
-        description="Ridge penalty lambda; auto = the one that agrees best on held-out texts; 0.4 with a corpus.",
-    )
     seed: int = Field(0, ge=0, description="Seed of the texts that are generated or sampled.")
-    directions: Literal["sentences", "entries"] = Field(
-        "sentences", description="Principal directions of the refinement's texts, or of the vocabulary's rows."
-    )
-    remove_directions: int = Field(0, ge=0, description="Leading directions to leave out, with refinement.")
     whitening: ShareOrAuto = Field(
         "auto",
         description="0 leaves the variances of the directions as they are, 1 makes them equal; auto = 0.3.",
@@ -157,15 +121,7 @@ class Recipe(BaseModel):
         256,
         description="Principal components kept: a number, a share of variance (0.95), auto (all, rotated), or none.",
     )
-    similarity_steps: CountOrAuto = Field(
-        "auto",
-        description="Steps of gradient descent on the similarities of texts, after the ridge regression; auto = 60, "
-        "none with a corpus.",
-    )
-    vocabulary_quantization: OptionalClusters = Field(
-        None, description="Number of k-means clusters that the rows share; none = a row of its own each."
-    )
-    dtype: Literal["float16", "float32", "float64", "int8"] = Field("float16", description="Numbers in the model file.")
+    dtype: Literal["float16", "float32", "int8"] = Field("float16", description="Numbers in the model file.")
 
     evaluation_texts: Path | None = Field(
         None,
@@ -224,27 +180,40 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _fields_fit_together(self) -> Recipe:
-        refined = self.refinement != "none"
-        if refined:
-            refinements()[self.refinement].check(self)
-        if refined and self.pca_dims is None:
-            raise ValueError("refinement works on principal directions: use pca_dims=auto, or refinement=none")
         if self.words_from == "corpus" and not self.corpus:
             raise ValueError("words_from=corpus needs texts: name files or a data set in corpus")
-        if weightings()[self.resolved("weighting")].fit and not refined:
-            raise ValueError(f"weighting={self.weighting} needs the refinement's texts: use weighting=frequency")
-        if self.vocabulary == "words" and self.words_as == "token":
-            raise ValueError("words_as=token exists for vocabulary=teacher alone")
+        if self.refinement == "none":
+            if self.weighting == "fitted":
+                raise ValueError("weighting=fitted needs the refinement's texts: use weighting=frequency")
+            return self
+        if self.pca_dims is None:
+            raise ValueError("refinement works on principal directions: use pca_dims=auto, or refinement=none")
+        if self.refinement == "corpus" and not self.corpus:
+            raise ValueError("refinement=corpus needs texts: name files or a data set in corpus")
+        count = self.resolved("generated_texts")
+        if self.refinement == "generated" and count < MIN_TEXTS:
+            raise ValueError(f"generated_texts={count}: a refinement needs at least {MIN_TEXTS} texts")
+        from_list = count and self.words_from == "wordfreq"
+        if from_list and self.language != "en" and listed_language(self.language) is None:
+            raise ValueError(
+                f"language={self.language}: wordfreq knows no words of it, so no texts can be generated; use "
+                "words_from=corpus, refinement=corpus with generated_texts=0, or refinement=none"
+            )
         return self
 
     def resolved(self, field: str) -> Any:
-        """A field's value, or what its auto stands for where the refinement decides that."""
+        """Return a field's value, or what its `auto` stands for where the refinement decides that."""
         value = getattr(self, field)
         if value != "auto":
             return value
         if self.refinement == "none":
             return "frequency" if field == "weighting" else value
-        return getattr(refinements()[self.refinement], field, value)
+        meanings = {
+            "weighting": "fitted",
+            "whitening": WHITENING,
+            "generated_texts": REFINEMENTS[self.refinement].generated_texts,
+        }
+        return meanings.get(field, value)
 
     @property
     def teacher_location(self) -> str:

@@ -11,9 +11,9 @@ import yaml
 from pydantic import ValidationError
 
 from distill_pipeline.data_sets import DataSet
-from distill_pipeline.errors import did_you_mean
+from distill_pipeline.errors import RecipeError, did_you_mean
 from distill_pipeline.presets import ALIASES, PRESETS
-from distill_pipeline.recipe import Recipe, RecipeError
+from distill_pipeline.recipe import Recipe
 
 SWEEP = "sweep"
 """The field of a file that makes it a sweep; see `sweeps.py`."""

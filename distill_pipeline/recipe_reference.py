@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from distill_pipeline.distillation.refinements import refinements
-from distill_pipeline.distillation.weightings import weightings
+from distill_pipeline.choices import REFINEMENTS, WEIGHTINGS
 from distill_pipeline.home import PROJECT
 from distill_pipeline.presets import ALIASES, PRESETS
 from distill_pipeline.recipe import Recipe
@@ -66,8 +65,8 @@ def _first_stages() -> dict[str, str]:
     """Return for each field the first stage that reads it in some recipe."""
     choices = itertools.product(
         ("words", "teacher"),
-        ("none", *refinements()),
-        weightings(),
+        ("none", *REFINEMENTS),
+        WEIGHTINGS,
         (("word",), ()),
         ({}, {"corpus": ("a.txt",), "words_from": "corpus"}),
     )

@@ -20,9 +20,7 @@ from distill_pipeline.disk import Stamp, sha256_of, stamps
 from distill_pipeline.distillation.corpus import source_files
 from distill_pipeline.distillation.kinds import MEASURES
 from distill_pipeline.distillation.labelled import set_identity
-from distill_pipeline.distillation.refinements import refinements
-from distill_pipeline.distillation.refinements.generated import CORPUS_FIELDS
-from distill_pipeline.distillation.weightings import weightings
+from distill_pipeline.distillation.refinements import CORPUS_FIELDS, fields_of_texts
 from distill_pipeline.recipe import Recipe
 
 RELEASE = "hub_release"
@@ -50,7 +48,7 @@ def _always(*fields: str) -> Reads:
 
 
 def _vocabulary_reads(recipe: Recipe) -> tuple[str, ...]:
-    fields: tuple[str, ...] = ("vocabulary", "words", "token_remove_pattern", "words_as", "language", "prompt")
+    fields: tuple[str, ...] = ("vocabulary", "words", "language", "prompt")
     if recipe.vocabulary == "words":
         fields += ("vocabulary_words", "lowercase")
         if recipe.refinement == "corpus" and recipe.phrases:
@@ -60,23 +58,15 @@ def _vocabulary_reads(recipe: Recipe) -> tuple[str, ...]:
     return fields
 
 
-def _student_reads(recipe: Recipe) -> tuple[str, ...]:
-    weighting = weightings()[recipe.resolved("weighting")]
-    return ("teacher_label", "pooling", "weighting", *weighting.reads, "pca_dims", "dtype")
-
-
 def _sentences_read(recipe: Recipe) -> tuple[str, ...]:
     if recipe.refinement == "none":
         return ("refinement",)
-    return ("refinement", "seed", *_TEACHER_RUN, "prompt", *refinements()[recipe.refinement].reads(recipe))
+    return ("refinement", "seed", *_TEACHER_RUN, "prompt", *fields_of_texts(recipe))
 
 
 def _matrix_reads(recipe: Recipe) -> tuple[str, ...]:
-    fields: tuple[str, ...] = ("refinement", "weighting", "pca_dims", "vocabulary_quantization")
-    fields += weightings()[recipe.resolved("weighting")].reads
-    if recipe.refinement != "none":
-        fields += ("refinement_penalty", "directions", "remove_directions", "whitening", "similarity_steps", "seed")
-    return fields
+    fields = ("refinement", "weighting", "pca_dims")
+    return fields if recipe.refinement == "none" else (*fields, "whitening", "seed")
 
 
 TEACHER_SIDE, MODEL2VEC_SIDE = "teacher_evaluation", "model2vec_evaluation"
@@ -110,7 +100,7 @@ STAGES: Mapping[str, Stage] = {
             "static_model",
             version="4",
             upstream=("tokenizer_vocabulary", "reduced_matrix"),
-            reads=_student_reads,
+            reads=_always("teacher_label", "pooling", "weighting", "pca_dims", "dtype"),
         ),
         Stage(
             "quality_report",

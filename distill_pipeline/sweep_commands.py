@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @SetParseFn(str)  # type: ignore[untyped-decorator]
-def sweep(name: str, force: str = "", *, release: str = "false", encoder: str = "", least_gain: str = "") -> None:
+def sweep(name: str, force: str = "", *, release: str = "false", encoder: str = "") -> None:
     """Run all recipes of a sweep; one that fails holds up no other.
 
     Args:
@@ -33,8 +32,6 @@ def sweep(name: str, force: str = "", *, release: str = "false", encoder: str = 
         force: Stages to compute in any case, separated by commas, or all.
         release: true to release each student too; without it a sweep ends with the quality reports.
         encoder: Where the teacher runs: local, or ray. $DISTILL_ENCODER, or local, when not given.
-        least_gain: Points of agreement with the teacher, such as 0.5: a sweep over corpus_texts, from the smallest up,
-            ends once the second half of a recipe's passages won fewer.
     """
     home = Home(default_home())
     _ = home.store  # one that can't be used is told of before any work
@@ -43,17 +40,13 @@ def sweep(name: str, force: str = "", *, release: str = "false", encoder: str = 
     if name.endswith(".yaml") and Path(name).is_file():
         name = home.save_sweep(Path(name))
     members = [home.recipe(member) for member in _members(home, name)]
-    least = _least_gain(least_gain, members)
     try:
-        outcomes = _run_all(home, members, forced, releasing, least)
+        outcomes = _run_all(home, members, forced, releasing)
     except KeyboardInterrupt:
         print("stopped; the same command goes on with what is missing", file=sys.stderr)
         sys.exit(130)
     failed = {recipe: outcome.problem for recipe, outcome in outcomes.items() if outcome.problem}
-    left_out = [recipe.name for recipe in members[len(outcomes) :]]
-    if left_out:
-        print(f"{', '.join(left_out)}: left out, since {list(outcomes.values())[-1].enough}")
-    print(f"\n{len(outcomes) - len(failed)} of {len(members)} recipes are there: distill-pipeline compare {name}")
+    print(f"\n{len(outcomes) - len(failed)} of {len(members)} recipes finished: distill-pipeline compare {name}")
     for recipe, why in failed.items():
         print(f"{recipe} failed: {why}", file=sys.stderr)
     if failed:
@@ -99,37 +92,15 @@ def _members(home: Home, name: str) -> Sequence[str]:
     raise UsageError(f"there is no sweep {name!r}{did_you_mean(name, sweeps)}{known}")
 
 
-def _least_gain(value: str, members: Sequence[Recipe]) -> float:
-    """Return what `--least_gain` says, 0 when it isn't given. Raises `UsageError`."""
-    if not value:
-        return 0.0
-    try:
-        points = float(value)
-    except ValueError:
-        points = math.nan
-    if not 0 < points < 100:
-        raise UsageError(f"--least_gain {value}: use points of agreement above 0 and below 100, such as 0.5")
-    sizes = [recipe.corpus_texts for recipe in members]
-    alike = {recipe.model_dump_json(exclude={"name", "corpus_texts"}) for recipe in members}
-    if len(alike) > 1 or sizes != sorted(sizes) or members[0].refinement != "corpus":
-        raise UsageError(
-            "--least_gain needs a sweep of refinement=corpus over corpus_texts alone, from the smallest up"
-        )
-    return points
-
-
 class _Outcome(NamedTuple):
-    """What came of one recipe: what went wrong, what to say of it, and why a larger sample is not worth its time."""
+    """What came of one recipe: what went wrong, and what to say of it."""
 
     problem: str = ""
     said: str = "failed"
-    enough: str = ""
 
 
-def _run_all(
-    home: Home, members: Sequence[Recipe], forced: Sequence[str], releasing: bool, least_gain: float
-) -> dict[str, _Outcome]:
-    """Run the recipes one after another until one is enough, and print a line for each."""
+def _run_all(home: Home, members: Sequence[Recipe], forced: Sequence[str], releasing: bool) -> dict[str, _Outcome]:
+    """Run the recipes one after another, and print a line for each."""
     outcomes: dict[str, _Outcome] = {}
     gone = _teachers_not_found(home, members)
     width = max(len(recipe.name) for recipe in members)
@@ -139,17 +110,15 @@ def _run_all(
             started = time.monotonic()
             outcome = _Outcome(gone.get(teacher_name(recipe), ""))
             if not outcome.problem:
-                outcome = _run_one(partial(run_recipe, recipe, forced=forced, release=releasing), recipe, least_gain)
+                outcome = _run_one(partial(run_recipe, recipe, forced=forced, release=releasing))
             outcomes[recipe.name] = outcome
             print(f"{recipe.name:<{width}}  {time.monotonic() - started:7.1f} s  {outcome.said}", flush=True)
-            if outcome.enough:
-                break
     return outcomes
 
 
 def _teachers_not_found(home: Home, members: Sequence[Recipe]) -> dict[str, str]:
     """Return what is wrong with each teacher that can't be found; the patience with a Hub is spent on it once."""
-    from distill_pipeline.distillation.download import TeacherError
+    from distill_pipeline.errors import TeacherError
     from distill_pipeline.teachers import find_teacher
 
     gone = {}
@@ -161,11 +130,10 @@ def _teachers_not_found(home: Home, members: Sequence[Recipe]) -> dict[str, str]
     return gone
 
 
-def _run_one(run: Callable[[], dg.ExecuteInProcessResult], recipe: Recipe, least_gain: float) -> _Outcome:
+def _run_one(run: Callable[[], dg.ExecuteInProcessResult]) -> _Outcome:
     """Run one recipe. Raises `KeyboardInterrupt` when someone stopped it."""
     import dagster as dg
 
-    from distill_pipeline.distillation.refined_reduction import won_by_half
     from distill_pipeline.summary import explain_failure, interrupted, stage_metadata
 
     try:
@@ -178,17 +146,7 @@ def _run_one(run: Callable[[], dg.ExecuteInProcessResult], recipe: Recipe, least
         return _Outcome(explain_failure(result))
     stages = stage_metadata(result)
     computed = sum(stage["cache"] == "computed" for stage in stages.values())
-    said = f"{computed} of {len(stages)} stages computed"
-    won = won_by_half(stages["reduced_matrix"].get("refinement", {}))
-    if won is None:
-        return _Outcome(said=said)
-    said += f"; the second half of its passages won {won:.2f} points of agreement"
-    passages = stages["teacher_sentence_embeddings"]["texts_of_each_kind"][0]
-    if not least_gain:
-        return _Outcome(said=said)
-    if passages < recipe.corpus_texts:
-        return _Outcome(said=said, enough=f"the corpus holds no more than {passages:,} passages")
-    return _Outcome(said=said, enough=f"that is less than {least_gain:g}" if won < least_gain else "")
+    return _Outcome(said=f"{computed} of {len(stages)} stages computed")
 
 
 def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from distill_pipeline.errors import did_you_mean
+from distill_pipeline.errors import RecipeError, did_you_mean
 from distill_pipeline.field_types import LONGEST_NAME
-from distill_pipeline.recipe import Recipe, RecipeError
+from distill_pipeline.recipe import Recipe
 from distill_pipeline.recipe_reading import SWEEP, make_recipe, refuse_access_tokens
 
 MOST_MEMBERS = 64

@@ -41,10 +41,7 @@ for name in RECIPE_NAMES:
     (_recipes / f"{name}.yaml").write_text("teacher: MINILM_EMBEDDED\n", encoding="utf-8")
 GRID = "sweep: {pca_dims: [4, 999, 8]}\n"
 """A sweep's three recipes, the second of which no tiny teacher has the dimensions for."""
-SIZES = "refinement: corpus\ncorpus: [corpus.txt]\nsweep: {corpus_texts: [100, 200]}\n"
-"""A sweep's two samples of a corpus that lies beside it."""
-for name, sweep in (("grid", GRID), ("sizes", SIZES)):
-    (_recipes / f"{name}.yaml").write_text(f"teacher: MINILM_EMBEDDED\n{sweep}", encoding="utf-8")
+(_recipes / "grid.yaml").write_text(f"teacher: MINILM_EMBEDDED\n{GRID}", encoding="utf-8")
 
 from distill_pipeline.home import Home  # noqa: E402
 from distill_pipeline.recipe import Recipe  # noqa: E402

@@ -16,7 +16,7 @@ def test_every_field_is_in_it_with_the_stage_that_a_change_begins_at() -> None:
     assert set(Recipe.model_fields) - {"name"} <= set(rows)
     for field, stage in (
         ("language", "tokenizer_vocabulary"),
-        ("sif_coefficient", "reduced_matrix"),
+        ("whitening", "reduced_matrix"),
         ("corpus_texts", "tokenizer_vocabulary"),
         ("dtype", "static_model"),
         ("tag", "hub_release"),

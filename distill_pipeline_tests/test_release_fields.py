@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from distill_pipeline.distillation.kinds import MEASURES
-from distill_pipeline.recipe import RELEASE_FIELDS, Recipe, RecipeError
+from distill_pipeline.errors import RecipeError
+from distill_pipeline.recipe import RELEASE_FIELDS, Recipe
 from distill_pipeline.recipe_reading import make_recipe
 from distill_pipeline.stages import STAGES
 

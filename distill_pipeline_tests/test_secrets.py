@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from distill_pipeline.recipe import Recipe, RecipeError
+from distill_pipeline.errors import RecipeError
+from distill_pipeline.recipe import Recipe
 from distill_pipeline.recipe_reading import make_recipe, read_recipe
 from distill_pipeline_tests.chain import Chain
 from distill_pipeline_tests.hub import TOKEN, Fault, Hub

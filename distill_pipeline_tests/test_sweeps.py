@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from distill_pipeline.errors import RecipeError
 from distill_pipeline.home import Home
-from distill_pipeline.recipe import RecipeError
 from distill_pipeline.recipe_reading import make_recipe
 from distill_pipeline.sweeps import MOST_MEMBERS
 
@@ -95,7 +95,7 @@ def test_a_preset_can_be_swept(home: Home) -> None:
         ("pca_dims: {A.B: 64}", "the label 'A.B'"),
         (f"seed: {list(range(MOST_MEMBERS + 1))}", f"has {MOST_MEMBERS + 1} recipes; at most {MOST_MEMBERS}"),
         (f"seed: {list(range(9999))}, pca_dims: {list(range(1, 9999))}", "recipes; at most"),
-        (f"refinement: [none], token_remove_pattern: [{'a' * 60}]", "give values short labels"),
+        (f"refinement: [none], prompt: [{'a' * 60}]", "give values short labels"),
         ("language: [hf_abcdefghijklmnopqrstuvwxyz]", "what looks like an access token"),
         ("", "sweep is a mapping such as"),
     ],

@@ -19,10 +19,9 @@ from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.distillation.problem import Sentences
 from distill_pipeline.distillation.reduction import reduce_rows
 from distill_pipeline.distillation.refined_reduction import refine_rows
-from distill_pipeline.distillation.refinement_settings import settings_of, weighting_fields
-from distill_pipeline.distillation.refinements import refinements
+from distill_pipeline.distillation.settings import settings_of
 from distill_pipeline.distillation.vocabulary import Vocabulary, read_vocabulary
-from distill_pipeline.distillation.weightings import row_weights, weightings
+from distill_pipeline.distillation.weightings import row_weights
 from distill_pipeline.distillation.words import entry_groups
 from distill_pipeline.figures.captions import NORMS, VARIANCE, WEIGHTS
 from distill_pipeline.figures.pictures import draw_rows
@@ -52,29 +51,19 @@ def work(run: StageRun) -> Mapping[str, Any]:
     vocabulary = read_vocabulary(run.upstream("tokenizer_vocabulary").folder)
     entries = Embeddings.of_parts(run.upstream("teacher_token_embeddings").folder)
     facts = _reduce(run, vocabulary, entries)
-    left_out = run.recipe.remove_directions if run.recipe.refinement != "none" else 0
-    write_pictures(run.folder, draw_rows(vocabulary, entries, run.folder, facts, left_out))
+    write_pictures(run.folder, draw_rows(vocabulary, entries, run.folder, facts))
     return facts
 
 
 def _reduce(run: StageRun, vocabulary: Vocabulary, entries: Embeddings) -> dict[str, Any]:
     recipe = run.recipe
-    weighting = weightings()[recipe.resolved("weighting")]
     if recipe.refinement == "none":
-        weights = row_weights(recipe.resolved("weighting"), vocabulary.frequencies, weighting_fields(recipe))
-        if weighting.silences:
-            weights[entry_groups(vocabulary.tokenizer) < 0] = 0
-        return reduce_rows(
-            entries,
-            run.folder,
-            weights=weights,
-            pca_dims=recipe.pca_dims,
-            clusters=recipe.vocabulary_quantization,
-        )
+        groups = entry_groups(vocabulary.tokenizer)
+        weights = row_weights(recipe.resolved("weighting"), vocabulary.frequencies, groups)
+        return reduce_rows(entries, run.folder, weights=weights, pca_dims=recipe.pca_dims)
     output = run.upstream("teacher_sentence_embeddings")
     sentences = Sentences(Embeddings.of_parts(output.folder), output.facts["groups"])
-    refine = refinements()[recipe.refinement].fit or refine_rows
-    return refine(vocabulary, entries, sentences, run.folder, settings_of(recipe))
+    return refine_rows(vocabulary, entries, sentences, run.folder, settings_of(recipe))
 
 
 def _describe(output: Output) -> Mapping[str, Any]:

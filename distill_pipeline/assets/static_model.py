@@ -18,7 +18,7 @@ from distill_pipeline.distillation.quality import evaluation_texts
 from distill_pipeline.distillation.reduction import read_reduced
 from distill_pipeline.distillation.student import verify_golden, write_student
 from distill_pipeline.distillation.vocabulary import read_vocabulary
-from distill_pipeline.distillation.weightings import weightings
+from distill_pipeline.distillation.weightings import SIF_COEFFICIENTS
 from distill_pipeline.figures.captions import WORD_MAP
 from distill_pipeline.figures.pictures import draw_words
 from distill_pipeline.partitions import RECIPES
@@ -47,18 +47,17 @@ def static_model(
 def work(run: StageRun) -> Mapping[str, Any]:
     """Write the student's folder with its golden vectors, and map its most frequent words."""
     recipe = run.recipe
-    weighting = weightings()[recipe.resolved("weighting")]
     matrix = run.upstream("reduced_matrix").folder
     vocabulary, reduced = read_vocabulary(run.upstream("tokenizer_vocabulary").folder), read_reduced(matrix)
     facts = write_student(
         run.folder,
         vocabulary.tokenizer,
-        reduced,
+        reduced.embeddings,
         dtype=recipe.dtype,
         config={
             "tokenizer_name": recipe.teacher_label,
             "apply_pca": recipe.pca_dims,
-            "sif_coefficient": recipe.sif_coefficient if "sif_coefficient" in weighting.reads else None,
+            "sif_coefficient": SIF_COEFFICIENTS.get(recipe.resolved("weighting")),
             "pooling": recipe.pooling,
         },
         texts=evaluation_texts()[:GOLDEN_TEXTS],

@@ -14,7 +14,7 @@ from distill_pipeline.assets.stage import (
     table_metadata,
 )
 from distill_pipeline.distillation.encoding import sentence_ids
-from distill_pipeline.distillation.refinements import refinements
+from distill_pipeline.distillation.refinements import refinement_texts
 from distill_pipeline.partitions import RECIPES
 from distill_pipeline.resources import DistillHome
 from distill_pipeline.store import Output
@@ -42,7 +42,7 @@ def _work(run: StageRun, config: EncoderConfig) -> Mapping[str, Any]:
     if run.recipe.refinement == "none":
         run.log("this recipe has no refinement, so no texts are encoded")
         return {"rows": 0}
-    groups = [group for group in refinements()[run.recipe.refinement].texts(run.recipe) if group]
+    groups = refinement_texts(run.recipe)
     texts = [text for group in groups for text in group]
     sequences = sentence_ids(run.teacher_source.folder, texts, prompt=run.recipe.prompt)
     sizes = [len(group) for group in groups]

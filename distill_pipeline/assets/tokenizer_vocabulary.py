@@ -57,7 +57,6 @@ def work(run: StageRun) -> Mapping[str, Any]:
     phrases = frequent_phrases(passages, recipe.phrases, lowercase=recipe.lowercase) if has_phrases else {}
     common: dict[str, Any] = {
         "words": read_words(recipe.words),
-        "remove_pattern": recipe.token_remove_pattern,
         "prompt": recipe.prompt,
         "language": recipe.language,
         "passages": passages if counts_words else (),
@@ -68,7 +67,7 @@ def work(run: StageRun) -> Mapping[str, Any]:
             folder, count=recipe.vocabulary_words, lowercase=recipe.lowercase, phrases=phrases, **common
         )
     else:
-        vocabulary = build_vocabulary(folder, words_as_text=recipe.words_as == "text", **common)
+        vocabulary = build_vocabulary(folder, **common)
     run.log(f"{len(vocabulary.tokens):,} entries, frequencies from {vocabulary.frequency_source}")
     write_vocabulary(run.folder, vocabulary)
     return {"rows": len(vocabulary.tokens), "frequencies": vocabulary.frequency_source}

@@ -13,9 +13,9 @@ from types import TracebackType
 import numpy as np
 import numpy.typing as npt
 
-from distill_pipeline.distillation.download import TeacherError
 from distill_pipeline.distillation.hardware import tokens_per_batch, workers
 from distill_pipeline.distillation.teacher import Teacher
+from distill_pipeline.errors import TeacherError
 
 
 @dataclass(frozen=True)

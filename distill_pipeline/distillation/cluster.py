@@ -19,7 +19,6 @@ from typing import Any, Literal
 
 from distill_pipeline.disk import sha256_of
 from distill_pipeline.distillation.batches import BatchEncoder, Pace, Report
-from distill_pipeline.distillation.download import TeacherError
 from distill_pipeline.distillation.earlier import EarlierOutput, take_over
 from distill_pipeline.distillation.encoding import Precision, plan_of, probe_sample, settle_precision, write_part
 from distill_pipeline.distillation.forward import OWN
@@ -27,6 +26,7 @@ from distill_pipeline.distillation.parts import Ledger, part_name
 from distill_pipeline.distillation.shards import ClusterError, Shard
 from distill_pipeline.distillation.source import TeacherSource, resolve_teacher
 from distill_pipeline.distillation.teacher import Pooling, Teacher, load_teacher
+from distill_pipeline.errors import TeacherError
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.remote_files import RemoteFolder
 

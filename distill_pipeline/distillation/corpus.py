@@ -6,7 +6,6 @@ import glob
 import hashlib
 import heapq
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
 import regex
@@ -29,7 +28,7 @@ class CorpusError(DistillError):
     """A corpus that can't be read; the message says which part and what to do."""
 
 
-def sample_passages(sources: Sequence[str], count: int, *, seed: int, most_rows: int | None = None) -> list[str]:
+def sample_passages(sources: Sequence[str], count: int, *, seed: int) -> list[str]:
     """Return `count` different passages, or all there are, in an order that depends on seed and content alone.
 
     A passage is taken when the hash of seed and text is among the smallest: no order of files matters, nothing is
@@ -39,7 +38,6 @@ def sample_passages(sources: Sequence[str], count: int, *, seed: int, most_rows:
         sources: Files, patterns and data sets as a recipe's `corpus` names them.
         count: Size of the sample.
         seed: Another seed samples other passages.
-        most_rows: How many rows to read of each source at most, from its beginning; all when not given.
 
     Raises:
         CorpusError: A source doesn't exist, or has no such column.
@@ -47,7 +45,7 @@ def sample_passages(sources: Sequence[str], count: int, *, seed: int, most_rows:
     largest_first: list[tuple[int, str]] = []
     held: set[int] = set()
     for source in sources:
-        for passage in passages_of(islice(read_texts(source), most_rows)):
+        for passage in passages_of(read_texts(source)):
             digest = hashlib.blake2b(f"{seed}\0{passage}".encode(), digest_size=8).digest()
             rank = int.from_bytes(digest, "big")
             if rank in held or (len(largest_first) == count and -largest_first[0][0] <= rank):
@@ -65,7 +63,7 @@ def sample_passages(sources: Sequence[str], count: int, *, seed: int, most_rows:
 
 def recipe_passages(recipe: Recipe) -> list[str]:
     """Return the passages that a recipe samples from its corpus (see `sample_passages`)."""
-    return sample_passages(recipe.corpus, recipe.corpus_texts, seed=recipe.seed, most_rows=recipe.corpus_rows)
+    return sample_passages(recipe.corpus, recipe.corpus_texts, seed=recipe.seed)
 
 
 def passages_of(texts: Iterator[str]) -> Iterator[str]:

@@ -8,17 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from distill_pipeline.disk import sha256_of
-from distill_pipeline.errors import DistillError
+from distill_pipeline.errors import TeacherError
 from distill_pipeline.hub_access import Patience, hub_status, in_short, passes_by_itself
 
 CARD = "README.md"
 
 _FILES = ("*.json", "*.txt", "*.safetensors", "*.model", "*.py")
 _PICKLED = ("*.bin",)
-
-
-class TeacherError(DistillError):
-    """A teacher that can't be found, trusted or run; the message says why and what to do."""
 
 
 def teacher_patterns(allow_pickled_weights: bool) -> tuple[str, ...]:

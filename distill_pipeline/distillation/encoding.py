@@ -14,13 +14,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from distill_pipeline.distillation.batches import BatchEncoder, Encoding, Pace, Report
-from distill_pipeline.distillation.download import TeacherError
 from distill_pipeline.distillation.earlier import EarlierOutput, take_over
 from distill_pipeline.distillation.hardware import multiplies_bfloat16_natively
 from distill_pipeline.distillation.parts import Ledger, embedding_array, part_name, part_slices, write_table
 from distill_pipeline.distillation.teacher import Teacher
 from distill_pipeline.distillation.tokenizer_files import load_tokenizer
 from distill_pipeline.distillation.vectors import unit_rows
+from distill_pipeline.errors import TeacherError
 
 ROWS_PER_PART = 8192
 PROBE_ROWS = 64

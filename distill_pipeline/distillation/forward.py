@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from distill_pipeline.distillation import attention, products
-from distill_pipeline.distillation.download import TeacherError
 from distill_pipeline.distillation.hardware import multiplies_bfloat16_natively, tokens_per_batch
 from distill_pipeline.distillation.modernbert import ModernBert
 from distill_pipeline.distillation.teacher import Pooling
+from distill_pipeline.errors import TeacherError
 
 if TYPE_CHECKING:
     import torch

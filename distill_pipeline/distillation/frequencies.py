@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
-from distill_pipeline.distillation.sif import zipf_probabilities
 from distill_pipeline.distillation.words import WORD
+from distill_pipeline.languages import listed_language
 
 # What wordfreq leaves out. Counted for this project over 7.6 million tokens of public English text (Brown,
 # MASC, UD English, WikiSplit, broadcast news, speeches, web text, novels): share of all tokens.
@@ -51,23 +51,6 @@ class WordList:
 
 class UnknownLanguage(LookupError):
     """`wordfreq` has no list for a language."""
-
-
-_SAME_LANGUAGE = 10
-"""langcodes' distance of no and nb is 1, of hr and sh 9; that of nn and nb, or of af and nl, is 20 and more."""
-
-
-@lru_cache
-def listed_language(language: str) -> str | None:
-    """Return the code of `wordfreq`'s list of a language, or None; wordfreq itself takes Basque for Spanish."""
-    import langcodes
-    import wordfreq
-
-    listed = wordfreq.available_languages("best")
-    # Without its script: wordfreq has one list for both of Chinese.
-    base = langcodes.Language.get(language).language or language
-    nearest, _ = langcodes.closest_match(base, listed, max_distance=_SAME_LANGUAGE)
-    return nearest if nearest in listed else None
 
 
 @lru_cache(maxsize=4)
@@ -163,6 +146,16 @@ def _count(
     lengths = np.array([len(encoding.ids) for encoding in encodings])
     ids = np.fromiter((token for encoding in encodings for token in encoding.ids), dtype=np.int64, count=lengths.sum())
     np.add.at(counts, ids, np.repeat(shares, lengths))
+
+
+def zipf_probabilities(rows: int) -> npt.NDArray[np.float64]:
+    """Return probabilities by Zipf's law, the entry's row as its rank: p(row) proportional to 1 / (row + 2).
+
+    The offset is model2vec's, so that weights agree with `model2vec.distill`. Returns float64 (rows,), sum 1.
+    """
+    inverse_rank = 1 / np.arange(2, rows + 2, dtype=np.float64)
+    probabilities: npt.NDArray[np.float64] = inverse_rank / inverse_rank.sum()
+    return probabilities
 
 
 def entry_probabilities(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from distill_pipeline.recipe import RecipeError
+from distill_pipeline.errors import RecipeError
 
 Batches = Callable[[], Iterable[npt.NDArray[np.floating]]]
 """Starts a new pass over the rows."""

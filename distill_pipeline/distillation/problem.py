@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 from scipy import sparse
 
+from distill_pipeline.choices import MIN_TEXTS
 from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.distillation.pca import (
     Batches,
@@ -17,17 +18,16 @@ from distill_pipeline.distillation.pca import (
     directions_to_keep,
     fit_principal_components,
 )
-from distill_pipeline.distillation.refinement import Matrix, token_shares
-from distill_pipeline.distillation.refinement_settings import Settings
-from distill_pipeline.distillation.refinements import FEWEST_TEXTS
+from distill_pipeline.distillation.refinement import Matrix, fit_start, token_shares, weight_curves
+from distill_pipeline.distillation.settings import Settings
 from distill_pipeline.distillation.vectors import unit_rows
 from distill_pipeline.distillation.vocabulary import Vocabulary
-from distill_pipeline.distillation.weightings import row_weights, weightings
-from distill_pipeline.recipe import RecipeError
+from distill_pipeline.distillation.weightings import row_weights
+from distill_pipeline.errors import RecipeError
 
 HELD_OUT_EVERY = 20
-MOST_HELD_OUT = 2000
-MOST_TEXTS_OF_START = 25_000
+MAX_HELD_OUT = 2000
+MAX_TEXTS_OF_START = 25_000
 """Its weights and projection are few numbers: more texts cost time and change next to nothing."""
 
 
@@ -71,36 +71,40 @@ class Problem:
     teacher: Matrix
 
 
-def fit_directions(entries: Embeddings, sentences: Sentences, settings: Settings) -> tuple[PrincipalComponents, int]:
+def fit_directions(sentences: Sentences, settings: Settings) -> tuple[PrincipalComponents, int]:
     """Return the directions to fit on, and how many of the student's own to keep in the end.
 
     The fit is done on up to twice as many directions as are kept: which of them matter to the student is seen from
     its own vectors afterwards.
     """
-    source = sentences.embeddings if settings.directions == "sentences" else entries
+    source = sentences.embeddings
     components = fit_principal_components(source.batches, "auto", spread=source.spread())
     keep = directions_to_keep(settings.pca_dims, components.variances, source.rows)
-    first = settings.remove_directions
-    axes = components.axes[:, first : first + 2 * keep]
-    if axes.shape[1] < keep:
-        if settings.pca_dims != "auto" or not axes.shape[1]:
-            raise RecipeError(
-                f"pca_dims={settings.pca_dims} and remove_directions={first} need more than the teacher's "
-                f"{source.dimensions} directions; choose fewer of either"
-            )
-        keep = axes.shape[1]
-    return PrincipalComponents(components.mean, axes, components.variances), keep
+    return PrincipalComponents(components.mean, components.axes[:, : 2 * keep], components.variances), keep
 
 
-def pose(
+def build_problem(
     vocabulary: Vocabulary,
     groups: npt.NDArray[np.int8],
     entries: Embeddings,
     sentences: Sentences,
-    how: tuple[PrincipalComponents, Settings],
+    *,
+    components: PrincipalComponents,
+    settings: Settings,
 ) -> Problem:
-    """Gather what the rows are fitted to; `how` is what `fit_directions` gave, and the settings."""
-    components, settings = how
+    """Return what the rows are fitted to.
+
+    Args:
+        vocabulary: The student's.
+        groups: Of `entry_groups`, (entries,).
+        entries: The teacher's embeddings of the entries.
+        sentences: The texts with the teacher's embeddings of them.
+        components: What `fit_directions` returned.
+        settings: The recipe's.
+
+    Raises:
+        RecipeError: The texts hold none of the vocabulary's entries.
+    """
     paths = sentences.embeddings.paths
     texts = [text for path in paths for text in pq.read_table(path, columns=["text"])["text"].to_pylist()]
     shares = token_shares(vocabulary.tokenizer, texts, skip=np.flatnonzero(groups < 0))
@@ -108,24 +112,23 @@ def pose(
         raise RecipeError("the vocabulary holds no token of the refinement's texts; are both of one language?")
     targets = sentences.centred(components.axes)
     rows = _centred_entries(entries, groups)
-    importance = importance_of(sentences.groups, balanced=settings.balanced)
-    fit = weightings()[settings.weighting].fit
-    if fit is not None:
-        step = -(-len(texts) // MOST_TEXTS_OF_START)
+    importance = importance_of(sentences.groups, balanced=settings.method.balanced)
+    if settings.weighting == "fitted":
+        step = -(-len(texts) // MAX_TEXTS_OF_START)
         some = slice(step // 2, None, step)
-        start, weights = fit(
+        start, weights = fit_start(
             rows,
             components.axes,
-            (vocabulary.frequencies, groups),
-            *weighed(shares[some], targets[some], importance[some]),
+            weight_curves(vocabulary.frequencies, groups),
+            *apply_importance(shares[some], targets[some], importance[some]),
         )
     else:
-        weights = row_weights(settings.weighting, vocabulary.frequencies, settings.weighting_fields).astype(np.float32)
+        weights = row_weights(settings.weighting, vocabulary.frequencies, groups).astype(np.float32)
         weights[groups < 0] = 0
         start = np.concatenate([(batch @ components.axes).astype(np.float32) for batch in rows()]) * weights[:, None]
         means = shares @ start
         start *= np.float32(np.vdot(means, targets) / max(float(np.vdot(means, means)), 1e-12))
-    held_out = hold_out(sentences.groups, passages=settings.balanced)
+    held_out = hold_out(sentences.groups, passages=settings.method.balanced)
     return Problem(shares, importance, targets, start, weights, held_out, _rows_of(sentences.embeddings, held_out))
 
 
@@ -137,10 +140,10 @@ def hold_out(groups: Sequence[int], *, passages: bool) -> npt.NDArray[np.bool_]:
         passages: Whether the first group's texts alone count, as long as there are enough of them: what more passages
             win is seen on passages.
     """
-    among = groups[0] if passages and groups[0] >= FEWEST_TEXTS else sum(groups)
+    among = groups[0] if passages and groups[0] >= MIN_TEXTS else sum(groups)
     held_out = np.zeros(sum(groups), dtype=bool)
     held_out[: among : max(4, min(among // 500, HELD_OUT_EVERY))] = True
-    held_out[np.flatnonzero(held_out)[MOST_HELD_OUT:]] = False
+    held_out[np.flatnonzero(held_out)[MAX_HELD_OUT:]] = False
     return held_out
 
 
@@ -156,7 +159,9 @@ def importance_of(groups: Sequence[int], *, balanced: bool) -> Matrix:
     return importance
 
 
-def weighed(shares: sparse.csr_matrix, targets: Matrix, importance: Matrix) -> tuple[sparse.csr_matrix, Matrix]:
+def apply_importance(
+    shares: sparse.csr_matrix, targets: Matrix, importance: Matrix
+) -> tuple[sparse.csr_matrix, Matrix]:
     """Return shares and targets whose plain least squares are those weighed by importance."""
     roots = np.sqrt(importance)
     return (sparse.diags_array(roots) @ shares).tocsr(), targets * roots[:, None]

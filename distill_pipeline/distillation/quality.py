@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill_pipeline.distillation.frequencies import UnknownLanguage, listed_language, word_list
+from distill_pipeline.distillation.frequencies import UnknownLanguage, word_list
 from distill_pipeline.distillation.vectors import unit_rows
 from distill_pipeline.distillation.words import ALL_LETTERS
 from distill_pipeline.errors import DistillError
+from distill_pipeline.languages import listed_language
 
 NEIGHBOURS = 10
 FEWEST_TEXTS, MOST_TEXTS = 3, 5_000

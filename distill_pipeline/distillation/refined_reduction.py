@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from distill_pipeline.distillation.parts import Embeddings
-from distill_pipeline.distillation.pca import PrincipalComponents
-from distill_pipeline.distillation.problem import Problem, Sentences, fit_directions, importance_of, pose, weighed
+from distill_pipeline.distillation.problem import Problem, Sentences, apply_importance, build_problem, fit_directions
 from distill_pipeline.distillation.quality import compare
 from distill_pipeline.distillation.reduction import write_matrix
 from distill_pipeline.distillation.refinement import Matrix, Solution, solve_ridge, whiten
-from distill_pipeline.distillation.refinement_settings import Settings
+from distill_pipeline.distillation.settings import Settings
 from distill_pipeline.distillation.tuning import tune_similarities
 from distill_pipeline.distillation.vocabulary import Vocabulary
 from distill_pipeline.distillation.words import entry_groups
 
-PENALTIES = (0.1, 0.2, 0.4)
-
-_ALL, _HALF = "agreement_on_held_out_texts", "agreement_with_half_of_the_passages"
 _COMPARED = ("neighbour_overlap", "similarity_correlation")
 
 
@@ -32,8 +26,7 @@ def refine_rows(
 ) -> dict[str, Any]:
     """Fit the rows to the sentences and write `matrix.parquet` (row, embedding, weight).
 
-    The weight of a row is the one that the refinement starts with; where rows share centroids, the row's length, by
-    which its centroid is multiplied.
+    The weight of a row is the one that the refinement starts with.
 
     Args:
         vocabulary: The student's.
@@ -44,52 +37,42 @@ def refine_rows(
 
     Returns:
         Facts: rows, dimensions, explained variance, and of the solver: texts, entries touched, penalty, agreement on
-        held-out texts for each penalty, iterations, residual, R squared. With a corpus, also the agreement after a
-        fit to half of its passages: how much the other half won says what twice as many would.
+        held-out texts for each penalty, iterations, residual, R squared.
 
     Raises:
         RecipeError: More directions than the teacher has.
     """
     groups = entry_groups(vocabulary.tokenizer)
-    components, keep = fit_directions(entries, sentences, settings)
-    problem = pose(vocabulary, groups, entries, sentences, (components, settings))
+    components, keep = fit_directions(sentences, settings)
+    problem = build_problem(vocabulary, groups, entries, sentences, components=components, settings=settings)
     penalty, agreements, guess = _choose_penalty(problem, settings, keep)
-    half = {}
-    if settings.balanced:
-        half[_HALF] = _agreement_of_half(problem, sentences.groups, settings, keep, penalty)
     solution = solve(problem, slice(None), penalty, guess)
     refined = solution.rows
     losses: list[float] = []
-    if settings.similarity_steps:
+    if settings.method.similarity_steps:
         refined, losses = tune_similarities(
-            refined, problem.shares, sentences.centred(), steps=settings.similarity_steps, seed=settings.seed
+            refined, problem.shares, sentences.centred(), steps=settings.method.similarity_steps, seed=settings.seed
         )
     rows = whiten(refined, problem.shares, settings.whitening, keep)
     rows[groups < 0] = 0
     rows /= np.median(np.linalg.norm(rows[groups >= 0], axis=1))  # a scale that every dtype holds well
-    write_matrix(folder, rows, problem.weights, settings.clusters)
+    write_matrix(folder, rows, problem.weights)
     return {
         "rows": len(rows),
         "dimensions": int(rows.shape[1]),
         "teacher_dimensions": entries.dimensions,
-        "explained_variance": _explained(components, settings, keep),
+        "explained_variance": float(components.variances[:keep].sum() / components.variances.sum()),
         "cumulative_variance": [round(float(share), 6) for share in components.explained],
         "refinement": {
             **_solver_facts(problem, solution, penalty, agreements),
-            **half,
             "similarity_error_by_step": [round(loss, 6) for loss in losses],
         },
     }
 
 
-def _explained(components: PrincipalComponents, settings: Settings, keep: int) -> float:
-    first = settings.remove_directions
-    return float(components.variances[first : first + keep].sum() / components.variances.sum())
-
-
 def solve(problem: Problem, texts: slice | npt.NDArray[np.generic], penalty: float, guess: Matrix) -> Solution:
     """Solve the ridge regression on some of the problem's texts."""
-    shares, targets = weighed(problem.shares[texts], problem.targets[texts], problem.importance[texts])
+    shares, targets = apply_importance(problem.shares[texts], problem.targets[texts], problem.importance[texts])
     return solve_ridge(shares, targets, problem.start, penalty, guess=guess)
 
 
@@ -104,7 +87,7 @@ def _choose_penalty(
         The penalty of the highest sum of similarity correlation and neighbour overlap; these for each penalty that was
         tried; and the rows that it gave, to begin the final solution at.
     """
-    penalties = PENALTIES if settings.penalty == "auto" else (settings.penalty,)
+    penalties = settings.method.penalties
     train = ~problem.held_out
     agreements, best, best_score, rows = {}, penalties[0], -np.inf, problem.start
     best_rows = rows
@@ -119,37 +102,6 @@ def _choose_penalty(
         if score > best_score:  # or no number
             best, best_score, best_rows = penalty, score, rows
     return best, agreements, best_rows
-
-
-def _agreement_of_half(
-    problem: Problem, groups: Sequence[int], settings: Settings, keep: int, penalty: float
-) -> dict[str, float]:
-    """Fit to every second passage, which are the first group, and to all other texts."""
-    train = ~problem.held_out
-    passages = np.flatnonzero(train[: groups[0]])
-    train[passages[1::2]] = False
-    kept = len(passages[::2])
-    importance = problem.importance.copy()
-    importance[groups[0] :] = importance_of((kept, *groups[1:]), balanced=True)[kept:]
-    smaller = replace(problem, importance=importance)
-    rows = solve(smaller, train, penalty, problem.start).rows
-    return agreement_on_held_out(problem, whiten(rows, problem.shares[train], settings.whitening, keep))
-
-
-def won_by_half(facts: Mapping[str, Any]) -> float | None:
-    """Return how many points of agreement on held-out texts the second half of a corpus's passages won.
-
-    Args:
-        facts: Of `refine_rows`, under `refinement`.
-
-    Returns:
-        The mean of what neighbour overlap and similarity correlation rose by, times 100; None without a corpus.
-    """
-    if _HALF not in facts:
-        return None
-    of_all, of_half = facts[_ALL][str(facts["penalty"])], facts[_HALF]
-    won: float = sum(of_all[measure] - of_half[measure] for measure in _COMPARED)
-    return 100 * won / len(_COMPARED)
 
 
 def agreement_on_held_out(problem: Problem, rows: Matrix) -> dict[str, float]:
@@ -169,7 +121,7 @@ def _solver_facts(
         "texts": problem.shares.shape[0],
         "entries_touched": int((problem.shares.getnnz(axis=0) > 0).sum()),
         "penalty": penalty,
-        _ALL: agreements,
+        "agreement_on_held_out_texts": agreements,
         "iterations": solution.iterations,
         "residual": solution.residual,
         "r_squared": r_squared(solution.rows),

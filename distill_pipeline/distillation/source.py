@@ -15,12 +15,12 @@ import yaml
 from distill_pipeline.disk import sha256_of, write_json
 from distill_pipeline.distillation.download import (
     CARD,
-    TeacherError,
     download,
     download_card,
     explained,
     teacher_patterns,
 )
+from distill_pipeline.errors import TeacherError
 from distill_pipeline.hub_access import Patience, hub_status, passes_by_itself
 from distill_pipeline.presets import EMBEDDED
 from distill_pipeline.recipe import Recipe, is_folder

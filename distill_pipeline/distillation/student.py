@@ -14,7 +14,6 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer, models
 
 from distill_pipeline.distillation.parts import embedding_array, write_table
-from distill_pipeline.distillation.reduction import Reduced
 from distill_pipeline.errors import DistillError
 
 GOLDEN = "golden.parquet"
@@ -36,7 +35,7 @@ class StudentError(DistillError):
 def write_student(
     folder: Path,
     tokenizer: Tokenizer,
-    reduced: Reduced,
+    rows: npt.NDArray[np.float32],
     *,
     dtype: str,
     config: dict[str, Any],
@@ -47,8 +46,8 @@ def write_student(
     Args:
         folder: Where to write.
         tokenizer: Entry i has id i.
-        reduced: The rows.
-        dtype: float16, float32, float64 or int8, as `model2vec.quantization` converts them.
+        rows: float32 (entries, dims), each times its weight.
+        dtype: float16, float32 or int8, as `model2vec.quantization` converts them.
         config: Entries of `config.json` beyond those of model2vec.
         texts: Texts for golden vectors; edge cases (empty, unknown characters, too long) are added.
 
@@ -58,10 +57,6 @@ def write_student(
     from model2vec.persistence import save_pretrained
     from model2vec.quantization import DType, quantize_embeddings
 
-    rows, weights, mapping = reduced.embeddings, None, None
-    if reduced.clusters is not None:
-        mapping, rows = reduced.clusters
-        weights = reduced.weights.astype(np.float64)
     embeddings = quantize_embeddings(rows, DType(dtype))
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_LENGTH)
@@ -74,12 +69,10 @@ def write_student(
         "max_length": MAX_LENGTH,
         **config,
     }
-    save_pretrained(
-        folder, embeddings, tokenizer, full_config, create_model_card=False, weights=weights, mapping=mapping
-    )
+    save_pretrained(folder, embeddings, tokenizer, full_config, create_model_card=False)
     golden = [*texts, *_EDGE_CASES]
     write_table(folder / GOLDEN, {"text": golden, "embedding": embedding_array(reference_vectors(folder, golden))})
-    return {"rows": len(reduced.embeddings), "dimensions": int(embeddings.shape[1]), "dtype": dtype}
+    return {"rows": len(rows), "dimensions": int(embeddings.shape[1]), "dtype": dtype}
 
 
 def reference_vectors(folder: Path, texts: Sequence[str]) -> npt.NDArray[np.float32]:
@@ -99,10 +92,7 @@ def reference_vectors(folder: Path, texts: Sequence[str]) -> npt.NDArray[np.floa
         ids = np.array([token for token in encoding.ids if token != unknown], dtype=np.int64)
         if not len(ids):
             continue
-        rows = table[tensors["mapping"][ids]] if "mapping" in tensors else table[ids]
-        if "weights" in tensors:
-            rows = rows * tensors["weights"][ids][:, None]
-        vectors[number] = rows.mean(axis=0)
+        vectors[number] = table[ids].mean(axis=0)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     result: npt.NDArray[np.float32] = (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)
     return result

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from distill_pipeline.distillation.download import TeacherError
 from distill_pipeline.distillation.hardware import best_device
 from distill_pipeline.distillation.source import TeacherSource
+from distill_pipeline.errors import TeacherError
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

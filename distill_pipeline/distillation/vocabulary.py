@@ -20,8 +20,7 @@ from tokenizers import Tokenizer
 from distill_pipeline.disk import Stamp, stamps
 from distill_pipeline.distillation.frequencies import UnknownLanguage, count_words, entry_probabilities, word_list
 from distill_pipeline.distillation.tokenizer_files import load_tokenizer
-from distill_pipeline.distillation.words import PADDING, UNKNOWN, word_entries, word_tokenizer
-from distill_pipeline.recipe import RecipeError
+from distill_pipeline.distillation.words import word_entries, word_tokenizer
 
 VOCABULARY, TOKENIZER = "vocabulary.parquet", "tokenizer.json"
 
@@ -33,6 +32,10 @@ SCHEMA = pa.schema(
         ("frequency", pa.float64()),
     ]
 )
+
+
+_UNUSED = re.compile(r"\[unused\d+\]")
+"""Tokens of BERT's vocabularies that stand for nothing; those whose beginning matches are left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,13 +61,14 @@ def build_vocabulary(
     teacher_folder: Path,
     *,
     words: Sequence[str] = (),
-    remove_pattern: str | None = None,
-    words_as_text: bool = True,
     prompt: str | None = None,
     language: str = "en",
     passages: Sequence[str] = (),
 ) -> Vocabulary:
-    """Take the teacher's tokens, without those that match the pattern, and add the words.
+    """Take the teacher's tokens, without those that only fill its vocabulary up, and add the words.
+
+    An added word reaches the teacher as text after a space, as it stands within a sentence: by its spelling in the
+    vocabulary a byte-level BPE teacher would see, for pineapple, the text "Ġpineapple".
 
     The tokenizer surgery is model2vec's own (`model2vec.tokenizer`, on skeletoken), so that a student has the
     rows that `model2vec.distill` gives it.
@@ -72,16 +76,9 @@ def build_vocabulary(
     Args:
         teacher_folder: The teacher's files.
         words: Words or phrases to add to the teacher's tokens.
-        remove_pattern: Regular expression; tokens whose beginning matches are left out.
-        words_as_text: Give an added word to the teacher as text after a space, as it stands within a
-            sentence. Otherwise as its spelling in the vocabulary: a byte-level BPE teacher then sees, for
-            pineapple, the text "Ġpineapple".
         prompt: Text that the teacher reads before each entry.
         language: Whose word frequencies the entries' frequencies come from.
         passages: Texts of a corpus to count the entries in instead.
-
-    Raises:
-        RecipeError: The pattern removes every token.
     """
     from model2vec.tokenizer import clean_and_create_vocabulary
 
@@ -90,11 +87,8 @@ def build_vocabulary(
     student = pruned.deep_copy()
     if student.adds_prefix_space is not None:
         student.adds_prefix_space = True
-    regex = re.compile(remove_pattern) if remove_pattern is not None else None
-    student = clean_and_create_vocabulary(student, list(words), token_remove_regex=regex)
+    student = clean_and_create_vocabulary(student, list(words), token_remove_regex=_UNUSED)
     tokens: list[str] = student.sorted_vocabulary
-    if set(tokens) <= {token.content for token in student.added_tokens.root}:  # unknown and padding always stay
-        raise RecipeError(f"token_remove_pattern={remove_pattern!r} removes every token; choose a narrower one")
 
     original_ids = pruned.vocabulary
     to_full = pruned.model_delta.token_mapping  # new id -> the teacher's id
@@ -105,12 +99,10 @@ def build_vocabulary(
     for row, token in enumerate(tokens):
         if token in known:
             teacher_ids.append(teacher.framed([known[token]]))
-        elif words_as_text:
+        else:
             # What lies between a word and the teacher's pieces of it is read as the text that it stands for.
             between = tokenizer.decode([row], skip_special_tokens=False).replace("�", "").strip()
             teacher_ids.append(teacher.read(f" {added.get(row, between)}"))
-        else:
-            teacher_ids.append(teacher.read(token))
     frequencies, source = entry_probabilities(tokenizer, language, passages)
     return Vocabulary(tokens, teacher_ids, frequencies, source, tokenizer)
 
@@ -121,7 +113,6 @@ def build_word_vocabulary(
     count: int,
     words: Sequence[str] = (),
     phrases: Mapping[str, float] = MappingProxyType({}),
-    remove_pattern: str | None = None,
     lowercase: bool = True,
     prompt: str | None = None,
     language: str = "en",
@@ -134,7 +125,6 @@ def build_word_vocabulary(
         count: How many of the language's words.
         words: Words and phrases besides.
         phrases: Phrases of a corpus besides, and their shares among its words.
-        remove_pattern: Regular expression; entries whose beginning matches are left out.
         lowercase: Whether case and accents are folded.
         prompt: Text that the teacher reads before each entry.
         language: Whose words and frequencies; a language that wordfreq lacks gives none.
@@ -152,9 +142,6 @@ def build_word_vocabulary(
         special=teacher.special,
         phrases=[*words, *phrases],
     )
-    if remove_pattern is not None:
-        pattern = re.compile(remove_pattern)
-        entries = [e for e in entries if e.token in (PADDING, UNKNOWN) or not pattern.match(e.token)]
     tokenizer = word_tokenizer(entries, lowercase=lowercase)
     teacher_ids = [
         teacher.framed([] if entry.piece is None else [entry.piece])
@@ -196,7 +183,7 @@ class _TeacherTokenizer:
     def special(self) -> frozenset[str]:
         """Tokens that are no text: special ones, and those that only fill the vocabulary up."""
         added = {token.content for token in self.model.added_tokens.root if token.special}
-        unused = {token for token in self.tokenizer.get_vocab() if re.fullmatch(r"\[unused\d+\]", token)}
+        unused = {token for token in self.tokenizer.get_vocab() if _UNUSED.fullmatch(token)}
         return frozenset(added | unused)
 
     def framed(self, ids: Sequence[int]) -> list[int]:

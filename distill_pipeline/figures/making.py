@@ -18,28 +18,27 @@ if TYPE_CHECKING:
 Values = npt.NDArray[np.floating]
 
 
-def variance_curve(cumulative: Sequence[float], first: int, kept: int, explained: float) -> bytes:
+def variance_curve(cumulative: Sequence[float], kept: int, explained: float) -> bytes:
     """Draw the cumulative explained variance with the cut.
 
     Args:
         cumulative: Share of variance after each direction, strongest first.
-        first: Leading directions that are left out.
-        kept: How many are kept after those.
+        kept: How many of them are kept.
         explained: Share of variance of the kept ones.
     """
 
     def paint(figure: Figure) -> None:
         axes = only_axes(figure, "Explained variance", "principal directions", "cumulative share of variance")
-        total, last = len(cumulative), first + kept
+        total = len(cumulative)
         axes.plot(range(total + 1), [0, *cumulative], color=ACCENT)
-        axes.axvspan(first, last, color=ACCENT, alpha=0.12, linewidth=0)
-        axes.plot([last], [cumulative[last - 1]], "o", color=SECOND, markersize=7, zorder=3)
-        axes.axvline(last, color=SECOND, linewidth=1, linestyle="--")
+        axes.axvspan(0, kept, color=ACCENT, alpha=0.12, linewidth=0)
+        axes.plot([kept], [cumulative[kept - 1]], "o", color=SECOND, markersize=7, zorder=3)
+        axes.axvline(kept, color=SECOND, linewidth=1, linestyle="--")
         # Beside the cut, on the side where there is room and below the curve.
-        left = last > total / 2
+        left = kept > total / 2
         axes.annotate(
             f"{kept:,} of {total:,} directions\n{explained:.1%} of the variance",
-            (last, min(cumulative[last - 1], 0.5) * 0.5),
+            (kept, min(cumulative[kept - 1], 0.5) * 0.5),
             xytext=(-8 if left else 8, 0),
             textcoords="offset points",
             ha="right" if left else "left",

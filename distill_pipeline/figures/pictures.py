@@ -35,9 +35,7 @@ _DOTS = 1500
 _MAPPED, _FEWEST_MAPPED = 300, 8
 
 
-def draw_rows(
-    vocabulary: Vocabulary, entries: Embeddings, folder: Path, facts: Mapping[str, Any], left_out: int
-) -> Pictures:
+def draw_rows(vocabulary: Vocabulary, entries: Embeddings, folder: Path, facts: Mapping[str, Any]) -> Pictures:
     """Draw how the rows came about: the cut, the weights, the norms.
 
     Args:
@@ -45,7 +43,6 @@ def draw_rows(
         entries: The teacher's vectors of its entries.
         folder: Of the finished `matrix.parquet`.
         facts: Of the reduction; without a cumulative variance there is no cut to draw.
-        left_out: Leading directions that were left out.
     """
     ranking = rank_entries(vocabulary)
     pictures = {
@@ -54,7 +51,7 @@ def draw_rows(
     }
     if "cumulative_variance" in facts:
         pictures[captions.VARIANCE] = variance_curve(
-            facts["cumulative_variance"], left_out, facts["dimensions"], facts["explained_variance"]
+            facts["cumulative_variance"], facts["dimensions"], facts["explained_variance"]
         )
     return pictures
 

@@ -47,7 +47,7 @@ def write_variant(release: Path, variant: str) -> None:
     from model2vec.quantization import DType, quantize_embeddings
 
     tensors = load_file(release / "model.safetensors")
-    rows, weights, mapping = tensors["embeddings"], tensors.get("weights"), tensors.get("mapping")
+    rows, weights = tensors["embeddings"], None
     if variant.startswith("dims-"):
         dims = int(variant.removeprefix("dims-"))
         if dims >= rows.shape[1]:
@@ -56,7 +56,7 @@ def write_variant(release: Path, variant: str) -> None:
     elif rows.dtype == np.int8:
         raise VariantError(f"variants: {variant} can't be made of an int8 student; set dtype: float16")
     elif variant == "int8":
-        rows, weights = _int8(rows, weights, mapping)
+        rows, weights = _int8(rows)
     else:
         rows = quantize_embeddings(rows, DType(variant))
     config = json.loads((release / "config.json").read_text(encoding="utf-8"))
@@ -67,15 +67,10 @@ def write_variant(release: Path, variant: str) -> None:
         {**config, "hidden_dim": int(rows.shape[1])},
         create_model_card=False,
         weights=weights,
-        mapping=mapping,
     )
 
 
-def _int8(
-    rows: npt.NDArray[np.floating],
-    weights: npt.NDArray[np.floating] | None,
-    mapping: npt.NDArray[np.integer] | None,
-) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+def _int8(rows: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
     """Return int8 rows with a scale of their own each, and the token weights that undo it.
 
     With one scale for all, as `model2vec.quantization` has it, a frequent token's short row keeps a few steps only:
@@ -84,8 +79,7 @@ def _int8(
     wide = rows.astype(np.float32)
     scales = np.abs(wide).max(axis=1) / 127
     whole = np.rint(wide / np.where(scales > 0, scales, 1)[:, None]).astype(np.int8)
-    by_token = scales if mapping is None else scales[mapping]
-    return whole, (by_token if weights is None else by_token * weights).astype(np.float32)
+    return whole, scales.astype(np.float32)
 
 
 def _write_onnx(release: Path, folder: Path) -> None:

@@ -251,14 +251,6 @@ def test_a_tokenizer_that_puts_nothing_around_a_text_is_distilled(
     assert facts["empty"] == 2  # padding and unknown
 
 
-def test_vocabulary_quantisation_shares_rows(chain: Chain, recipe: MakeRecipe) -> None:
-    chain.run(recipe(vocabulary_quantization=40))
-    folder = chain.outputs(recipe(vocabulary_quantization=40))["reduced_matrix"].folder
-    assert pq.read_metadata(folder / "clusters.parquet").num_rows == 40
-    config = json.loads((chain.home.releases / "tiny" / "config.json").read_text())
-    assert config["vocabulary_quantization"] == 40
-
-
 def test_a_hit_imports_neither_torch_nor_matplotlib(finished: Chain, recipe: MakeRecipe) -> None:
     program = (
         "import sys, os\n"

@@ -13,12 +13,12 @@ import torch
 
 from distill_pipeline.disk import file_table
 from distill_pipeline.distillation.batches import BatchEncoder
-from distill_pipeline.distillation.download import TeacherError
 from distill_pipeline.distillation.encoding import encode_to_parts
 from distill_pipeline.distillation.hardware import power_of_two_below
 from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.distillation.source import resolve_teacher
 from distill_pipeline.distillation.teacher import Teacher, load_teacher
+from distill_pipeline.errors import TeacherError
 
 
 class SmallMemory:

@@ -17,12 +17,12 @@ from transformers import MPNetConfig, MPNetModel
 from distill_pipeline.disk import file_table
 from distill_pipeline.distillation import encoding
 from distill_pipeline.distillation.batches import Progress, batches_of_one_length
-from distill_pipeline.distillation.download import TeacherError
 from distill_pipeline.distillation.earlier import EarlierOutput, texts_of
 from distill_pipeline.distillation.encoding import encode_to_parts, probe_sample, sentence_ids, settle_precision
 from distill_pipeline.distillation.parts import LEDGER, Embeddings, Ledger
 from distill_pipeline.distillation.source import resolve_teacher
 from distill_pipeline.distillation.teacher import Teacher, load_teacher
+from distill_pipeline.errors import TeacherError
 from distill_pipeline_tests.teachers import SPECIAL, save_teacher, train_bpe
 
 

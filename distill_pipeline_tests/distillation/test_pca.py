@@ -11,7 +11,7 @@ import pytest
 
 from distill_pipeline.distillation.parts import Embeddings, embedding_array, part_name, write_table
 from distill_pipeline.distillation.pca import fit_principal_components
-from distill_pipeline.recipe import RecipeError
+from distill_pipeline.errors import RecipeError
 
 
 @pytest.fixture(scope="module")

@@ -13,12 +13,13 @@ from scipy import sparse
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from distill_pipeline.distillation.parts import Embeddings
-from distill_pipeline.distillation.problem import hold_out, importance_of, weighed
+from distill_pipeline.distillation.problem import apply_importance, hold_out, importance_of
 from distill_pipeline.distillation.refinement import fit_start, solve_ridge, token_shares, weight_curves, whiten
-from distill_pipeline.distillation.refinements import refinements
+from distill_pipeline.distillation.refinements import refinement_texts
 from distill_pipeline.distillation.tuning import similarity_loss, tune_similarities
 from distill_pipeline.distillation.words import entry_groups
-from distill_pipeline.recipe import Recipe, RecipeError
+from distill_pipeline.errors import RecipeError
+from distill_pipeline.recipe import Recipe
 from distill_pipeline_tests.chain import TO_MATRIX, Chain
 
 Rows = npt.NDArray[np.float32]
@@ -123,7 +124,6 @@ def test_the_refinements_facts_are_in_the_metadata(finished: Chain, recipe: Call
     assert facts["entries_touched"] > 0
     assert facts["r_squared_of_the_start"] < facts["r_squared"] <= 1
     assert str(facts["penalty"]) in facts["agreement_on_held_out_texts"]
-    assert "agreement_with_half_of_the_passages" not in facts  # there are none
 
 
 def test_rows_of_padding_and_unknown_are_zero(finished: Chain, recipe: Callable[..., Recipe]) -> None:
@@ -158,8 +158,8 @@ def test_a_corpus_of_too_few_texts_is_told_before_the_teacher_runs(
     path.write_text("one owl hunts mice\ntwo owls hunt mice\n")
     corpus = {"refinement": "corpus", "corpus": [str(path)], "phrases": 0}
     with pytest.raises(RecipeError, match=r"texts\.txt: 2 passages and generated_texts=0; .* at least 100 texts"):
-        refinements()["corpus"].texts(recipe(**corpus, generated_texts=0))
-    assert [len(group) for group in refinements()["corpus"].texts(recipe(**corpus, generated_texts=99))] == [
+        refinement_texts(recipe(**corpus, generated_texts=0))
+    assert [len(group) for group in refinement_texts(recipe(**corpus, generated_texts=99))] == [
         2,
         33,
         33,
@@ -189,24 +189,8 @@ def test_importance_counts_a_text_as_if_it_stood_there_so_often(
     importance[:7] = 3
     often = np.concatenate([np.arange(shares.shape[0]), np.tile(np.arange(7), 2)])
     repeated = solve_ridge(shares[often], targets[often], start, 0.1).rows
-    assert np.allclose(solve_ridge(*weighed(shares, targets, importance), start, 0.1).rows, repeated, atol=0.02)
-
-
-def test_removed_directions_and_row_directions_are_told_apart(finished: Chain, recipe: Callable[..., Recipe]) -> None:
-    matrices = []
-    for fields in ({}, {"remove_directions": 1}, {"directions": "entries"}, {"weighting": "frequency"}):
-        made = recipe(**fields)
-        finished.run(made, TO_MATRIX)
-        matrices.append(Embeddings([finished.output(made, "reduced_matrix").folder / "matrix.parquet"]).all())
-    assert all(matrix.shape == matrices[0].shape for matrix in matrices)
-    assert all(not np.allclose(matrix, matrices[0]) for matrix in matrices[1:])
-
-
-def test_removing_every_direction_is_refused(chain: Chain, recipe: Callable[..., Recipe]) -> None:
-    made = recipe(remove_directions=32, pca_dims="auto")
-    chain.run(made, ["tokenizer_vocabulary", "teacher_token_embeddings", "teacher_sentence_embeddings"])
-    with pytest.raises(RecipeError, match="remove_directions=32 need more than the teacher's 32 directions"):
-        chain.run(made, ["reduced_matrix"])
+    counted = solve_ridge(*apply_importance(shares, targets, importance), start, 0.1).rows
+    assert np.allclose(counted, repeated, atol=0.02)
 
 
 def test_tuning_brings_similarities_closer_and_leaves_what_no_text_touches(

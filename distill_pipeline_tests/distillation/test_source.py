@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from distill_pipeline import hub_access
-from distill_pipeline.distillation.download import TeacherError
 from distill_pipeline.distillation.encoding import sentence_ids
 from distill_pipeline.distillation.source import TeacherSource, resolve_teacher
 from distill_pipeline.distillation.teacher import load_teacher
 from distill_pipeline.distillation.vocabulary import build_word_vocabulary
+from distill_pipeline.errors import TeacherError
 from distill_pipeline_tests.hub import Fault, Hub
 from distill_pipeline_tests.hub_api import Repository
 from distill_pipeline_tests.teachers import HIDDEN, SPECIAL, build_modernbert, save_teacher, train_bpe

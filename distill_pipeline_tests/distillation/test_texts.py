@@ -18,7 +18,7 @@ import pytest
 from distill_pipeline.data_sets import DataSet
 from distill_pipeline.distillation.chains import followers, generate_chains
 from distill_pipeline.distillation.corpus import CorpusError, passages_of, sample_passages
-from distill_pipeline.distillation.frequencies import listed_language, word_list
+from distill_pipeline.distillation.frequencies import word_list
 from distill_pipeline.distillation.generator import Generator, generate_sentences, generate_texts
 from distill_pipeline.distillation.quality import (
     EvaluationError,
@@ -28,6 +28,7 @@ from distill_pipeline.distillation.quality import (
     texts_to_compare_on,
 )
 from distill_pipeline.distillation.text_files import read_text_file
+from distill_pipeline.languages import listed_language
 from distill_pipeline.recipe_reading import make_recipe
 from distill_pipeline.release.provenance import without_paths
 from distill_pipeline.stages import stage_keys
@@ -95,12 +96,6 @@ def test_a_sample_depends_on_neither_the_order_of_files_nor_on_repetitions(tmp_p
     assert sample_passages([a, b], 30, seed=0) == sample_passages([b, a, b], 30, seed=0)
     assert sample_passages([a, b], 30, seed=0) != sample_passages([a, b], 30, seed=1)
     assert sample_passages([str(tmp_path / "*.txt")], 1000, seed=0).__len__() == len(LINES)
-
-
-def test_no_more_rows_are_read_than_the_recipe_says(tmp_path: Path) -> None:
-    source = _write(tmp_path, "txt")
-    assert sorted(sample_passages([source], 20, seed=0, most_rows=5)) == sorted(LINES[:5])
-    assert sample_passages([source], 20, seed=0, most_rows=10_000) == sample_passages([source], 20, seed=0)
 
 
 def test_long_texts_are_cut_at_the_ends_of_sentences() -> None:

@@ -8,7 +8,6 @@ import pytest
 from tokenizers import Tokenizer
 
 from distill_pipeline.distillation.vocabulary import build_vocabulary, read_vocabulary, read_words, write_vocabulary
-from distill_pipeline.recipe import RecipeError
 
 
 def _ids(folder: Path, text: str) -> list[int]:
@@ -20,12 +19,6 @@ def _ids(folder: Path, text: str) -> list[int]:
 def test_a_byte_level_teacher_reads_a_word_as_it_stands_in_a_sentence(modernbert: Path, word: str) -> None:
     vocabulary = build_vocabulary(modernbert, words=[word])
     assert _ids(modernbert, f" {word}") in vocabulary.teacher_ids
-
-
-def test_a_word_as_token_is_misread_as_model2vec_does(modernbert: Path) -> None:
-    vocabulary = build_vocabulary(modernbert, words=["pineapple"], words_as_text=False)
-    assert _ids(modernbert, "Ġpineapple") in vocabulary.teacher_ids
-    assert _ids(modernbert, " pineapple") not in vocabulary.teacher_ids
 
 
 def test_a_word_becomes_one_entry_of_the_students_tokenizer(bert: Path) -> None:
@@ -42,13 +35,8 @@ def test_the_prompt_is_read_before_each_entry(bert: Path) -> None:
 
 
 def test_removed_tokens_have_no_row(bert: Path) -> None:
-    tokens = build_vocabulary(bert, remove_pattern=r"\[unused\d+\]").tokens
+    tokens = build_vocabulary(bert).tokens
     assert not [token for token in tokens if token.startswith("[unused")]
-
-
-def test_a_pattern_that_removes_everything_is_refused(bert: Path) -> None:
-    with pytest.raises(RecipeError, match="removes every token"):
-        build_vocabulary(bert, remove_pattern=".*")
 
 
 def test_a_written_vocabulary_reads_back_equal(tmp_path: Path, modernbert: Path) -> None:

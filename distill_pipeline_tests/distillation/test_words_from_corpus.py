@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from distill_pipeline.distillation.frequencies import count_words
-from distill_pipeline.distillation.refinements.generated import generated_texts
+from distill_pipeline.distillation.refinements import generated_texts
 from distill_pipeline.distillation.vocabulary import build_vocabulary, build_word_vocabulary, read_vocabulary
-from distill_pipeline.recipe import Recipe, RecipeError
+from distill_pipeline.errors import RecipeError
+from distill_pipeline.recipe import Recipe
 from distill_pipeline.recipe_reading import make_recipe
 from distill_pipeline.stages import stage_keys
 from distill_pipeline_tests.chain import TO_MATRIX, Chain

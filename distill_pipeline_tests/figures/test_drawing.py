@@ -48,7 +48,7 @@ def _weights(shift: float) -> bytes:
 
 
 PICTURES: dict[str, Callable[[float], bytes]] = {
-    "variance": lambda x: variance_curve((np.linspace(0, 1, 33)[1:] ** x).tolist(), 0, 8, 0.25),
+    "variance": lambda x: variance_curve((np.linspace(0, 1, 33)[1:] ** x).tolist(), 8, 0.25),
     "weights": _weights,
     "norms": lambda x: norms_by_rank(_band(0), _band(x), silent=2),
     "words": _words,

@@ -9,7 +9,6 @@ import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from distill_pipeline.disk import write_json
-from distill_pipeline.distillation.reduction import Reduced
 from distill_pipeline.distillation.student import write_student
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.recipe_reading import make_recipe
@@ -40,9 +39,7 @@ def make_ingredients(root: Path, seed: int = 0, **fields: Any) -> Ingredients:
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     rows = np.random.default_rng(seed).normal(size=(len(WORDS), 12)).astype(np.float32)
     model.mkdir(parents=True)
-    facts = write_student(
-        model, tokenizer, Reduced(rows, np.ones(len(WORDS), dtype=np.float32)), dtype="float16", config={}, texts=TEXTS
-    )
+    facts = write_student(model, tokenizer, rows, dtype="float16", config={}, texts=TEXTS)
     quality.mkdir()
     report = {
         **{"neighbour_overlap": 0.7, "nearest_retrieved": 0.6, **figures},

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from distill_pipeline.distillation.kinds import MEASURES
-from distill_pipeline.recipe import RecipeError
+from distill_pipeline.errors import RecipeError
 from distill_pipeline.recipe_reading import make_recipe
 from distill_pipeline.release.gate import ReleaseRefused, failed_floors, regressions
 from distill_pipeline.release.ingredients import Ingredients
