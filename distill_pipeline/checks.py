@@ -42,7 +42,7 @@ def _check(
 
     def check(context: dg.AssetCheckExecutionContext, distill_home: DistillHome) -> dg.AssetCheckResult:
         recipe = distill_home.recipe(context.partition_key)
-        store = distill_home.home.store
+        store = distill_home.store
         output = store.get(distill_home.stage_keys(recipe)[stage])
         now = partial(examine, recipe, output)
         passed, metadata = examined(store, output, f"{name} {_VERSION}", now) if of_bytes else now()

@@ -200,7 +200,7 @@ def _preview(home: Home, recipe: Recipe, override_reason: str) -> str:
     from distill_pipeline.release.release import preview
     from distill_pipeline.teachers import find_teacher
 
-    ingredients = gather(home, recipe, find_teacher(home, recipe))
+    ingredients = gather(home.store, recipe, find_teacher(home, recipe))
     return preview(ingredients, home.releases / recipe.name, override_reason=override_reason)
 
 

@@ -22,6 +22,17 @@ from distill_pipeline.schedules import stale_recipes
 from distill_pipeline.sensors import teacher_watch
 from distill_pipeline.terminal import terminal_logger
 
+ASSETS = [
+    tokenizer_vocabulary,
+    teacher_token_embeddings,
+    teacher_sentence_embeddings,
+    reduced_matrix,
+    static_model,
+    quality_report,
+    hub_release,
+    recipe_comparison,
+]
+
 
 def build_defs(home: Home) -> dg.Definitions:
     """Return the code location with its recipes' content, outputs and releases in this home.
@@ -29,17 +40,7 @@ def build_defs(home: Home) -> dg.Definitions:
     The partitions' names are those of `$DISTILL_HOME` when the process began.
     """
     return dg.Definitions(
-        assets=[
-            tokenizer_vocabulary,
-            teacher_token_embeddings,
-            teacher_sentence_embeddings,
-            reduced_matrix,
-            static_model,
-            quality_report,
-            hub_release,
-            recipe_comparison,
-            plan,
-        ],
+        assets=[*dg.with_source_code_references(ASSETS), plan],
         asset_checks=CHECKS,
         jobs=[DISTILL, MEASURE],
         schedules=[stale_recipes],

@@ -10,6 +10,7 @@ from distill_pipeline.distillation.source import TeacherSource
 from distill_pipeline.home import Home
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.stages import StageKey, stage_keys
+from distill_pipeline.store import Store
 from distill_pipeline.teachers import find_teacher
 
 
@@ -22,6 +23,16 @@ class DistillHome(dg.ConfigurableResource):  # type: ignore[type-arg]
     def home(self) -> Home:
         """The folders below it."""
         return Home(Path(self.path))
+
+    @property
+    def store(self) -> Store:
+        """The stage outputs. Raises `RemoteError`."""
+        return self.home.store
+
+    @property
+    def releases(self) -> Path:
+        """The local registry: one folder per released recipe."""
+        return self.home.releases
 
     def recipe(self, name: str) -> Recipe:
         """Return the recipe as its file says now. Raises `RecipeError`."""

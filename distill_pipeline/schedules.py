@@ -24,7 +24,7 @@ def stale_recipes(
     recipes = [recipe for recipe in distill_home.home.load_recipes()[0].values() if recipe.name in known]
     identified, problems = identify(distill_home.home, recipes)
     day = f"{context.scheduled_execution_time:%Y-%m-%d}"
-    requests, alone = find_stale(distill_home.home.store, identified, day)
+    requests, alone = find_stale(distill_home.store, identified, day)
     runs, waiting = requested_runs(context.instance, requests)
     unknown = [f"{recipe}: {problem}" for recipe, problem in problems.items()]
     for problem in unknown:

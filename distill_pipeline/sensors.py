@@ -44,7 +44,7 @@ def teacher_watch(context: dg.SensorEvaluationContext, distill_home: DistillHome
     for problem in watch.problems:
         context.log.warning(problem)
     day = time.strftime("%Y-%m-%d", time.gmtime(now))
-    requests = moved_recipes(distill_home.home.store, recipes, watch.seen, day)
+    requests = moved_recipes(distill_home.store, recipes, watch.seen, day)
     runs, waiting = requested_runs(context.instance, requests)
     reasons = [*waiting, *watch.problems] or ["no teacher moved"]
     return dg.SensorResult(

@@ -33,12 +33,18 @@ Reads = Callable[[Recipe], tuple[str, ...]]
 class Stage:
     """One link of the chain.
 
-    `version` changes whenever the stage's code gives other bytes for the same inputs.
+    Attributes:
+        version: Changes whenever the stage's code gives other bytes for the same inputs.
+        reads: Which fields it reads of a recipe.
+        kinds: What the UI tags it with.
+        upstream: The stages whose outputs it reads.
+        reads_teacher: Whether it reads the teacher's files for this recipe.
     """
 
     name: str
     version: str
     reads: Reads
+    kinds: tuple[str, ...]
     upstream: tuple[str, ...] = ()
     reads_teacher: Callable[[Recipe], bool] = lambda _: False
 
@@ -76,10 +82,17 @@ _TEACHER_RUN = ("pooling", "precision", "precision_floor", "trust_remote_code")
 STAGES: Mapping[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("tokenizer_vocabulary", version="4", reads=_vocabulary_reads, reads_teacher=lambda _: True),
+        Stage(
+            "tokenizer_vocabulary",
+            version="4",
+            kinds=("python", "parquet"),
+            reads=_vocabulary_reads,
+            reads_teacher=lambda _: True,
+        ),
         Stage(
             "teacher_token_embeddings",
             version="4",
+            kinds=("pytorch", "parquet"),
             upstream=("tokenizer_vocabulary",),
             reads=_always(*_TEACHER_RUN),
             reads_teacher=lambda _: True,
@@ -87,24 +100,28 @@ STAGES: Mapping[str, Stage] = {
         Stage(
             "teacher_sentence_embeddings",
             version="11",
+            kinds=("pytorch", "parquet"),
             reads=_sentences_read,
             reads_teacher=lambda recipe: recipe.refinement != "none",
         ),
         Stage(
             "reduced_matrix",
             version="13",
+            kinds=("numpy", "parquet"),
             upstream=("tokenizer_vocabulary", "teacher_token_embeddings", "teacher_sentence_embeddings"),
             reads=_matrix_reads,
         ),
         Stage(
             "static_model",
             version="4",
+            kinds=("model2vec", "huggingface"),
             upstream=("tokenizer_vocabulary", "reduced_matrix"),
             reads=_always("teacher_label", "pooling", "weighting", "pca_dims", "dtype"),
         ),
         Stage(
             "quality_report",
             version="8",
+            kinds=("python", "json"),
             upstream=("static_model",),
             reads=_always(
                 *("prompt", "trust_remote_code", "language", "evaluation_texts", "labelled_sets"),
@@ -115,6 +132,7 @@ STAGES: Mapping[str, Stage] = {
         Stage(
             RELEASE,
             version="4",
+            kinds=("huggingface",),
             upstream=("static_model", "quality_report"),
             reads=_always(
                 *("name", "repository", "private", "pull_request", "branch", "tag", "commit_message"),

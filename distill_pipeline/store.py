@@ -104,6 +104,12 @@ class Store:
         """Return where this output is, or would be."""
         return self.root / key.stage / key.fingerprint
 
+    def uri(self, key: StageKey) -> str:
+        """Return the output's URI: in the shared store if there is one, else its folder's."""
+        return (
+            f"{self.remote.url}/{key.stage}/{key.fingerprint}" if self.remote else self.folder(key).absolute().as_uri()
+        )
+
     def lock(self, key: StageKey) -> Path:
         """Return the lock that who makes, or removes, this output holds."""
         return self._hidden(key, "lock")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import dagster as dg
 
 from distill_pipeline.definitions import defs
@@ -23,6 +25,9 @@ def test_the_assets_are_the_stages_with_their_versions_and_inputs() -> None:
         assert specs[name].kinds
         assert specs[name].description
         assert specs[name].partitions_def == RECIPES
+        assert set(specs[name].kinds) == set(stage.kinds)
+        [reference] = specs[name].metadata["dagster/code_references"].code_references
+        assert Path(reference.file_path).stem == name
 
 
 def test_what_runs_for_a_recipe_is_the_chain_alone() -> None:

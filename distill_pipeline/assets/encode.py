@@ -8,6 +8,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import Field
@@ -78,7 +79,7 @@ def _earlier(run: StageRun, work: _Work) -> list[EarlierOutput]:
     found: list[EarlierOutput] = []
     if work.texts is None or work.afresh:
         return found
-    for folder, manifest in run.home.home.store.manifests(run.key.stage):
+    for folder, manifest in run.home.store.manifests(run.key.stage):
         made_here = (manifest["machine"], manifest["versions"]) == (machine(), library_versions())
         if made_here and encoded_alike(manifest["made_of"], run.key.inputs):
             facts = manifest["facts"]
@@ -92,7 +93,7 @@ def one_teacher_at_a_time(run: StageRun) -> AbstractContextManager[Any]:
 
     Dagster's pool counts the runs of a daemon; those from command lines meet here.
     """
-    busy = run.home.home.root / f"teacher.{platform.node()}.lock"
+    busy = Path(run.home.path) / f"teacher.{platform.node()}.lock"
     return locked(busy, lambda: run.log("another run on this machine uses a teacher; waiting for it"))
 
 

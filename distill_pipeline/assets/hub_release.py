@@ -11,20 +11,15 @@ from pydantic import Field
 
 from distill_pipeline.assets.pictures import pictures_metadata, write_pictures
 from distill_pipeline.assets.stage import (
-    OWNERS,
     StageConfig,
     StageRun,
-    code_version,
     materialize_stage,
-    upstream_of,
+    stage_asset,
 )
 from distill_pipeline.disk import write_json
 from distill_pipeline.distillation.kinds import since
 from distill_pipeline.figures.captions import SINCE_RELEASE
 from distill_pipeline.figures.pictures import draw_kinds
-from distill_pipeline.home import Home
-from distill_pipeline.partitions import RECIPES
-from distill_pipeline.recipe import Recipe
 from distill_pipeline.release.files import REPORT
 from distill_pipeline.release.gate import read_report
 from distill_pipeline.release.ingredients import gather
@@ -50,25 +45,15 @@ class ReleaseConfig(StageConfig):
     )
 
 
-@dg.asset(
-    partitions_def=RECIPES,
-    deps=upstream_of("hub_release"),
-    group_name="distillation",
-    kinds={"huggingface"},
-    owners=OWNERS,
-    code_version=code_version("hub_release"),
-    freshness_policy=LOOKED_AT,
-    output_required=False,
-    description="The released student: whole, checked against its evidence, local and on the Hub.",
-)
+@stage_asset(freshness_policy=LOOKED_AT, output_required=False)
 def hub_release(
     context: dg.AssetExecutionContext, config: ReleaseConfig, distill_home: DistillHome
 ) -> Iterator[dg.MaterializeResult[Any]]:
-    """Check the evidence, then release; a dry run materialises nothing."""
-    target = distill_home.home.releases / context.partition_key
+    """The released student: whole, checked against its evidence, local and on the Hub."""
+    target = distill_home.releases / context.partition_key
     if config.dry_run:
         recipe = distill_home.recipe(context.partition_key)
-        ingredients = gather(distill_home.home, recipe, distill_home.teacher(recipe))
+        ingredients = gather(distill_home.store, recipe, distill_home.teacher(recipe))
         context.log.info(preview(ingredients, target, override_reason=config.override_reason))
         return
     yield materialize_stage(
@@ -82,14 +67,13 @@ def hub_release(
 
 
 def _work(run: StageRun, override_reason: str) -> Mapping[str, Any]:
-    home: Home = run.home.home
-    recipe: Recipe = run.recipe
-    ingredients = gather(home, recipe, run.teacher_source)
+    recipe, target = run.recipe, run.home.releases / run.recipe.name
+    ingredients = gather(run.home.store, recipe, run.teacher_source)
     # Drawn for the metadata alone, before the release is replaced: its own bytes must not tell of history.
-    _draw_since_release(run.folder, ingredients.quality.folder / REPORT, home.releases / recipe.name / REPORT)
+    _draw_since_release(run.folder, ingredients.quality.folder / REPORT, target / REPORT)
     files, commit = release(
         ingredients,
-        home.releases / recipe.name,
+        target,
         override_reason=override_reason,
         log=run.log,
     )

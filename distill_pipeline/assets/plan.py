@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 
+from distill_pipeline.assets.stage import GROUP
 from distill_pipeline.jobs import ALL_RECIPES
 from distill_pipeline.plans import RecipePlan, plan_recipes
 from distill_pipeline.release.card import markdown_table
@@ -53,7 +54,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", dg.BetaWarning)
     plan = dg.observable_source_asset(
         name="plan",
-        group_name="distillation",
+        group_name=GROUP,
         tags=ALL_RECIPES,
         automation_condition=dg.AutomationCondition.on_cron("0 * * * *"),
         description="Per recipe and stage: fresh, stale or missing, and why. Press Observe for what holds now.",

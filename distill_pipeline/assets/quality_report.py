@@ -13,12 +13,10 @@ import numpy.typing as npt
 from distill_pipeline.assets.encode import one_teacher_at_a_time
 from distill_pipeline.assets.pictures import pictures_metadata, write_pictures
 from distill_pipeline.assets.stage import (
-    OWNERS,
     StageConfig,
     StageRun,
-    code_version,
     materialize_stage,
-    upstream_of,
+    stage_asset,
 )
 from distill_pipeline.assets.yardstick import yardstick_memory, yardstick_student
 from distill_pipeline.disk import write_json
@@ -37,7 +35,6 @@ from distill_pipeline.distillation.quality import (
 )
 from distill_pipeline.figures.captions import KINDS, SIMILARITIES
 from distill_pipeline.figures.pictures import draw_quality
-from distill_pipeline.partitions import RECIPES
 from distill_pipeline.release.card import markdown_table, word_table
 from distill_pipeline.release.files import REPORT, model_digest
 from distill_pipeline.release.gate import read_report
@@ -48,21 +45,12 @@ from distill_pipeline.store import Output
 WORDS = "words.parquet"
 
 
-@dg.asset(
-    partitions_def=RECIPES,
-    deps=upstream_of("quality_report"),
-    group_name="distillation",
-    kinds={"python", "json"},
-    owners=OWNERS,
-    pool="teacher",
-    code_version=code_version("quality_report"),
-    description="Teacher and student side by side on the same texts: agreement, size and speed.",
-)
+@stage_asset(pool="teacher")
 def quality_report(
     context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
 ) -> dg.MaterializeResult[Any]:
-    """Compare the student with its teacher."""
-    target = distill_home.home.releases / context.partition_key / REPORT
+    """Teacher and student side by side on the same texts: agreement, size and speed."""
+    target = distill_home.releases / context.partition_key / REPORT
     return materialize_stage(
         context, config, distill_home, _work, describe=lambda output: _describe(output, _read(target))
     )
@@ -124,7 +112,7 @@ def _teacher_side(run: StageRun, texts: Sequence[str], words: Sequence[str]) -> 
                 "texts_per_second": round(texts_per_second(encode, texts[:16])),
             }
 
-    return run.home.home.store.get_or_make(teacher_side_key(run.keys["quality_report"]), make, log=run.log)[0]
+    return run.home.store.get_or_make(teacher_side_key(run.keys["quality_report"]), make, log=run.log)[0]
 
 
 def _word_examples(teacher: Output, words: Sequence[str], encode: Encode) -> list[dict[str, Any]]:
@@ -156,7 +144,7 @@ def _model2vec_side(
 
     key = model2vec_side_key(run.keys["quality_report"], plain.key)
     memory = yardstick_memory(run.recipe.name)
-    return run.home.home.store.get_or_make(key, make, made_for=memory, log=run.log)[0].facts
+    return run.home.store.get_or_make(key, make, made_for=memory, log=run.log)[0].facts
 
 
 def _read(report: Path) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from distill_pipeline.assets.stage import OWNERS, StageConfig
+from distill_pipeline.assets.stage import GROUP, OWNERS, StageConfig
 from distill_pipeline.comparison import (
     FIGURE,
     HEADER,
@@ -43,7 +43,7 @@ class ComparisonConfig(StageConfig):
 @dg.asset(
     name=STAGE,
     deps=[dg.AssetDep("quality_report", partition_mapping=dg.AllPartitionMapping())],
-    group_name="distillation",
+    group_name=GROUP,
     tags=ALL_RECIPES,
     kinds={"python", "csv"},
     owners=OWNERS,
@@ -78,6 +78,7 @@ def recipe_comparison(
         data_version=dg.DataVersion(key.fingerprint),
         metadata={
             **metadata,
+            "dagster/uri": home.store.uri(key),
             "table": dg.MetadataValue.md("\n\n".join([markdown_table(list(HEADER), cells(found)), *found.notes])),
             "figure": dg.MetadataValue.md(
                 f"![agreement with the teacher against size and speed](data:image/png;base64,{figure})"

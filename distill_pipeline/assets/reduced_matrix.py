@@ -7,13 +7,11 @@ import dagster as dg
 
 from distill_pipeline.assets.pictures import pictures_metadata, write_pictures
 from distill_pipeline.assets.stage import (
-    OWNERS,
     StageConfig,
     StageRun,
-    code_version,
     materialize_stage,
+    stage_asset,
     table_metadata,
-    upstream_of,
 )
 from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.distillation.problem import Sentences
@@ -25,24 +23,15 @@ from distill_pipeline.distillation.weightings import row_weights
 from distill_pipeline.distillation.words import entry_groups
 from distill_pipeline.figures.captions import NORMS, VARIANCE, WEIGHTS
 from distill_pipeline.figures.pictures import draw_rows
-from distill_pipeline.partitions import RECIPES
 from distill_pipeline.resources import DistillHome
 from distill_pipeline.store import Output
 
 
-@dg.asset(
-    partitions_def=RECIPES,
-    deps=upstream_of("reduced_matrix"),
-    group_name="distillation",
-    kinds={"numpy", "parquet"},
-    owners=OWNERS,
-    code_version=code_version("reduced_matrix"),
-    description="The student's rows: fewer dimensions, weighted, and fitted to the teacher's embeddings of texts.",
-)
+@stage_asset()
 def reduced_matrix(
     context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
 ) -> dg.MaterializeResult[Any]:
-    """Reduce, weight and refine the rows."""
+    """The student's rows: fewer dimensions, weighted, and fitted to the teacher's embeddings of texts."""
     return materialize_stage(context, config, distill_home, work, describe=_describe)
 
 

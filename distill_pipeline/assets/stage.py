@@ -17,14 +17,39 @@ from distill_pipeline.distillation.batches import Progress
 from distill_pipeline.distillation.pca import check_dimensions
 from distill_pipeline.distillation.source import TeacherSource
 from distill_pipeline.distillation.teacher import Teacher, load_teacher
+from distill_pipeline.partitions import RECIPES
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.resources import DistillHome
 from distill_pipeline.stages import STAGES, StageKey, changes
 from distill_pipeline.store import Output
 from distill_pipeline.upstream import upstream_output
 
+GROUP = "distillation"
 OWNERS = ["team:distillation"]
 SECONDS_BETWEEN_REPORTS = 5.0
+
+
+def stage_asset(**own: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Return a decorator that makes a function the asset of the stage of its name, as `STAGES` describes it.
+
+    Args:
+        own: What `dg.asset` takes besides: the asset's own.
+    """
+
+    def decorate(function: Callable[..., Any]) -> dg.AssetsDefinition:
+        stage = STAGES[function.__name__]
+        decorated: dg.AssetsDefinition = dg.asset(
+            partitions_def=RECIPES,
+            deps=stage.upstream,
+            group_name=GROUP,
+            kinds=set(stage.kinds),
+            owners=OWNERS,
+            code_version=stage.version,
+            **own,
+        )(function)
+        return decorated
+
+    return decorate
 
 
 class StageConfig(dg.Config):
@@ -50,7 +75,7 @@ class StageRun:
         Raises:
             StoreError: It isn't in the store or is damaged; the message says how to make it.
         """
-        return upstream_output(self.home.home.store, self.recipe.name, self.keys[stage])
+        return upstream_output(self.home.store, self.recipe.name, self.keys[stage])
 
     @property
     def teacher_source(self) -> TeacherSource:
@@ -113,7 +138,7 @@ def materialize_stage(
     if source.note and not STAGES[stage].upstream:  # once per run, not once per stage
         context.log.warning(source.note)
     keys = home.stage_keys(recipe)
-    store = home.home.store
+    store = home.store
 
     def make(folder: Path) -> Mapping[str, Any]:
         context.log.info(_why(store.remembered(recipe.name, stage), keys[stage], forced=config.force))
@@ -141,6 +166,7 @@ def materialize_stage(
         "seconds_when_computed": output.manifest["seconds"],
         "bytes": output.size,
         "folder": dg.MetadataValue.path(str(output.folder)),
+        "dagster/uri": store.uri(output.key),
         "versions": dg.MetadataValue.json(dict(output.manifest["versions"])),
     }
     return dg.MaterializeResult(data_version=dg.DataVersion(output.key.fingerprint), metadata=metadata)
@@ -165,13 +191,3 @@ def table_metadata(path: Path) -> dict[str, Any]:
         "dagster/row_count": pq.read_metadata(path).num_rows,
         "dagster/column_schema": dg.TableSchema(columns),
     }
-
-
-def code_version(stage: str) -> str:
-    """Return the stage's code version, which Dagster compares to mark an asset stale."""
-    return STAGES[stage].version
-
-
-def upstream_of(stage: str) -> list[str]:
-    """Return the assets that this stage reads."""
-    return list(STAGES[stage].upstream)

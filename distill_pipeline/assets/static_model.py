@@ -7,12 +7,10 @@ import dagster as dg
 
 from distill_pipeline.assets.pictures import pass_pictures_on, pictures_metadata, write_pictures
 from distill_pipeline.assets.stage import (
-    OWNERS,
     StageConfig,
     StageRun,
-    code_version,
     materialize_stage,
-    upstream_of,
+    stage_asset,
 )
 from distill_pipeline.distillation.quality import evaluation_texts
 from distill_pipeline.distillation.reduction import read_reduced
@@ -21,26 +19,17 @@ from distill_pipeline.distillation.vocabulary import read_vocabulary
 from distill_pipeline.distillation.weightings import SIF_COEFFICIENTS
 from distill_pipeline.figures.captions import WORD_MAP
 from distill_pipeline.figures.pictures import draw_words
-from distill_pipeline.partitions import RECIPES
 from distill_pipeline.resources import DistillHome
 from distill_pipeline.store import Output
 
 GOLDEN_TEXTS = 24
 
 
-@dg.asset(
-    partitions_def=RECIPES,
-    deps=upstream_of("static_model"),
-    group_name="distillation",
-    kinds={"model2vec", "huggingface"},
-    owners=OWNERS,
-    code_version=code_version("static_model"),
-    description="The student: a folder that model2vec and sentence_transformers load.",
-)
+@stage_asset()
 def static_model(
     context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
 ) -> dg.MaterializeResult[Any]:
-    """Package rows and tokenizer."""
+    """The student: a folder that model2vec and sentence_transformers load."""
     return materialize_stage(context, config, distill_home, work, describe=_describe)
 
 

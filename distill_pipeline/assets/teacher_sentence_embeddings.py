@@ -7,32 +7,22 @@ import dagster as dg
 
 from distill_pipeline.assets.encode import EncoderConfig, encode_with_teacher, encoding_metadata
 from distill_pipeline.assets.stage import (
-    OWNERS,
     StageRun,
-    code_version,
     materialize_stage,
+    stage_asset,
     table_metadata,
 )
 from distill_pipeline.distillation.encoding import sentence_ids
 from distill_pipeline.distillation.refinements import refinement_texts
-from distill_pipeline.partitions import RECIPES
 from distill_pipeline.resources import DistillHome
 from distill_pipeline.store import Output
 
 
-@dg.asset(
-    partitions_def=RECIPES,
-    group_name="distillation",
-    kinds={"pytorch", "parquet"},
-    owners=OWNERS,
-    pool="teacher",
-    code_version=code_version("teacher_sentence_embeddings"),
-    description="Texts and the teacher's embedding of each; empty for a recipe without a refinement.",
-)
+@stage_asset(pool="teacher")
 def teacher_sentence_embeddings(
     context: dg.AssetExecutionContext, config: EncoderConfig, distill_home: DistillHome
 ) -> dg.MaterializeResult[Any]:
-    """Encode the texts that the refinement fits to."""
+    """Texts and the teacher's embedding of each; empty for a recipe without a refinement."""
     return materialize_stage(
         context, config, distill_home, lambda run: _work(run, config), describe=_describe, resumable=True
     )

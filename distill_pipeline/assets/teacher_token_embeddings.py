@@ -7,33 +7,21 @@ import dagster as dg
 
 from distill_pipeline.assets.encode import EncoderConfig, encode_with_teacher, encoding_metadata
 from distill_pipeline.assets.stage import (
-    OWNERS,
     StageRun,
-    code_version,
     materialize_stage,
+    stage_asset,
     table_metadata,
-    upstream_of,
 )
 from distill_pipeline.distillation.vocabulary import read_vocabulary
-from distill_pipeline.partitions import RECIPES
 from distill_pipeline.resources import DistillHome
 from distill_pipeline.store import Output
 
 
-@dg.asset(
-    partitions_def=RECIPES,
-    deps=upstream_of("teacher_token_embeddings"),
-    group_name="distillation",
-    kinds={"pytorch", "parquet"},
-    owners=OWNERS,
-    pool="teacher",
-    code_version=code_version("teacher_token_embeddings"),
-    description="One float32 vector per vocabulary entry, as the teacher gives it, in Parquet parts.",
-)
+@stage_asset(pool="teacher")
 def teacher_token_embeddings(
     context: dg.AssetExecutionContext, config: EncoderConfig, distill_home: DistillHome
 ) -> dg.MaterializeResult[Any]:
-    """Encode what each vocabulary entry reads like."""
+    """One float32 vector per vocabulary entry, as the teacher gives it, in Parquet parts."""
     return materialize_stage(
         context, config, distill_home, lambda run: work(run, config), describe=_describe, resumable=True
     )

@@ -6,11 +6,10 @@ from typing import Any
 import dagster as dg
 
 from distill_pipeline.assets.stage import (
-    OWNERS,
     StageConfig,
     StageRun,
-    code_version,
     materialize_stage,
+    stage_asset,
     table_metadata,
 )
 from distill_pipeline.distillation.corpus import recipe_passages
@@ -22,23 +21,15 @@ from distill_pipeline.distillation.vocabulary import (
     read_words,
     write_vocabulary,
 )
-from distill_pipeline.partitions import RECIPES
 from distill_pipeline.resources import DistillHome
 from distill_pipeline.store import Output
 
 
-@dg.asset(
-    partitions_def=RECIPES,
-    group_name="distillation",
-    kinds={"python", "parquet"},
-    owners=OWNERS,
-    code_version=code_version("tokenizer_vocabulary"),
-    description="The student's vocabulary, one row per entry, with the token ids that the teacher reads for it.",
-)
+@stage_asset()
 def tokenizer_vocabulary(
     context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
 ) -> dg.MaterializeResult[Any]:
-    """Take the words that the recipe asks for and the teacher's tokens."""
+    """The student's vocabulary, one row per entry, with the token ids that the teacher reads for it."""
     return materialize_stage(
         context,
         config,

@@ -32,7 +32,7 @@ def yardstick_student(run: StageRun, dimensions: int) -> Output | None:
         dimensions: The student's.
     """
     plain = yardstick(run.recipe, min(dimensions, run.teacher_source.dimensions))
-    keys, store = run.home.stage_keys(plain), run.home.home.store
+    keys, store = run.home.stage_keys(plain), run.home.store
     if keys["static_model"].fingerprint == run.keys["static_model"].fingerprint:
         return None
     for stage in STUDENT_STAGES:

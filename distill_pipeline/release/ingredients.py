@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from distill_pipeline.distillation.source import TeacherSource
-from distill_pipeline.home import Home
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.stages import RELEASE, stage_keys
-from distill_pipeline.store import Output
+from distill_pipeline.store import Output, Store
 from distill_pipeline.upstream import upstream_output
 
 
@@ -37,7 +36,7 @@ class Ingredients:
     licence: Mapping[str, str]
 
 
-def gather(home: Home, recipe: Recipe, teacher: TeacherSource) -> Ingredients:
+def gather(store: Store, recipe: Recipe, teacher: TeacherSource) -> Ingredients:
     """Return what this recipe's release is made of; student and report are verified.
 
     Raises:
@@ -46,10 +45,8 @@ def gather(home: Home, recipe: Recipe, teacher: TeacherSource) -> Ingredients:
     """
     keys = stage_keys(recipe, teacher.identity)
     del keys[RELEASE]
-    outputs = {
-        stage: upstream_output(home.store, recipe.name, keys[stage]) for stage in ("static_model", "quality_report")
-    }
-    manifests = {stage: home.store.manifest(key) for stage, key in keys.items()}
+    outputs = {stage: upstream_output(store, recipe.name, keys[stage]) for stage in ("static_model", "quality_report")}
+    manifests = {stage: store.manifest(key) for stage, key in keys.items()}
     return Ingredients(
         recipe,
         outputs["static_model"],

@@ -68,6 +68,8 @@ def test_a_second_run_computes_nothing(chain: Chain, recipe: MakeRecipe) -> None
     first = chain.run(recipe())
     second = chain.run(recipe())
     assert chain.cache(second) == HITS
+    for stage, output in chain.outputs(recipe()).items():
+        assert chain.metadata(second)[stage]["dagster/uri"] == output.folder.as_uri()
     versions = [
         {
             event.asset_key: (event.materialization.tags or {})["dagster/data_version"]
