@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from distill_pipeline.distillation import refined_reduction
 from distill_pipeline.distillation.parts import Embeddings
-from distill_pipeline.distillation.problem import Problem, Sentences, fit_directions, pose
+from distill_pipeline.distillation.problem import Problem, Sentences, build_problem, fit_directions
 from distill_pipeline.distillation.quality import compare
 from distill_pipeline.distillation.reduction import MATRIX
 from distill_pipeline.distillation.refined_reduction import refine_rows
 from distill_pipeline.distillation.refinement import solve_ridge, whiten
-from distill_pipeline.distillation.refinement_settings import Settings, settings_of
+from distill_pipeline.distillation.settings import Settings, settings_of
 from distill_pipeline.distillation.tuning import tune_similarities
 from distill_pipeline.distillation.vocabulary import Vocabulary, read_vocabulary
 from distill_pipeline.distillation.words import entry_groups
@@ -41,7 +40,7 @@ AS_SHIPPED = 2e-2
 
 @dataclass(frozen=True)
 class Small:
-    """What the first stages made of a tiny teacher and 300 generated texts, and the problem that is posed of it."""
+    """What the first stages made of a tiny teacher and 300 generated texts, and the problem made of them."""
 
     vocabulary: Vocabulary
     entries: Embeddings
@@ -83,9 +82,9 @@ def small(small_recipe: Callable[..., Recipe], tmp_path_factory: pytest.TempPath
         vocabulary, entries, texts = (chain.output(recipe, stage) for stage in stages)
     made = read_vocabulary(vocabulary.folder), Embeddings.of_parts(entries.folder)
     sentences, settings = Sentences(Embeddings.of_parts(texts.folder), texts.facts["groups"]), settings_of(recipe)
-    components, _ = fit_directions(made[1], sentences, settings)
+    components, _ = fit_directions(sentences, settings)
     groups = entry_groups(made[0].tokenizer)
-    problem = pose(made[0], groups, made[1], sentences, (components, settings))
+    problem = build_problem(made[0], groups, made[1], sentences, components=components, settings=settings)
     return Small(*made, sentences, settings, groups, problem, components.axes)
 
 
@@ -146,9 +145,10 @@ def test_agreement_is_the_references(small: Small) -> None:
 def test_the_penalty_is_the_references_and_no_larger_one_is_tried_than_the_first_that_is_no_better(
     small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (refined_reduction, reference):
-        monkeypatch.setattr(module, "PENALTIES", (0.005, 0.01, 0.03, 0.1, 0.2))
-    facts = refine_rows(small.vocabulary, small.entries, small.sentences, tmp_path, small.settings)["refinement"]
+    penalties = (0.005, 0.01, 0.03, 0.1, 0.2)
+    monkeypatch.setattr(reference, "PENALTIES", penalties)
+    settings = replace(small.settings, method=replace(small.settings.method, penalties=penalties))
+    facts = refine_rows(small.vocabulary, small.entries, small.sentences, tmp_path, settings)["refinement"]
     problem, teacher = small.problem, small.sentences.embeddings.all().astype(np.float64)
     expected = reference.choose_penalty(
         small.A,
