@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from distill_pipeline.home import PROJECT, Home
+from distill_pipeline.home import Home
+from distill_pipeline_tests import PROJECT
 
 DEPLOY = PROJECT / "deploy"
 SECRET = re.compile("PASSWORD|TOKEN|KEY")

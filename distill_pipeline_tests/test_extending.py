@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from distill_pipeline.home import PROJECT
 from distill_pipeline.recipe import RecipeError
 from distill_pipeline.recipe_reading import make_recipe
+from distill_pipeline_tests import PROJECT
 
 _EXAMPLE = re.compile(r"```python\n(?P<code>.*?)```", re.DOTALL)
 
