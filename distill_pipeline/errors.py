@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class DistillError(Exception):
     """Something a person can mend; the message says what was wrong, with the value, and what to do."""
+
+
+def install_hint(extra: str) -> str:
+    """Return the command that installs one of this package's extras: with make in a checkout, with pip elsewhere."""
+    if (Path(__file__).resolve().parents[1] / "Makefile").is_file():
+        return f'make setup EXTRAS="{extra}"'
+    return f"pip install 'distill-pipeline[{extra}]'"
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
