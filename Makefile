@@ -4,9 +4,12 @@ PYTHON ?= python3
 UV ?= $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 BIN := .venv/bin
 ARGS ?=
-# EXPORT=--no-dev installs without what tests and linters alone need, as deploy/Dockerfile does.
-EXPORT ?=
 RECIPE ?= minilm-256
+# What is installed beside what the shipped recipes need: any of pyproject's extras, and DEV, its group for working on
+# the project. deploy/Dockerfile leaves that out.
+EXTRAS ?=
+DEV ?= dev
+TEST_EXTRAS := onnx postgres ray s3
 
 # One home for stored stages, recipes, releases and Dagster's history. Without DAGSTER_HOME, Dagster would
 # forget each run when its process ends.
@@ -16,28 +19,32 @@ export DAGSTER_HOME ?= $(DISTILL_HOME)/dagster
 .DEFAULT_GOAL := help
 .PHONY: help setup run run-main dev test test-team test-ui screenshots lint bench docs lock clean
 
+# $(call with,NAMES): the mark of an environment that holds these extras or the group.
+empty :=
+with = .venv/.installed-$(subst $(empty) $(empty),+,$(sort embedded $(EXTRAS) $(1)))
+
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12
 
-setup: .venv/.installed  ## Install the locked environment into .venv
+setup: $(call with,$(DEV))  ## Install the locked environment into .venv; EXTRAS="ray s3" adds some of pyproject's extras
 
-run: setup  ## Distil the embedded teacher (RECIPE=minilm-256) and release it into $DISTILL_HOME/releases
+run: $(call with)  ## Distil the embedded teacher (RECIPE=minilm-256) and release it into $DISTILL_HOME/releases
 	@$(BIN)/distill-pipeline run $(RECIPE) $(ARGS)
 
-run-main: setup  ## Distil any teacher: ARGS="--base_model_name MODERNBERT_BASE --pca_dims 256 ..."
+run-main: $(call with)  ## Distil any teacher: ARGS="--base_model_name MODERNBERT_BASE --pca_dims 256 ..."
 	@$(BIN)/distill-pipeline distill $(ARGS)
 
-dev: setup  ## Open the Dagster UI on port 3000
+dev: $(call with)  ## Open the Dagster UI on port 3000
 	@$(BIN)/distill-pipeline init
 	$(BIN)/dagster dev -w workspace.yaml $(ARGS)
 
-test: setup  ## Run the tests
+test: $(call with,dev $(TEST_EXTRAS))  ## Run the tests
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-test-team: setup  ## Run the team's deployment for real: PostgreSQL, the queue, daemons that are killed, a bucket
+test-team: $(call with,dev $(TEST_EXTRAS))  ## Run the team's deployment for real: PostgreSQL, the queue, daemons that are killed, a bucket
 	$(BIN)/pytest -m team distill_pipeline_tests/team $(ARGS)
 
-test-ui: setup  ## Drive the UI in Debian's chromium; pictures of the screen go to $DISTILL_HOME/screenshots
+test-ui: $(call with,dev $(TEST_EXTRAS))  ## Drive the UI in Debian's chromium; pictures of the screen go to $DISTILL_HOME/screenshots
 	SCREENSHOTS=$(DISTILL_HOME)/screenshots $(BIN)/pytest -m ui distill_pipeline_tests/ui $(ARGS)
 
 screenshots: export UI_RECIPE = minilm-256
@@ -49,7 +56,7 @@ lint: setup  ## Check style, types and that Dagster can load the code location
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@$(BIN)/distill-pipeline init
-	$(BIN)/dagster definitions validate -m distill_pipeline.definitions
+	$(BIN)/dg check defs
 
 bench: setup  ## Measure against model2vec; JSON in benchmarks/results. Hours; ARGS go to the first, --rows 2048 makes it short
 	$(BIN)/python -m benchmarks.encode $(ARGS)
@@ -67,10 +74,12 @@ clean:  ## Remove the environment and caches; stored stages and releases in $DIS
 	rm -rf .venv .tools .mypy_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.venv/.installed: pyproject.toml uv.lock | $(UV)
+# What was installed once stays: `make run` takes nothing away that `make setup EXTRAS=ray` brought. `make clean` does.
+.venv/.installed-%: pyproject.toml uv.lock | $(UV)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; $(PYTHON) is older. Set PYTHON=..."; exit 1; }
 	test -x $(BIN)/python || $(UV) venv --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv
-	$(UV) export --quiet --frozen --no-emit-project --extra embedded --extra onnx --extra ray --extra s3 --extra postgres $(EXPORT) --output-file .venv/requirements.txt
+	$(UV) export --quiet --frozen --no-emit-project --no-default-groups --output-file .venv/requirements.txt \
+		$$({ echo $*; ls -A .venv | sed -n 's/^\.installed-//p'; } | tr + '\n' | sort -u | sed -e 's/^/--extra /' -e 's/--extra dev$$/--group dev/')
 	VIRTUAL_ENV=.venv $(UV) pip sync --compile-bytecode --require-hashes .venv/requirements.txt
 	VIRTUAL_ENV=.venv $(UV) pip install --no-deps -e .
 	@touch $@

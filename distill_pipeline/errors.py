@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class DistillError(Exception):
@@ -16,6 +17,13 @@ class RecipeError(DistillError):
 
 class TeacherError(DistillError):
     """A teacher that can't be found, trusted or run."""
+
+
+def install_hint(extra: str) -> str:
+    """Return the command that installs one of this package's extras: with make in a checkout, with pip elsewhere."""
+    if (Path(__file__).resolve().parents[1] / "Makefile").is_file():
+        return f'make setup EXTRAS="{extra}"'
+    return f"pip install 'distill-pipeline[{extra}]'"
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:

@@ -15,8 +15,7 @@ from distill_pipeline.remote_store import SETTING, remote_store
 from distill_pipeline.store import Store
 from distill_pipeline.sweeps import expand
 
-PROJECT = Path(__file__).resolve().parent.parent
-SHIPPED_RECIPES = PROJECT / "recipes"
+SHIPPED_RECIPES = Path(__file__).resolve().parent / "data" / "recipes"
 
 _DAGSTER_YAML = """\
 # Made once by distill-pipeline; yours to change.
@@ -36,8 +35,8 @@ run_monitoring:
 
 
 def default_home() -> Path:
-    """Return `$DISTILL_HOME`, or `.distill` in the project."""
-    return Path(os.environ.get("DISTILL_HOME") or PROJECT / ".distill").expanduser().resolve()
+    """Return `$DISTILL_HOME`, or `.distill` in the working folder."""
+    return Path(os.environ.get("DISTILL_HOME") or ".distill").expanduser().resolve()
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Home:
 
     @property
     def recipes(self) -> Path:
-        """Recipes of this installation; the shipped ones lie in the project."""
+        """Recipes of this installation; the shipped ones lie in the package."""
         return self.root / "recipes"
 
     def prepare_dagster(self) -> None:

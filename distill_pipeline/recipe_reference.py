@@ -8,23 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from distill_pipeline.choices import REFINEMENTS, WEIGHTINGS
-from distill_pipeline.home import PROJECT
 from distill_pipeline.presets import ALIASES, PRESETS
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.stages import STAGES
 
-TARGET = PROJECT / "docs" / "recipes.md"
+TARGET = Path(__file__).resolve().parents[1] / "docs" / "recipes.md"
 
 _HEAD = """\
 # Recipes
 
 <!-- Made by `make docs` from distill_pipeline/recipe.py; a change here is lost. -->
 
-A recipe is a YAML file, `NAME.yaml`, in `recipes/` (shipped) or `$DISTILL_HOME/recipes/` (yours). The file's name is
-the recipe's, and its partition's in Dagster. Only `teacher` is needed; all else has a default. An unknown field, or a
-value that doesn't fit, is an error that names what is near. `distill-pipeline distill` has a flag for each field and
-saves what it is given as a recipe; `--base_model_name`, `--model_repository_name` and `--commit_msg` are its names for
-`teacher`, `repository` and `commit_message`.
+A recipe is a YAML file, `NAME.yaml`, in `distill_pipeline/data/recipes/` (shipped) or `$DISTILL_HOME/recipes/` (yours).
+The file's name is the recipe's, and its partition's in Dagster. Only `teacher` is needed; all else has a default. An
+unknown field, or a value that doesn't fit, is an error that names what is near. `distill-pipeline distill` has a flag
+for each field and saves what it is given as a recipe; `--base_model_name`, `--model_repository_name` and `--commit_msg`
+are its names for `teacher`, `repository` and `commit_message`.
 
 ```yaml
 # $DISTILL_HOME/recipes/my-model.yaml

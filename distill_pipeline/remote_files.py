@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from distill_pipeline.errors import DistillError
+from distill_pipeline.errors import DistillError, install_hint
 
 _WHOLE_BY_THEMSELVES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
 """Protocols of object stores: an object is there once all of it is, so it needs no other name until then."""
@@ -56,7 +56,7 @@ class RemoteFolder:
             self._files, self.path = fsspec.core.url_to_fs(url.rstrip("/"))
         except ImportError as error:
             extra = _EXTRAS.get(protocol)
-            remedy = f"pip install 'distill-pipeline[{extra}]'" if extra else str(error)
+            remedy = install_hint(extra) if extra else str(error)
             raise self._error(f"the driver of {protocol}:// isn't installed: {remedy}") from error
         except ValueError as error:
             raise self._error(f"{error}; write s3://BUCKET/PREFIX, or another that fsspec knows") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from distill_pipeline.home import PROJECT, Home
+from distill_pipeline.home import Home
+from distill_pipeline_tests import PROJECT
 
 DEPLOY = PROJECT / "deploy"
 SECRET = re.compile("PASSWORD|TOKEN|KEY")
@@ -104,10 +106,11 @@ def test_the_image_is_built_from_files_that_are_there_and_runs_as_nobody_special
         assert (PROJECT / name).exists(), name
         assert f"!{name}" in let_through
     assert re.findall(r"^USER (\w+)$", dockerfile, re.M)[-1] == "distill"
-    [target] = re.findall(r"RUN make (\w+) EXPORT", dockerfile)
+    [(target, extras)] = re.findall(r'RUN make (\w+) DEV= EXTRAS="([a-z0-9 ]+)"', dockerfile)
     makefile = (PROJECT / "Makefile").read_text(encoding="utf-8")
-    assert f"\n{target}:" in makefile
-    assert "$(EXPORT)" in makefile
+    assert f"\n{target}: $(call with,$(DEV))" in makefile
+    known = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    assert {"postgres", "ray", "s3"} <= set(extras.split()) <= set(known)
 
 
 def test_volumes_and_dependencies_are_declared() -> None:

@@ -231,7 +231,7 @@ def test_a_missing_driver_is_named_with_the_extra_to_install(monkeypatch: pytest
 
     monkeypatch.setitem(sys.modules, "s3fs", None)
     monkeypatch.delitem(drivers_in_use, "s3", raising=False)
-    with pytest.raises(RemoteError, match=r"pip install 'distill-pipeline\[s3\]'"):
+    with pytest.raises(RemoteError, match='make setup EXTRAS="s3"'):
         remote_store("s3://bucket/without-a-driver")
 
 

@@ -26,7 +26,7 @@ from distill_pipeline.distillation.parts import Ledger, part_name
 from distill_pipeline.distillation.shards import ClusterError, Shard
 from distill_pipeline.distillation.source import TeacherSource, resolve_teacher
 from distill_pipeline.distillation.teacher import Pooling, Teacher, load_teacher
-from distill_pipeline.errors import TeacherError
+from distill_pipeline.errors import TeacherError, install_hint
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.remote_files import RemoteFolder
 
@@ -303,7 +303,7 @@ def _cluster() -> Iterator[Any]:
         import ray
         import ray.data
     except ImportError as error:
-        raise ClusterError("encoder=ray needs Ray: pip install 'distill-pipeline[ray]'") from error
+        raise ClusterError(f"encoder=ray needs Ray: {install_hint('ray')}") from error
     ours = not ray.is_initialized()
     if ours:
         ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")

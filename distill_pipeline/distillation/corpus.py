@@ -12,7 +12,7 @@ import regex
 
 from distill_pipeline.data_sets import DataSet
 from distill_pipeline.distillation.text_files import TextFileError, read_text_file
-from distill_pipeline.errors import DistillError
+from distill_pipeline.errors import DistillError, install_hint
 from distill_pipeline.recipe import Recipe
 
 _SENTENCE_END = regex.compile(r"(?<=[.!?])(?=\s)|(?<=[。！？])")
@@ -136,7 +136,7 @@ def _read_data_set(data_set: DataSet) -> Iterator[str]:
     try:
         import datasets
     except ImportError as error:
-        raise CorpusError(f"corpus={data_set} needs the extra 'datasets': install it first") from error
+        raise CorpusError(f"corpus={data_set} needs the library datasets: {install_hint('datasets')}") from error
     try:
         records = datasets.load_dataset(
             str(data_set.folder or data_set.name),

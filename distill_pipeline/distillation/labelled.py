@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 
 from distill_pipeline.disk import sha256_of
 from distill_pipeline.distillation.vectors import unit_rows
-from distill_pipeline.errors import DistillError
+from distill_pipeline.errors import DistillError, install_hint
 
 Encode = Callable[[Sequence[str]], npt.NDArray[np.floating]]
 
@@ -163,7 +163,7 @@ def _mteb(task: str, encode: Encode) -> float:
         from mteb.models import ModelMeta
         from mteb.models.abs_encoder import AbsEncoder
     except ImportError as error:
-        raise LabelledSetError(f"labelled set mteb:{task} needs the extra 'mteb': install it first") from error
+        raise LabelledSetError(f"labelled set mteb:{task} needs MTEB: {install_hint('mteb')}") from error
 
     class _Model(AbsEncoder):  # type: ignore[misc]
         mteb_model_meta = ModelMeta.create_empty({"name": "distill-pipeline/student"})

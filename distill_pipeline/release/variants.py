@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
 from distill_pipeline.distillation.student import read_golden
-from distill_pipeline.errors import DistillError
+from distill_pipeline.errors import DistillError, install_hint
 
 ONNX = "onnx"
 
@@ -88,7 +88,7 @@ def _write_onnx(release: Path, folder: Path) -> None:
     try:
         from model2vec.onnx import export_model_to_onnx
     except ImportError as error:
-        raise VariantError("variants: onnx needs the extra 'onnx': pip install 'distill-pipeline[onnx]'") from error
+        raise VariantError(f"variants: onnx needs ONNX: {install_hint('onnx')}") from error
     model = StaticModel.from_pretrained(release)
     # Sums of float16 rows lose digits in a runtime that adds in float16.
     model.embedding = model.embedding.astype(np.float32)
@@ -126,7 +126,7 @@ def _encode_onnx(folder: Path, texts: list[str]) -> npt.NDArray[np.floating]:
     try:
         import onnxruntime
     except ImportError as error:
-        raise VariantError("an onnx variant is checked with the extra 'onnx': install onnxruntime") from error
+        raise VariantError(f"checking an onnx variant needs ONNX Runtime: {install_hint('onnx')}") from error
     session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()

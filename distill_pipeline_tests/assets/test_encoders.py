@@ -40,7 +40,7 @@ def test_ray_that_is_not_installed_is_named_with_the_extra_to_install(
 ) -> None:
     monkeypatch.setenv("DISTILL_ENCODER", "ray")
     monkeypatch.setitem(sys.modules, "ray", None)
-    assert "pip install 'distill-pipeline[ray]'" in _failure(chain.run(recipe(), ENCODE, raise_on_error=False))
+    assert 'make setup EXTRAS="ray"' in _failure(chain.run(recipe(), ENCODE, raise_on_error=False))
 
 
 def test_a_run_waits_for_another_teacher_on_this_machine(chain: Chain, recipe: MakeRecipe) -> None:

@@ -221,7 +221,7 @@ def test_a_data_set_s_folder_counts_by_its_content_and_is_found_from_the_recipe_
 
 def test_a_data_set_without_its_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(CorpusError, match="needs the extra 'datasets'"):
+    with pytest.raises(CorpusError, match='make setup EXTRAS="datasets"'):
         sample_passages(["dataset:someone/texts"], 20, seed=0)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from distill_pipeline.home import PROJECT
+from distill_pipeline_tests import PROJECT
 
 DEPLOY = PROJECT / "deploy"
 DAGSTER_HOME = "/srv/dagster"

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from distill_pipeline.home import PROJECT
+from distill_pipeline_tests import PROJECT
 from distill_pipeline_tests.team.deployment import free_port
 
 SECONDS_TO_START = 180
