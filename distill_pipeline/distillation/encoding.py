@@ -136,6 +136,19 @@ def plan_of(rows: int, rows_per_part: int, precision: str, forward: str) -> dict
     return {"rows": rows, "rows_per_part": rows_per_part, "precision": precision, "forward": forward}
 
 
+def encoding_facts(rows: int, kept: int, precision: Precision, device: str, forward: str) -> dict[str, Any]:
+    """Return what a stage's manifest says about how its rows were made, `kept` of them by an earlier attempt."""
+    return {
+        "rows": rows,
+        "rows_resumed": kept,
+        "precision": precision.used,
+        "precision_reason": precision.reason,
+        "least_cosine_to_float32": precision.least_cosine,
+        "device": device,
+        "forward": forward,
+    }
+
+
 def write_part(path: Path, rows: npt.NDArray[np.float32], first: int, texts: Sequence[str] | None) -> None:
     """Write a part whose rows, float32 (n, dims), begin with row `first`; `texts` are those of its rows.
 
