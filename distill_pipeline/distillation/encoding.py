@@ -57,11 +57,9 @@ def settle_precision(
         return Precision("float32", "as the recipe says")
     if wanted == "auto" and not multiplies_bfloat16_natively(teacher.device):
         return Precision("float32", "this hardware has no bfloat16 products")
-    with teacher.forward.sparing_memory():
-        exact = unit_rows(teacher.rows(sample))
+    exact = unit_rows(teacher.rows(sample))
     teacher.to_bfloat16()
     least = float((exact * unit_rows(teacher.rows(sample))).sum(axis=1).min())
-    teacher.forward.drop_mapped()
     if wanted == "auto" and not least >= floor:  # nor when it is no number
         return Precision("float32", f"bfloat16 gave cosine {least:.5f}, below the floor {floor}", least)
     return Precision("bfloat16", "as the recipe says" if wanted == "bfloat16" else "native on this hardware", least)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -62,23 +60,6 @@ class Forward:
     @property
     def _is_the_librarys(self) -> bool:
         return type(self.backbone).__module__.startswith("transformers.")
-
-    @contextmanager
-    def sparing_memory(self) -> Iterator[None]:
-        """Hold one layer's float32 weights at a time, where the own pass runs: for a pass before they are converted."""
-        if self.own is not None:
-            self.own.spare_memory = True
-        try:
-            yield
-        finally:
-            if self.own is not None:
-                self.own.spare_memory = False
-            self.drop_mapped()
-
-    def drop_mapped(self) -> None:
-        """Drop what a pass brought into memory from the weights' file, where the own pass runs; it is read again."""
-        if self.own is not None:
-            self.own.drop_mapped()
 
     def reduce_weights(self) -> None:
         """Convert the transformer's weights to bfloat16 in place."""
@@ -194,7 +175,6 @@ class Forward:
                     return None
         finally:
             self.backbone.layers = layers
-            own.drop_mapped()
         return own
 
 
