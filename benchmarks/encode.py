@@ -83,7 +83,7 @@ def side(
         source = resolve_teacher(teacher, None, known_commits=Path("none.json"))
         ours = load_teacher(source, pooling="mean", device=device, trust_remote_code=False)
         numbers = _in_products(ours.backbone)
-        settled = settle_precision(ours, "auto" if name == "ours auto" else "float32", 0.999, probe_sample(ids))
+        settled = settle_precision(ours, "auto" if name == "ours auto" else "float32", probe_sample(ids))
         precision, cosine = settled.used, settled.least_cosine
         with tempfile.TemporaryDirectory() as folder, device_seconds(device) as on_device:
             loaded = time.perf_counter()

@@ -102,9 +102,7 @@ def one_teacher_at_a_time(run: StageRun) -> AbstractContextManager[Any]:
 
 def _here(run: StageRun, work: _Work) -> dict[str, Any]:
     teacher = run.load_teacher()
-    precision = settle_precision(
-        teacher, run.recipe.precision, run.recipe.precision_floor, probe_sample(work.sequences)
-    )
+    precision = settle_precision(teacher, run.recipe.precision, probe_sample(work.sequences))
     if precision.used != teacher.precision:
         teacher = run.load_teacher()
     run.log(f"encoding {len(work.sequences):,} rows in {precision.used} on {teacher.device}: {precision.reason}")

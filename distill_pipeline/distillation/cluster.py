@@ -100,7 +100,7 @@ class TeacherSpec:
         """Return the precision, the forward pass and the device that a worker has settled on for the whole cluster."""
         teacher = self.load()
         in_float32 = teacher.forward.name
-        precision = settle_precision(teacher, self.recipe.precision, self.recipe.precision_floor, sample)
+        precision = settle_precision(teacher, self.recipe.precision, sample)
         return precision, in_float32 if precision.used == "float32" else teacher.forward.name, teacher.device
 
 

@@ -82,7 +82,7 @@ def test_texts_that_an_earlier_output_holds_are_not_paid_for_twice_but_when_forc
     assert resumed(generated_texts=120) == 151
 
 
-@pytest.mark.parametrize("field", ["stage", "code_version", "teacher", "pooling", "precision", "precision_floor"])
+@pytest.mark.parametrize("field", ["stage", "code_version", "teacher", "pooling", "precision"])
 def test_what_another_teacher_made_or_in_another_way_is_no_earlier_output(recipe: MakeRecipe, field: str) -> None:
     inputs = stage_keys(recipe(), {"sha256": "0"})[SENTENCES[0]].inputs
     assert encoded_alike(inputs, stage_keys(recipe(seed=1), {"sha256": "0"})[SENTENCES[0]].inputs)
