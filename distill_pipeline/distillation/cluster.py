@@ -28,7 +28,7 @@ from distill_pipeline.distillation.encoding import (
     settle_precision,
     write_part,
 )
-from distill_pipeline.distillation.forward import OWN
+from distill_pipeline.distillation.forward import MODERNBERT
 from distill_pipeline.distillation.parts import Ledger, part_name, part_slices
 from distill_pipeline.distillation.source import TeacherSource, resolve_teacher
 from distill_pipeline.distillation.teacher import Teacher, load_teacher
@@ -112,7 +112,7 @@ class _Worker:
         self.teacher = spec.load()
         if precision == "bfloat16":
             self.teacher.to_bfloat16()
-        if forward == OWN:
+        if forward == MODERNBERT:
             self.teacher.forward.without_kernels("the first worker has none")
         here = self.teacher.forward
         if here.name != forward:

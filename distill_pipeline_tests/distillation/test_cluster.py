@@ -130,18 +130,18 @@ def test_a_worker_takes_pickled_weights_where_the_recipe_does(
 
 
 def test_a_worker_that_would_run_another_pass_than_the_first_stops(spec: TeacherSpec, tmp_path: Path) -> None:
-    _Worker(spec, "float32", "own", url_of(tmp_path))
-    with pytest.raises(ClusterError, match="'own' where another machine runs 'own, with Triton kernels'"):
-        _Worker(spec, "float32", "own, with Triton kernels", url_of(tmp_path))
+    _Worker(spec, "float32", "modernbert", url_of(tmp_path))
+    with pytest.raises(ClusterError, match="'modernbert' where another machine runs 'modernbert, with Triton kernels'"):
+        _Worker(spec, "float32", "modernbert, with Triton kernels", url_of(tmp_path))
 
 
-@pytest.mark.parametrize(("used", "name"), [("float32", "own"), ("bfloat16", "own, with Triton kernels")])
+@pytest.mark.parametrize(("used", "name"), [("float32", "modernbert"), ("bfloat16", "modernbert, with Triton kernels")])
 def test_the_pass_is_that_of_the_precision_that_was_settled(
     spec: TeacherSpec, monkeypatch: pytest.MonkeyPatch, used: str, name: str
 ) -> None:
     def tried_with_kernels(teacher: Teacher, *_: object) -> Precision:
-        assert teacher.forward.own is not None
-        teacher.forward.own.kernels = object()
+        assert teacher.forward.modernbert is not None
+        teacher.forward.modernbert.kernels = object()
         return Precision(used, "tried")
 
     monkeypatch.setattr("distill_pipeline.distillation.cluster.settle_precision", tried_with_kernels)
