@@ -1,4 +1,4 @@
-"""Rows per second and peak memory of encoding a vocabulary: ours against model2vec.distill's own encoding.
+"""Rows per second and peak anonymous memory of encoding a vocabulary: ours against model2vec.distill's own encoding.
 
 Each measurement is a process of its own; the sides alternate, so that both see the same machine. Teachers:
 ModernBERT-base's shape with random weights, and the embedded MiniLM. Every row is `[CLS] token [SEP]`.
@@ -14,11 +14,11 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import device_seconds, in_own_process, matrix_ceiling, peak_megabytes, report
+from benchmarks.machine import anonymous_peak, device_seconds, in_own_process, matrix_ceiling, report
 
 SIDES = {"model2vec": "float32", "ours float32": "float32", "ours auto": "bfloat16"}
 
@@ -51,7 +51,9 @@ def sequences(rows: int, tokens: int, vocabulary: int) -> list[list[int]]:
     return [[0, *(2 + (place + 7 * step) % (vocabulary - 2) for step in inner), 1] for place in range(rows)]
 
 
-def side(name: str, teacher: str, rows: int, tokens: int, device: str) -> dict[str, Any]:
+def side(
+    name: str, teacher: str, rows: int, tokens: int, device: str, peak_megabytes: Callable[[], float]
+) -> dict[str, Any]:
     """Encode on one side, timing all but the loading."""
     from transformers import AutoConfig
 
@@ -81,7 +83,7 @@ def side(name: str, teacher: str, rows: int, tokens: int, device: str) -> dict[s
         source = resolve_teacher(teacher, None, known_commits=Path("none.json"))
         ours = load_teacher(source, pooling="mean", device=device, trust_remote_code=False)
         numbers = _in_products(ours.backbone)
-        settled = settle_precision(ours, "auto" if name == "ours auto" else "float32", 0.999, probe_sample(ids))
+        settled = settle_precision(ours, "auto" if name == "ours auto" else "float32", probe_sample(ids))
         precision, cosine = settled.used, settled.least_cosine
         with tempfile.TemporaryDirectory() as folder, device_seconds(device) as on_device:
             loaded = time.perf_counter()
@@ -139,7 +141,7 @@ def compare(label: str, teacher: Path, rows: int, options: argparse.Namespace) -
                 "TFLOP/s": round(product_rate, 3),
                 "ceiling TFLOP/s": round(ceiling, 3),
                 "share of ceiling": round(product_rate / ceiling, 2),
-                "peak MB": round(peak),
+                "peak anonymous MB": round(peak),
                 "peak / model2vec": round(peak / max(run["peak_mb"] for run in theirs), 2),
                 "above imports MB": round(_above_imports(runs)),
                 "above / model2vec": round(_above_imports(runs) / _above_imports(theirs), 2),
@@ -165,7 +167,9 @@ def main() -> None:
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
-        print(json.dumps(side(options.side, options.teacher, options.rows, options.tokens, options.device)))
+        with anonymous_peak() as peak:
+            found = side(options.side, options.teacher, options.rows, options.tokens, options.device, peak)
+        print(json.dumps(found))
         return
     from distill_pipeline.distillation.source import resolve_teacher
 

@@ -9,9 +9,10 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
@@ -42,7 +43,7 @@ def matrix_ceiling(dtype: str, device: str = "cpu", seconds: float = 2.0) -> flo
 
 
 def in_own_process(script: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """Run a script's side in a process of its own and return the JSON of its last line, with its peak memory."""
+    """Run a script's side in a process of its own and return the JSON of its last line."""
     finished = subprocess.run(
         [sys.executable, script, *arguments],
         capture_output=True,
@@ -57,7 +58,7 @@ def in_own_process(script: str, arguments: Sequence[str]) -> dict[str, Any]:
 
 
 def peak_megabytes() -> float:
-    """Return the most memory that this process has had, in MB.
+    """Return the peak of this process's resident memory, in MB.
 
     From the kernel's high-water mark where there is one: `getrusage` begins with that of the process that
     started this one.
@@ -67,6 +68,34 @@ def peak_megabytes() -> float:
         [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
         return int(line.split()[1]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+@contextmanager
+def anonymous_peak() -> Iterator[Callable[[], float]]:
+    """Give a function that returns the peak of this process's anonymous memory since the block began, in MB.
+
+    Pages of mapped files, such as weights that nothing wrote to, don't count: the kernel takes them back by itself when
+    memory runs short. Linux alone tells the two apart, and keeps no peak, so a thread samples.
+    """
+    peak, stopped = 0.0, Event()
+
+    def sample() -> float:
+        nonlocal peak
+        [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon")]
+        peak = max(peak, int(line.split()[1]) / 1024)
+        return peak
+
+    def keep_sampling() -> None:
+        while not stopped.wait(0.01):
+            sample()
+
+    thread = Thread(target=keep_sampling)
+    thread.start()
+    try:
+        yield sample
+    finally:
+        stopped.set()
+        thread.join()
 
 
 @contextmanager

@@ -78,13 +78,8 @@ class Recipe(BaseModel):
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "auto",
-        description="Arithmetic of the teacher; auto = bfloat16 where the hardware multiplies it natively.",
-    )
-    precision_floor: float = Field(
-        0.999,
-        gt=0,
-        le=1,
-        description="Least cosine to float32 on a sample of rows; below it auto uses float32.",
+        description="Arithmetic of the teacher; auto = bfloat16 where the hardware multiplies it natively and sample "
+        "rows keep a cosine of 0.999 to float32.",
     )
 
     weighting: Literal["auto", "fitted", "frequency", "none", "zipf"] = Field(

@@ -88,12 +88,6 @@ class RemoteFolder:
             with self._faults(), self._appearing_whole(f"{self.path}/{name}") as path:
                 self._files.put_file(str(file), path)
 
-    def remove(self, name: str) -> None:
-        """Remove a file if it is there. Raises `RemoteError`."""
-        if self.has(name):
-            with self._faults():
-                self._files.rm_file(f"{self.path}/{name}")
-
     def get(self, name: str, file: Path) -> None:
         """Copy a file from here; it appears whole.
 

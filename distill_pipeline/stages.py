@@ -77,7 +77,7 @@ def _matrix_reads(recipe: Recipe) -> tuple[str, ...]:
 
 TEACHER_SIDE, MODEL2VEC_SIDE = "teacher_evaluation", "model2vec_evaluation"
 
-_TEACHER_RUN = ("pooling", "precision", "precision_floor", "trust_remote_code")
+_TEACHER_RUN = ("pooling", "precision", "trust_remote_code")
 
 STAGES: Mapping[str, Stage] = {
     stage.name: stage

@@ -16,7 +16,7 @@ from pydantic import Field
 from distill_pipeline.assets.stage import StageConfig, StageRun
 from distill_pipeline.disk import locked
 from distill_pipeline.distillation.earlier import EarlierOutput
-from distill_pipeline.distillation.encoding import encode_to_parts, probe_sample, settle_precision
+from distill_pipeline.distillation.encoding import encode_to_parts, encoding_facts, probe_sample, settle_precision
 from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.encoders import ENCODERS, check_encoder
 from distill_pipeline.stages import encoded_alike
@@ -61,7 +61,11 @@ def encode_with_teacher(
     else:
         with one_teacher_at_a_time(run):
             facts = _here(run, work)
-    return {**facts, "empty": sum(not sequence for sequence in sequences)}
+    return {
+        **facts,
+        "dimensions": Embeddings.of_parts(run.folder).dimensions,
+        "empty": sum(not sequence for sequence in sequences),
+    }
 
 
 @dataclass(frozen=True)
@@ -99,9 +103,7 @@ def one_teacher_at_a_time(run: StageRun) -> AbstractContextManager[Any]:
 
 def _here(run: StageRun, work: _Work) -> dict[str, Any]:
     teacher = run.load_teacher()
-    precision = settle_precision(
-        teacher, run.recipe.precision, run.recipe.precision_floor, probe_sample(work.sequences)
-    )
+    precision = settle_precision(teacher, run.recipe.precision, probe_sample(work.sequences))
     if precision.used != teacher.precision:
         teacher = run.load_teacher()
     run.log(f"encoding {len(work.sequences):,} rows in {precision.used} on {teacher.device}: {precision.reason}")
@@ -116,35 +118,25 @@ def _here(run: StageRun, work: _Work) -> dict[str, Any]:
         groups=work.groups,
         earlier=_earlier(run, work),
     )
-    return {
-        "rows": len(work.sequences),
-        "dimensions": Embeddings.of_parts(run.folder).dimensions,
-        "rows_resumed": kept,
-        "precision": precision.used,
-        "precision_reason": precision.reason,
-        "least_cosine_to_float32": precision.least_cosine,
-        "device": teacher.device,
-        "forward": teacher.forward.name,
-    }
+    return encoding_facts(len(work.sequences), kept, precision, teacher.device, teacher.forward.name)
 
 
 def _on_ray(run: StageRun, config: EncoderConfig, work: _Work) -> dict[str, Any]:
     from distill_pipeline.distillation.cluster import SETTING, TeacherSpec, encode_on_ray
-    from distill_pipeline.distillation.shards import shards_of
 
     url = config.parts_url or os.environ.get(SETTING)
-    facts = encode_on_ray(
-        shards_of(work.sequences, work.texts, groups=work.groups),
-        TeacherSpec.of(run.recipe, run.teacher_source),
+    return encode_on_ray(
+        work.sequences,
+        TeacherSpec(run.recipe, run.teacher_source.identity),
         run.folder,
+        texts=work.texts,
+        groups=work.groups,
         # A folder of its own: other stages and recipes write parts of the same names.
         destination=f"{url.rstrip('/')}/{run.key.stage}/{run.key.fingerprint}" if url else None,
-        sample=probe_sample(work.sequences),
         earlier=_earlier(run, work),
         report=run.reporter(),
         log=run.log,
     )
-    return {**facts, "dimensions": Embeddings.of_parts(run.folder).dimensions}
 
 
 def encoding_metadata(output: Output) -> Mapping[str, Any]:

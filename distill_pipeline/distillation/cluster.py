@@ -1,32 +1,37 @@
-"""The encoder on a Ray cluster: shards go to actors with a teacher each, and come back as the same parts.
+"""The encoder on a Ray cluster: actors with a teacher each encode parts and write them where all machines can read.
 
-A part is what `encode_to_parts` writes for the same rows, made by the same code; which actor makes it and when
-decides nothing. A dead actor's shards go to the others: Ray restarts it and retries. Needs the extra `ray`.
+A part has the bytes that `encode_to_parts` writes for the same rows, whichever actor makes it. When an actor dies, Ray
+restarts it and gives its parts to the others. Needs the extra `ray`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import platform
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from distill_pipeline.disk import sha256_of
 from distill_pipeline.distillation.batches import BatchEncoder, Pace, Report
 from distill_pipeline.distillation.earlier import EarlierOutput, take_over
-from distill_pipeline.distillation.encoding import Precision, plan_of, probe_sample, settle_precision, write_part
-from distill_pipeline.distillation.forward import OWN
-from distill_pipeline.distillation.parts import Ledger, part_name
-from distill_pipeline.distillation.shards import ClusterError, Shard
+from distill_pipeline.distillation.encoding import (
+    ROWS_PER_PART,
+    Precision,
+    encoding_facts,
+    plan_of,
+    probe_sample,
+    settle_precision,
+    write_part,
+)
+from distill_pipeline.distillation.forward import MODERNBERT
+from distill_pipeline.distillation.parts import Ledger, part_name, part_slices
 from distill_pipeline.distillation.source import TeacherSource, resolve_teacher
-from distill_pipeline.distillation.teacher import Pooling, Teacher, load_teacher
-from distill_pipeline.errors import TeacherError, install_hint
+from distill_pipeline.distillation.teacher import Teacher, load_teacher
+from distill_pipeline.errors import DistillError, TeacherError, install_hint
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.remote_files import RemoteFolder
 
@@ -34,67 +39,67 @@ Log = Callable[[str], None]
 
 SETTING = "DISTILL_PARTS_URL"
 
-SHARDS = "shards.json"
-"""At the destination: how many parts there may be."""
+
+class ClusterError(DistillError):
+    """A cluster or a place for parts that can't be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """The rows of one part: which part it is, its first row, the token ids, and their texts if the part holds them."""
+
+    number: int
+    first: int
+    ids: Sequence[Sequence[int]]
+    texts: Sequence[str] | None
+
+    @property
+    def part(self) -> str:
+        """The part's file name."""
+        return part_name(self.number)
 
 
 @dataclass(frozen=True)
 class TeacherSpec:
-    """What a worker on another machine needs in order to load the same teacher, and to run it alike.
+    """What a worker on another machine needs to load the same teacher and run it in the same way.
 
-    `identity` is that of the driver's teacher: a folder with other files on a worker's machine is an error.
+    Attributes:
+        recipe: Names the teacher, and says how to run it.
+        identity: Of the teacher's files where the run began (see `TeacherSource.identity`).
     """
 
-    location: str
-    identity: dict[str, str]
-    pooling: Pooling
-    device: str
-    trust_remote_code: bool
-    precision: Literal["auto", "float32", "bfloat16"]
-    precision_floor: float
-    prompt: str | None = None
-    allow_pickled_weights: bool = False
-
-    @classmethod
-    def of(cls, recipe: Recipe, source: TeacherSource) -> TeacherSpec:
-        """Return the spec of a recipe's teacher."""
-        return cls(
-            location=recipe.teacher_location,
-            identity=source.identity,
-            pooling=recipe.pooling,
-            device=recipe.device,
-            trust_remote_code=recipe.trust_remote_code,
-            precision=recipe.precision,
-            precision_floor=recipe.precision_floor,
-            prompt=recipe.prompt,
-            allow_pickled_weights=recipe.allow_pickled_weights,
-        )
+    recipe: Recipe
+    identity: Mapping[str, str]
 
     def source(self) -> TeacherSource:
-        """Find the teacher's files from this machine. Raises `TeacherError`."""
+        """Return the teacher's files as this machine finds them. Raises `TeacherError` where they differ."""
+        location = self.recipe.teacher_location
         source = resolve_teacher(
-            self.location,
+            location,
             self.identity.get("commit"),
             known_commits=Path(os.devnull),
-            allow_pickled_weights=self.allow_pickled_weights,
+            allow_pickled_weights=self.recipe.allow_pickled_weights,
         )
         if source.identity != self.identity:
-            raise TeacherError(f"{self.location} on {platform.node()} has other files than where the run began")
+            raise TeacherError(f"{location} on {platform.node()} has other files than where the run began")
         return source
 
     def load(self) -> Teacher:
-        """Load it in float32. Raises `TeacherError`."""
-        # Which of a machine's GPUs is the cluster's choice, and an actor sees that one alone.
-        device = "cuda" if self.device.startswith("cuda") else self.device
+        """Return the teacher, loaded in float32. Raises `TeacherError`."""
+        # Ray chooses which of a machine's GPUs an actor has, and hides the others from it.
+        device = "cuda" if self.recipe.device.startswith("cuda") else self.recipe.device
         return load_teacher(
-            self.source(), pooling=self.pooling, device=device, trust_remote_code=self.trust_remote_code
+            self.source(),
+            pooling=self.recipe.pooling,
+            device=device,
+            trust_remote_code=self.recipe.trust_remote_code,
         )
 
     def settle(self, sample: Sequence[Sequence[int]]) -> tuple[Precision, str, str]:
-        """Return the precision for the cluster, whose forward pass runs, and the device, as found on a worker."""
+        """Return the precision, the forward pass and the device that a worker has settled on for the whole cluster."""
         teacher = self.load()
         in_float32 = teacher.forward.name
-        precision = settle_precision(teacher, self.precision, self.precision_floor, sample)
+        precision = settle_precision(teacher, self.recipe.precision, sample)
         return precision, in_float32 if precision.used == "float32" else teacher.forward.name, teacher.device
 
 
@@ -102,12 +107,11 @@ class _Worker:
     """An actor: a teacher that encodes the shards it is given and writes their parts."""
 
     def __init__(self, spec: TeacherSpec, precision: str, forward: str, destination: str) -> None:
-        self.folder, self.prompt = spec.source().folder, spec.prompt
         self.destination = RemoteFolder(destination, SETTING)
         self.teacher = spec.load()
         if precision == "bfloat16":
             self.teacher.to_bfloat16()
-        if forward == OWN:
+        if forward == MODERNBERT:
             self.teacher.forward.without_kernels("the first worker has none")
         here = self.teacher.forward
         if here.name != forward:
@@ -118,12 +122,11 @@ class _Worker:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         [shard] = batch["shard"]
-        sequences, texts = shard.read(self.folder, self.prompt)
         with BatchEncoder(self.teacher) as encoder:
-            rows = encoder.start(sequences).rows(lambda _: None)
+            rows = encoder.start(shard.ids).rows(lambda _: None)
         with tempfile.TemporaryDirectory() as folder:
-            part = Path(folder) / part_name(shard.number)
-            write_part(part, rows, shard.first, texts)
+            part = Path(folder) / shard.part
+            write_part(part, rows, shard.first, shard.texts)
             digest = sha256_of(part)
             self.destination.put({part.name: part})
         worker = f"{platform.node()}:{os.getpid()}"
@@ -131,38 +134,27 @@ class _Worker:
 
 
 def encode_on_ray(
-    shards: Sequence[Shard],
+    sequences: Sequence[Sequence[int]],
     spec: TeacherSpec,
     folder: Path,
     *,
+    rows_per_part: int = ROWS_PER_PART,
+    texts: Sequence[str] | None = None,
+    groups: Sequence[int] = (),
     destination: str | None = None,
-    fetch: bool = True,
-    sample: Sequence[Sequence[int]] | None = None,
     earlier: Sequence[EarlierOutput] = (),
-    cpus_per_worker: int | None = None,
     report: Report = lambda _: None,
     log: Log = lambda _: None,
 ) -> dict[str, Any]:
-    """Encode shards on the cluster that `$RAY_ADDRESS` names, or on one started here.
-
-    Finished parts are kept as by `encode_to_parts`.
+    """Encode every sequence on the cluster that `$RAY_ADDRESS` names, or on one started here; returns facts.
 
     Args:
-        shards: What to encode.
+        sequences, folder, rows_per_part, texts, groups, earlier: See `encode_to_parts`.
         spec: The teacher, and how to run it.
-        folder: Holds the ledger, and the parts when there is no destination: then all machines must see it.
-        destination: fsspec URL that the workers write to, such as `s3://bucket/embeddings`; of this work alone.
-        fetch: Bring each part from the destination into the folder. Otherwise it stays there alone, and a run that
-            resumes trusts the ledger and the file's presence. Parts of another corpus or teacher are made anew.
-        sample: Token ids to measure the precision with. Those of the first shard when not given.
-        earlier: What this teacher made of texts before; a part of the very same texts is taken from there into the
-            folder, and is not put at the destination.
-        cpus_per_worker: Processors of an actor; all of a machine's when not given. Each actor holds a teacher.
+        destination: fsspec URL that the workers write to, such as `s3://bucket/parts`, of this work alone; each part
+            is copied from there into the folder. Without one all machines must see the folder.
         report: Told of progress after each part.
         log: Receives a line for each part: which worker made it.
-
-    Returns:
-        Facts: rows, rows_resumed, precision, precision_reason, least_cosine_to_float32, device, forward.
 
     Raises:
         ClusterError: Ray isn't installed, the cluster gave the work up, or a part came back with other bytes.
@@ -170,85 +162,41 @@ def encode_on_ray(
     """
     target = destination or url_of(folder)
     remote = RemoteFolder(target, SETTING)
-    before = 0 if destination is None else announce(remote, len(shards))
-    if sample is None:
-        sample = probe_sample(shards[0].read(spec.source().folder, spec.prompt)[0])
+    if destination:
+        remote.write(".writable", b"")  # one that can't be written to fails here, before a teacher is loaded
+    slices = part_slices(groups or [len(sequences)], rows_per_part)
+    shards = [
+        Shard(number, rows.start, sequences[rows], None if texts is None else texts[rows])
+        for number, rows in enumerate(slices)
+    ]
     with _cluster() as ray:
-        resources = resources_of_a_worker(ray, cpus_per_worker, spec.device)
+        resources = resources_of_a_worker(ray, spec.recipe.device)
         settle = ray.remote(**resources)(TeacherSpec.settle)
-        precision, forward, device = ray.get(settle.remote(spec, sample))
-        total = sum(shard.rows for shard in shards)
-        plan = plan_of(total, shards[0].rows, precision.used, forward)
-        ledger = Ledger(folder, {**plan, **source_of(shards, spec)})
-        if destination is None or fetch:
-            wanted = {part_name(shard.number): shard.texts for shard in shards if shard.texts is not None}
-            take_over(wanted, folder, ledger, earlier, device=device)
-
-        def is_finished(name: str) -> bool:
-            elsewhere = destination is not None and not fetch
-            return ledger.names(name) and remote.has(name) if elsewhere else ledger.has(folder / name)
-
-        pending = [shard for shard in shards if not is_finished(part_name(shard.number))]
-        kept = total - sum(shard.rows for shard in pending)
-        log(f"encoding {total:,} rows in {precision.used} on Ray: {precision.reason}")
-        pace = Pace(kept, total, report)
+        precision, forward, device = ray.get(settle.remote(spec, probe_sample(sequences)))
+        ledger = Ledger(folder, plan_of(len(sequences), rows_per_part, precision.used, forward))
+        wanted = {shard.part: shard.texts for shard in shards if shard.texts is not None}
+        take_over(wanted, folder, ledger, earlier, device=device)
+        pending = [shard for shard in shards if not ledger.has(folder / shard.part)]
+        kept = len(sequences) - sum(len(shard.ids) for shard in pending)
+        log(f"encoding {len(sequences):,} rows in {precision.used} on Ray: {precision.reason}")
+        pace = Pace(kept, len(sequences), report)
         for done in _encoded(ray, pending, resources, (spec, precision.used, forward, target)):
             part = folder / done["part"]
-            if destination is not None and fetch:
+            if destination:
                 _fetch(remote, part, done["sha256"])
             ledger.add(part, done["sha256"])
             log(f"{part.name} by worker {done['worker']}")
             pace.advance(done["rows"])
-    if destination is not None:
-        remove_surplus(remote, len(shards), before)
-    return {
-        "rows": total,
-        "rows_resumed": kept,
-        "precision": precision.used,
-        "precision_reason": precision.reason,
-        "least_cosine_to_float32": precision.least_cosine,
-        "device": device,
-        "forward": forward,
-    }
+    return encoding_facts(len(sequences), kept, precision, device, forward)
 
 
 def url_of(folder: Path) -> str:
-    """Return a folder's URL as fsspec reads it: not `as_uri`, whose %20 it takes for the name."""
+    """Return a folder's URL as fsspec reads it; `Path.as_uri` escapes a space as %20, which fsspec would keep."""
     return f"file://{folder.resolve()}"
 
 
-def announce(remote: RemoteFolder, shards: int) -> int:
-    """Note how many parts there may be, and return how many there were before.
-
-    Done first, so that a bucket that can't be used is known of before the teacher is loaded.
-    """
-    earlier = int(json.loads(remote.read(SHARDS) or b"{}").get("shards", 0))
-    remote.write(SHARDS, json.dumps({"shards": max(earlier, shards)}).encode())
-    return earlier
-
-
-def remove_surplus(remote: RemoteFolder, shards: int, earlier: int) -> None:
-    """Remove the parts of a longer corpus that was encoded to the same place before."""
-    for number in range(shards, earlier):
-        remote.remove(part_name(number))
-    remote.write(SHARDS, json.dumps({"shards": shards}).encode())
-
-
-def source_of(shards: Sequence[Shard], spec: TeacherSpec) -> dict[str, str]:
-    """Return what tells parts of a corpus from those of another, or of another teacher.
-
-    Nothing for shards that a stage holds: its folder is of one fingerprint, and a run on this machine goes on there.
-    """
-    if shards[0].row_group is None:
-        return {}
-    sources = json.dumps(
-        [asdict(spec), [[shard.rows, shard.row_group, shard.version] for shard in shards]], sort_keys=True
-    )
-    return {"source": hashlib.sha256(sources.encode()).hexdigest()}
-
-
 def _fetch(remote: RemoteFolder, part: Path, digest: str) -> None:
-    """Copy a part from where its worker put it."""
+    """Copy a part from where its worker put it. Raises `ClusterError` if it is gone or has other bytes."""
     try:
         remote.get(part.name, part)
     except FileNotFoundError as error:
@@ -260,18 +208,18 @@ def _fetch(remote: RemoteFolder, part: Path, digest: str) -> None:
 def _encoded(
     ray: Any, shards: Sequence[Shard], resources: dict[str, float], worker: tuple[Any, ...]
 ) -> Iterator[dict[str, Any]]:
-    """Yield what each worker says of each shard, in the order in which they are finished."""
+    """Yield what the workers return for each shard, in the order in which they finish."""
     if not shards:
         return
     try:
-        most = max(1, int(ray.cluster_resources().get("CPU", 1) // max(resources["num_cpus"], 1)))
+        max_workers = max(1, int(ray.cluster_resources().get("CPU", 1) // max(resources["num_cpus"], 1)))
         parts = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
         finished = parts.map_batches(
             _Worker,
             fn_constructor_args=worker,
             batch_size=1,
             batch_format="numpy",
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(most, len(shards))),
+            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(max_workers, len(shards))),
             **resources,
         )
         yield from finished.iter_rows()
@@ -279,25 +227,24 @@ def _encoded(
         raise ClusterError(f"the cluster gave up: {error}. Finished parts are kept; run again to go on") from error
 
 
-def resources_of_a_worker(ray: Any, cpus_per_worker: int | None, device: str) -> dict[str, float]:
+def resources_of_a_worker(ray: Any, device: str) -> dict[str, float]:
     """Return what one actor takes: a GPU where the cluster has any, else the processors of a machine.
 
     Args:
         ray: The module, connected.
-        cpus_per_worker: What to take in any case.
         device: The recipe's; only auto and cuda take a GPU.
     """
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if device.startswith(("auto", "cuda")) and any(machine.get("GPU") for machine in machines):
-        return {"num_cpus": cpus_per_worker or 1, "num_gpus": 1}
-    # A head node is often given no processors, so that no work lands on it.
+        return {"num_cpus": 1, "num_gpus": 1}
+    # A head node is often given no processors, so that no work is scheduled there.
     processors = [machine["CPU"] for machine in machines if machine.get("CPU", 0) >= 1]
-    return {"num_cpus": cpus_per_worker or min(processors, default=1)}
+    return {"num_cpus": min(processors, default=1)}
 
 
 @contextmanager
 def _cluster() -> Iterator[Any]:
-    """Give the `ray` module, connected; what was started here is stopped in the end."""
+    """Give the `ray` module, connected to a cluster; a cluster that was started for this is stopped afterwards."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray

@@ -26,6 +26,9 @@ ROWS_PER_PART = 8192
 PROBE_ROWS = 64
 MOST_TOKENS = 256
 
+MIN_COSINE_TO_FLOAT32 = 0.999
+"""Of a row in bfloat16 to the same row in float32, for precision=auto to use bfloat16."""
+
 
 @dataclass(frozen=True)
 class Precision:
@@ -37,33 +40,26 @@ class Precision:
 
 
 def settle_precision(
-    teacher: Teacher,
-    wanted: Literal["auto", "float32", "bfloat16"],
-    floor: float,
-    sample: Sequence[Sequence[int]],
+    teacher: Teacher, wanted: Literal["auto", "float32", "bfloat16"], sample: Sequence[Sequence[int]]
 ) -> Precision:
-    """Put the teacher into the wanted arithmetic; "auto" tries bfloat16 where the hardware multiplies it.
+    """Convert the teacher to the wanted precision and return that; "auto" is bfloat16 where the hardware multiplies it.
+
+    When "auto" falls back to float32, the teacher must be loaded again: bfloat16 lost digits of its weights.
 
     Args:
         teacher: Loaded in float32.
         wanted: The recipe's precision.
-        floor: The least cosine between a row in bfloat16 and in float32 that "auto" accepts.
-        sample: Token ids to try both ways.
-
-    Returns:
-        What is used now. When "auto" fell back, the teacher must be loaded anew: bfloat16 lost its digits.
+        sample: Token ids to encode in both.
     """
     if wanted == "float32":
         return Precision("float32", "as the recipe says")
     if wanted == "auto" and not multiplies_bfloat16_natively(teacher.device):
         return Precision("float32", "this hardware has no bfloat16 products")
-    with teacher.forward.sparing_memory():
-        exact = unit_rows(teacher.rows(sample))
+    exact = unit_rows(teacher.rows(sample))
     teacher.to_bfloat16()
     least = float((exact * unit_rows(teacher.rows(sample))).sum(axis=1).min())
-    teacher.forward.drop_mapped()
-    if wanted == "auto" and not least >= floor:  # nor when it is no number
-        return Precision("float32", f"bfloat16 gave cosine {least:.5f}, below the floor {floor}", least)
+    if wanted == "auto" and not least >= MIN_COSINE_TO_FLOAT32:  # nor when it is no number
+        return Precision("float32", f"bfloat16 gave cosine {least:.5f}, below the floor {MIN_COSINE_TO_FLOAT32}", least)
     return Precision("bfloat16", "as the recipe says" if wanted == "bfloat16" else "native on this hardware", least)
 
 
@@ -134,6 +130,19 @@ def encode_to_parts(
 def plan_of(rows: int, rows_per_part: int, precision: str, forward: str) -> dict[str, Any]:
     """Return what parts must have been made with to fit together."""
     return {"rows": rows, "rows_per_part": rows_per_part, "precision": precision, "forward": forward}
+
+
+def encoding_facts(rows: int, kept: int, precision: Precision, device: str, forward: str) -> dict[str, Any]:
+    """Return what a stage's manifest says about how its rows were made, `kept` of them by an earlier attempt."""
+    return {
+        "rows": rows,
+        "rows_resumed": kept,
+        "precision": precision.used,
+        "precision_reason": precision.reason,
+        "least_cosine_to_float32": precision.least_cosine,
+        "device": device,
+        "forward": forward,
+    }
 
 
 def write_part(path: Path, rows: npt.NDArray[np.float32], first: int, texts: Sequence[str] | None) -> None:

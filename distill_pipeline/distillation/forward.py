@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,23 +17,23 @@ if TYPE_CHECKING:
     import torch
     from sentence_transformers import SentenceTransformer
 
-OWN = "own"
-"""Name of the own pass in torch's steps."""
+MODERNBERT = "modernbert"
+"""Name of the `ModernBert` pass in torch's steps."""
 
-MOST_OF_A_REASON = 300
-"""Characters: a compiler's error can be pages."""
+MAX_REASON_CHARACTERS = 300
+"""A compiler's error can be pages."""
 
-LEAST_COSINE_OF_OWN = 0.9999
-LEAST_COSINE_OF_KERNELS = 0.999
-"""Lower, since both sides round to bfloat16."""
+MIN_COSINE_TO_LIBRARY = 0.9999
+MIN_COSINE_OF_KERNELS = 0.999
+"""Of rows with the kernels to rows without; lower, since both round to bfloat16."""
 
 
 class Forward:
-    """From token ids to rows, through this project's own pass where it equals the library's.
+    """Turns token ids into rows, with the `ModernBert` pass where its rows equal those of the library, transformers.
 
     Attributes:
-        own: The own pass of the transformer, or None: the library's runs.
-        why_no_kernels: What a GPU's kernels failed at, empty if they didn't.
+        modernbert: The ModernBERT pass, or None where the library's runs.
+        why_no_kernels: Why the ModernBERT pass runs without a GPU's kernels; empty if none were tried, or they run.
     """
 
     def __init__(self, model: SentenceTransformer, pooling: Pooling) -> None:
@@ -43,80 +41,63 @@ class Forward:
         self.backbone = model[0].auto_model
         self.pooling = pooling
         self.takes_token_types = bool(getattr(self.backbone.config, "type_vocab_size", 0))
-        self.own: ModernBert | None = None
+        self.modernbert: ModernBert | None = None
         self.why_no_kernels = ""
         if pooling != "pooler" and ModernBert.covers(self.backbone):
-            self.own = self._own_if_equal()
-        if self.own is None and self.backbone.device.type == "cpu":
+            self.modernbert = self._modernbert_if_equal()
+        if self.modernbert is None and self.backbone.device.type == "cpu":
             products.use_in(self.backbone)
-            if self._is_the_librarys:
+            if self._is_from_transformers:
                 attention.use_in(self.backbone)
 
     @property
     def name(self) -> str:
-        """Whose pass it is."""
-        if self.own is None:
+        """Which pass runs: library, modernbert, or modernbert with Triton kernels."""
+        if self.modernbert is None:
             return "library"
-        return OWN if self.own.kernels is None else f"{OWN}, with Triton kernels"
+        return MODERNBERT if self.modernbert.kernels is None else f"{MODERNBERT}, with Triton kernels"
 
     @property
-    def _is_the_librarys(self) -> bool:
+    def _is_from_transformers(self) -> bool:
         return type(self.backbone).__module__.startswith("transformers.")
-
-    @contextmanager
-    def sparing_memory(self) -> Iterator[None]:
-        """Hold one layer's float32 weights at a time, where the own pass runs: for a pass before they are converted."""
-        if self.own is not None:
-            self.own.spare_memory = True
-        try:
-            yield
-        finally:
-            if self.own is not None:
-                self.own.spare_memory = False
-            self.drop_mapped()
-
-    def drop_mapped(self) -> None:
-        """Drop what a pass brought into memory from the weights' file, where the own pass runs; it is read again."""
-        if self.own is not None:
-            self.own.drop_mapped()
 
     def reduce_weights(self) -> None:
         """Convert the transformer's weights to bfloat16 in place."""
         import torch
 
-        if self.own is None:
+        if self.modernbert is None:
             self.backbone.to(torch.bfloat16)
-            if self._is_the_librarys and self.backbone.device.type == "cpu":
+            if self._is_from_transformers and self.backbone.device.type == "cpu":
                 self._pack_weights()
         else:
-            self.own.reduce_weights(torch.bfloat16)
+            self.modernbert.reduce_weights(torch.bfloat16)
             if self.backbone.device.type == "cuda" and multiplies_bfloat16_natively(str(self.backbone.device)):
-                self._take_kernels_if_equal(self.own)
+                self._take_kernels_if_equal(self.modernbert)
 
-    def _take_kernels_if_equal(self, own: ModernBert) -> None:
-        """Let the own pass use a GPU's kernels if rows of a short and a long length stay the same."""
-        kernels = own.fitting_kernels()
+    def _take_kernels_if_equal(self, modernbert: ModernBert) -> None:
+        """Let the ModernBERT pass use a GPU's kernels if rows of a short and a long length stay the same with them."""
+        kernels = modernbert.fitting_kernels()
         if kernels is None:
             return
-        lengths = (3, min(self.backbone.config.max_position_embeddings, own.window + 8))
+        lengths = (3, min(self.backbone.config.max_position_embeddings, modernbert.window + 8))
         random = np.random.default_rng(0)
         samples = [random.integers(0, self.backbone.config.vocab_size, (4, length)) for length in lengths]
         expected = [self.rows(ids) for ids in samples]
-        own.kernels = kernels
+        modernbert.kernels = kernels
         try:
-            least = min(_least_cosine(rows, self.rows(ids)) for rows, ids in zip(expected, samples, strict=True))
-            if not least >= LEAST_COSINE_OF_KERNELS:  # nor when it is no number
-                self.without_kernels(f"cosine {least:.5f} to the pass without")
+            cosine = min(_min_cosine(rows, self.rows(ids)) for rows, ids in zip(expected, samples, strict=True))
+            if not cosine >= MIN_COSINE_OF_KERNELS:  # also true of NaN
+                self.without_kernels(f"cosine {cosine:.5f} to the pass without")
         except Exception as error:  # noqa: BLE001 -- Triton's failures have no common class: no C compiler, an unknown GPU, ...
-            self.without_kernels(f"{type(error).__name__}: {error}"[:MOST_OF_A_REASON])
+            self.without_kernels(f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS])
 
     def without_kernels(self, why: str) -> None:
-        """Compute in torch's own steps from now on."""
-        if self.own is not None:
-            self.own.kernels, self.why_no_kernels = None, why
+        """Run the ModernBERT pass in torch's steps from now on, for this reason."""
+        if self.modernbert is not None:
+            self.modernbert.kernels, self.why_no_kernels = None, why
 
     def _pack_weights(self) -> None:
-        """Pack the layers' weights, unless the architecture reads them in other ways than products."""
+        """Pack the layers' weights, unless the architecture reads them other than through its linear layers."""
         plain = products.pack_in(self.backbone, tokens_per_batch(self.backbone.config, str(self.backbone.device)))
         try:
             self.rows(np.ones((1, 3), dtype=np.int64))
@@ -125,7 +106,7 @@ class Forward:
                 layer.weight = weight
 
     def rows(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-        """Encode token ids (n, length); returns float32 (n, dims).
+        """Return the rows of token ids (n, length), float32 (n, dims).
 
         Raises:
             TeacherError: `pooling` is "pooler", but this teacher has no pooler.
@@ -133,11 +114,11 @@ class Forward:
         import torch
 
         device = self.backbone.device
-        there = torch.from_numpy(ids)
+        on_host = torch.from_numpy(ids)
         if device.type == "cuda":
-            there = there.pin_memory()
+            on_host = on_host.pin_memory()
         with torch.inference_mode():
-            pooled = self._pooled(there.to(device, non_blocking=True)).float()
+            pooled = self._pooled(on_host.to(device, non_blocking=True)).float()
             rows: npt.NDArray[np.float32] = _to_host(pooled).numpy()
         return rows
 
@@ -154,15 +135,15 @@ class Forward:
             return features["sentence_embedding"]
         if self.pooling == "pooler":
             return self._pooler(features)
-        hidden = self.own(ids) if self.own else self.backbone(**features).last_hidden_state.float()
+        hidden = self.modernbert(ids) if self.modernbert else self.backbone(**features).last_hidden_state.float()
         if self.pooling == "mean":
             return hidden.mean(1)
         return hidden[:, 0 if self.pooling == "first" else -1]
 
     def _token_features(self, features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Run the first module: add the token embeddings, float32 (n, length, hidden)."""
-        if self.own is not None:
-            return {**features, "token_embeddings": self.own(features["input_ids"])}
+        """Return the features with those of the first module: the token embeddings, float32 (n, length, hidden)."""
+        if self.modernbert is not None:
+            return {**features, "token_embeddings": self.modernbert(features["input_ids"])}
         features = self.model[0](features)
         return {**features, "token_embeddings": features["token_embeddings"].float()}
 
@@ -173,38 +154,37 @@ class Forward:
         pooler: torch.Tensor = output.pooler_output
         return pooler
 
-    def _own_if_equal(self) -> ModernBert | None:
-        """Return the own pass when its rows equal the library's on a sample of a short and a long length.
+    def _modernbert_if_equal(self) -> ModernBert | None:
+        """Return the ModernBERT pass if its rows equal the library's for a short and a long length, else None.
 
-        Compared over the first layers of each kind: the others are the same with other weights, and reading all of a
-        large teacher's takes seconds and memory.
+        The first layer of each kind is compared: the others compute the same with other weights, and reading all
+        weights of a large teacher takes seconds and memory.
         """
-        own = ModernBert(self.backbone)
-        longest = min(self.backbone.config.max_position_embeddings, own.window + 8)
+        modernbert = ModernBert(self.backbone)
+        longest = min(self.backbone.config.max_position_embeddings, modernbert.window + 8)
         random = np.random.default_rng(0)
         layers = self.backbone.layers
         self.backbone.layers = layers[: ModernBert.first_of_each_kind(self.backbone.config)]
         try:
             for count, length in ((4, 3), (2, longest)):
                 ids = random.integers(0, self.backbone.config.vocab_size, (count, length))
-                self.own = None
+                self.modernbert = None
                 expected = self.rows(ids)
-                self.own = own
-                if _least_cosine(expected, self.rows(ids)) < LEAST_COSINE_OF_OWN:
+                self.modernbert = modernbert
+                if _min_cosine(expected, self.rows(ids)) < MIN_COSINE_TO_LIBRARY:
                     return None
         finally:
             self.backbone.layers = layers
-            own.drop_mapped()
-        return own
+        return modernbert
 
 
-def _least_cosine(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
+def _min_cosine(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return float(((a * b).sum(axis=1) / norms).min())
 
 
 def _to_host(rows: torch.Tensor) -> torch.Tensor:
-    """Copy rows from a GPU through pinned memory, waiting for them alone and not for batches behind them."""
+    """Return rows in host memory; those on a GPU are waited for alone, not with the batches queued behind them."""
     import torch
 
     if rows.device.type != "cuda":

@@ -16,15 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from distill_pipeline.distillation.attention import attention_of
 from distill_pipeline.distillation.hardware import tokens_per_batch
-from distill_pipeline.distillation.memory import MappedWeights
 from distill_pipeline.distillation.products import gated_gelu, linear, packed
 
 if TYPE_CHECKING:
     import torch
-
-TOKENS_BETWEEN_DROPS = 4096
-"""After so many tokens the embedding table's pages are dropped: a vocabulary goes through all of it, each row once.
-Reading a page again costs microseconds, and a batch reads a few hundred."""
 
 
 @dataclass
@@ -52,8 +47,6 @@ class ModernBert:
     """The forward pass of a loaded `transformers.ModernBertModel`, reading the model's own weights.
 
     Attributes:
-        spare_memory: Drop each layer's mapped weights once they were used: slower when they are used again, but
-            a pass then holds one layer's at a time.
         kernels: The module of them, where a GPU's are used.
     """
 
@@ -67,9 +60,6 @@ class ModernBert:
         self.window = config.sliding_window
         self.matrices = [Matrices.of(layer) for layer in backbone.layers]
         self.dtype = torch.float32
-        self.spare_memory = False
-        self._mapped = MappedWeights(backbone.parameters())
-        self._looked_up = 0
         self.kernels: Any = None
         self._turns: dict[tuple[str, int], tuple[torch.Tensor, torch.Tensor]] = {}
 
@@ -101,23 +91,12 @@ class ModernBert:
         """
         rows = tokens_per_batch(self.backbone.config, str(self.backbone.device))
         for place, layer in enumerate(self.backbone.layers):
-            plain = self.matrices[place].all()
-            self.matrices[place] = Matrices(*(packed(weight.to(dtype), rows) for weight in plain))
-            self._mapped.drop(plain)
+            self.matrices[place] = Matrices(*(packed(weight.to(dtype), rows) for weight in self.matrices[place].all()))
             for module in (layer.attn.Wqkv, layer.attn.Wo, layer.mlp.Wi, layer.mlp.Wo):
                 module.weight = None
                 if module.bias is not None:
                     module.bias.data = module.bias.to(dtype)
-            # Out of the file: reading its few numbers there brings in up to two megabytes around them, in each layer.
-            for norm in (layer.attn_norm, layer.mlp_norm):
-                for parameter in norm.parameters():
-                    parameter.data = parameter.clone()
-        self.drop_mapped()
         self.dtype = dtype
-
-    def drop_mapped(self) -> None:
-        """Drop the pages of the files that weights are mapped from, which are read again where they are needed."""
-        self._mapped.drop_all()
 
     def __call__(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the last hidden states of token ids (n, length), float32 (n, length, hidden)."""
@@ -126,15 +105,12 @@ class ModernBert:
         model = self.backbone
         count, length = ids.shape
         stream = model.embeddings(input_ids=ids).flatten(0, 1)
-        self._drop_lookups(len(stream))
         for layer, matrices in zip(model.layers, self.matrices, strict=False):
             attended = self._attend(layer, matrices, layer.attn_norm(stream).to(self.dtype), count, length)
             stream = stream.add_(linear(attended.to(self.dtype), matrices.attended, layer.attn.Wo.bias))
             biases = (None, None) if layer.mlp.Wi.bias is None else layer.mlp.Wi.bias.chunk(2)
             hidden = gated_gelu(layer.mlp_norm(stream).to(self.dtype), (matrices.first, matrices.second), biases)
             stream = stream.add_(linear(hidden, matrices.down, layer.mlp.Wo.bias))
-            if self.spare_memory:
-                self._mapped.drop(matrices.all())
         states: torch.Tensor = model.final_norm(stream)
         return states.view(count, length, -1)
 
@@ -160,13 +136,6 @@ class ModernBert:
                 normed = kernels.add_norm(stream, linear(hidden, matrices.down, layer.mlp.Wo.bias), norm, dtype)
         states: torch.Tensor = normed.view(count, length, -1)
         return states
-
-    def _drop_lookups(self, tokens: int) -> None:
-        """Drop the embedding table's pages once many tokens were looked up; several threads may lose a count."""
-        self._looked_up += tokens
-        if self._looked_up >= TOKENS_BETWEEN_DROPS:
-            self._looked_up = 0
-            self._mapped.drop(self.backbone.embeddings.parameters())
 
     def _attend(self, layer: Any, matrices: Matrices, rows: torch.Tensor, count: int, length: int) -> torch.Tensor:
         """Return what each token attends to, (count * length, hidden)."""

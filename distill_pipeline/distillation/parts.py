@@ -109,12 +109,8 @@ class Ledger:
             return False
         return sha256_of(part) == self._finished[part.name]
 
-    def names(self, part: str) -> bool:
-        """Whether this part is finished, wherever it is."""
-        return part in self._finished
-
     def add(self, part: Path, digest: str | None = None) -> None:
-        """Note that this part is finished, with the sha256 of its bytes if they are elsewhere."""
+        """Note that this part is finished, with the sha256 of its bytes if it is known."""
         self._finished[part.name] = digest or sha256_of(part)
         self._append({"part": part.name, "sha256": self._finished[part.name]})
 

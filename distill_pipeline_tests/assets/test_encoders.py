@@ -54,7 +54,7 @@ def test_a_run_waits_for_another_teacher_on_this_machine(chain: Chain, recipe: M
     assert other.wait(timeout=20) == 0
     messages = [entry.user_message for entry in chain.instance.all_logs(result.run_id)]
     assert "another run on this machine uses a teacher; waiting for it" in messages
-    assert chain.output(recipe(), "teacher_token_embeddings").facts["forward"] == "own"
+    assert chain.output(recipe(), "teacher_token_embeddings").facts["forward"] == "modernbert"
 
 
 def test_texts_that_an_earlier_output_holds_are_not_paid_for_twice_but_when_forced(
@@ -82,7 +82,7 @@ def test_texts_that_an_earlier_output_holds_are_not_paid_for_twice_but_when_forc
     assert resumed(generated_texts=120) == 151
 
 
-@pytest.mark.parametrize("field", ["stage", "code_version", "teacher", "pooling", "precision", "precision_floor"])
+@pytest.mark.parametrize("field", ["stage", "code_version", "teacher", "pooling", "precision"])
 def test_what_another_teacher_made_or_in_another_way_is_no_earlier_output(recipe: MakeRecipe, field: str) -> None:
     inputs = stage_keys(recipe(), {"sha256": "0"})[SENTENCES[0]].inputs
     assert encoded_alike(inputs, stage_keys(recipe(seed=1), {"sha256": "0"})[SENTENCES[0]].inputs)

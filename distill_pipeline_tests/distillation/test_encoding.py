@@ -199,7 +199,7 @@ def test_batches_hold_every_position_within_the_budget(sequences: list[list[int]
 
 def test_bfloat16_is_measured_against_float32(modernbert: Path, sequences: list[list[int]]) -> None:
     teacher = _load(modernbert)
-    precision = settle_precision(teacher, "bfloat16", 0.999, probe_sample(sequences))
+    precision = settle_precision(teacher, "bfloat16", probe_sample(sequences))
     assert precision.used == teacher.precision == "bfloat16"
     assert precision.least_cosine is not None
     assert 0.9 < precision.least_cosine < 1
@@ -211,7 +211,7 @@ def test_a_probe_that_is_no_number_is_no_reason_to_use_bfloat16(
     monkeypatch.setattr(encoding, "multiplies_bfloat16_natively", lambda _: True)
     teacher = _load(modernbert)
     monkeypatch.setattr(teacher, "rows", lambda ids: np.full((len(ids), 4), np.nan, dtype=np.float32))
-    assert settle_precision(teacher, "auto", 0.9, sequences).used == "float32"
+    assert settle_precision(teacher, "auto", sequences).used == "float32"
 
 
 def test_empty_sequences_have_rows_of_zeros(modernbert: Path, tmp_path: Path) -> None:
@@ -260,7 +260,8 @@ def test_auto_keeps_float32_below_the_floor_and_says_so(
     monkeypatch.setattr(
         "distill_pipeline.distillation.encoding.multiplies_bfloat16_natively", lambda _: True
     )  # whatever this machine's processor has
-    precision = settle_precision(_load(modernbert), "auto", 1.0, probe_sample(sequences))
+    monkeypatch.setattr("distill_pipeline.distillation.encoding.MIN_COSINE_TO_FLOAT32", 1.0)
+    precision = settle_precision(_load(modernbert), "auto", probe_sample(sequences))
     assert precision.used == "float32"
     assert "below the floor" in precision.reason
 

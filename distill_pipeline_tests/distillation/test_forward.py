@@ -1,4 +1,4 @@
-"""The own forward pass and products against the library's, and what runs when they don't apply."""
+"""The ModernBERT pass and the products against the library's, and what runs when they don't apply."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def _ids(count: int, length: int, seed: int = 0) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("length", [3, 5, 17, 18, 40, 128])
-def test_the_own_pass_equals_the_library_on_both_sides_of_the_window(modernbert: Path, length: int) -> None:
+def test_the_modernbert_pass_equals_the_library_on_both_sides_of_the_window(modernbert: Path, length: int) -> None:
     teacher = _load(modernbert)
-    assert teacher.forward.name == "own"
+    assert teacher.forward.name == "modernbert"
     ids = torch.tensor(_ids(4, length))
     with torch.inference_mode():
         expected = teacher.backbone(input_ids=ids, attention_mask=torch.ones_like(ids)).last_hidden_state
-        assert teacher.forward.own is not None
-        found = teacher.forward.own(ids)
+        assert teacher.forward.modernbert is not None
+        found = teacher.forward.modernbert(ids)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-4)
 
 

@@ -46,36 +46,38 @@ def _sequences(count: int, length: int) -> list[list[int]]:
 @on_no_gpu
 @pytest.mark.parametrize(("count", "length"), [(1, 1), (47, 3), (3, 40), (2, WINDOW + 1), (2, 64), (3, 65), (1, 200)])
 def test_a_pass_with_kernels_is_the_pass_without(wide_heads: Path, count: int, length: int) -> None:
-    own = _load(wide_heads).forward.own
-    assert own is not None
+    forward_pass = _load(wide_heads).forward.modernbert
+    assert forward_pass is not None
     ids = torch.tensor(_sequences(count, length))
     with torch.inference_mode():
-        expected = own(ids)
-        own.kernels = kernels
-        torch.testing.assert_close(own(ids), expected, atol=2e-5, rtol=1e-4)
+        expected = forward_pass(ids)
+        forward_pass.kernels = kernels
+        torch.testing.assert_close(forward_pass(ids), expected, atol=2e-5, rtol=1e-4)
 
 
 @on_no_gpu
 def test_biases_are_added_and_norms_with_a_bias_have_no_kernels(tmp_path: Path) -> None:
-    own = _load(build_modernbert(tmp_path / "biases", **WIDE, attention_bias=True, mlp_bias=True)).forward.own
-    assert own is not None
+    forward_pass = _load(
+        build_modernbert(tmp_path / "biases", **WIDE, attention_bias=True, mlp_bias=True)
+    ).forward.modernbert
+    assert forward_pass is not None
     with torch.inference_mode():
-        for name, bias in own.backbone.named_parameters():
+        for name, bias in forward_pass.backbone.named_parameters():
             if name.endswith("bias"):
                 bias.normal_()
         ids = torch.tensor(_sequences(3, 5))
-        expected = own(ids)
-        own.kernels = kernels
-        torch.testing.assert_close(own(ids), expected, atol=2e-5, rtol=1e-4)
-    own = _load(build_modernbert(tmp_path / "norms", **WIDE, norm_bias=True)).forward.own
-    assert own is not None
-    assert own.fitting_kernels() is None
+        expected = forward_pass(ids)
+        forward_pass.kernels = kernels
+        torch.testing.assert_close(forward_pass(ids), expected, atol=2e-5, rtol=1e-4)
+    forward_pass = _load(build_modernbert(tmp_path / "norms", **WIDE, norm_bias=True)).forward.modernbert
+    assert forward_pass is not None
+    assert forward_pass.fitting_kernels() is None
 
 
 def test_heads_of_other_sizes_have_no_kernels(modernbert: Path) -> None:
-    own = _load(modernbert).forward.own
-    assert own is not None
-    assert own.fitting_kernels() is None
+    forward_pass = _load(modernbert).forward.modernbert
+    assert forward_pass is not None
+    assert forward_pass.fitting_kernels() is None
 
 
 @on_no_gpu
@@ -87,17 +89,17 @@ def test_kernels_that_fail_or_differ_are_not_used(wide_heads: Path, monkeypatch:
         raise RuntimeError("no C compiler")
 
     def take_if_equal(forward: Forward) -> str:
-        assert forward.own is not None
-        forward._take_kernels_if_equal(forward.own)
+        assert forward.modernbert is not None
+        forward._take_kernels_if_equal(forward.modernbert)
         return forward.name
 
-    assert take_if_equal(forward) == "own, with Triton kernels"
+    assert take_if_equal(forward) == "modernbert, with Triton kernels"
     np.testing.assert_allclose(forward.rows(np.array(_sequences(3, 5))), expected, atol=1e-5)
-    assert forward.own is not None
-    forward.own.kernels = None
+    assert forward.modernbert is not None
+    forward.modernbert.kernels = None
     for wrong in (broken, lambda first, second: first - second):
         monkeypatch.setattr(kernels, "gated_gelu", wrong)
-        assert take_if_equal(forward) == "own"
+        assert take_if_equal(forward) == "modernbert"
         assert forward.why_no_kernels
         np.testing.assert_allclose(forward.rows(np.array(_sequences(3, 5))), expected, atol=1e-5)
 
@@ -106,7 +108,7 @@ def test_kernels_that_fail_or_differ_are_not_used(wide_heads: Path, monkeypatch:
 def test_a_gpu_uses_them_in_bfloat16(wide_heads: Path) -> None:
     exact, reduced = _load(wide_heads), _load(wide_heads, "cuda")
     reduced.to_bfloat16()
-    assert reduced.forward.name == "own, with Triton kernels"
+    assert reduced.forward.name == "modernbert, with Triton kernels"
     for length in (1, 3, 40, 65, 128):
         sequences = _sequences(30, length)
         assert (exact.rows(sequences) * reduced.rows(sequences)).sum(axis=1).min() > 0.999
