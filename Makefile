@@ -64,7 +64,7 @@ bench: setup  ## Measure against model2vec; JSON in benchmarks/results. Hours; A
 	$(BIN)/python -m benchmarks.pipeline
 
 docs: setup  ## Make docs/recipes.md from the recipe's fields
-	$(BIN)/python -m distill_pipeline.recipe_reference
+	$(BIN)/python -m distill_pipeline.cli.reference
 
 lock: $(UV)  ## Resolve the dependencies anew; the lock names no package index (see CONTRIBUTING)
 	$(UV) lock

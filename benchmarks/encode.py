@@ -75,9 +75,9 @@ def side(
     else:
         import sentence_transformers  # noqa: F401
 
-        from distill_pipeline.distillation.encoding import encode_to_parts, probe_sample, settle_precision
-        from distill_pipeline.distillation.source import resolve_teacher
-        from distill_pipeline.distillation.teacher import load_teacher
+        from distill_pipeline.teacher.encoding import encode_to_parts, probe_sample, settle_precision
+        from distill_pipeline.teacher.source import resolve_teacher
+        from distill_pipeline.teacher.teacher import load_teacher
 
         imported = peak_megabytes()
         source = resolve_teacher(teacher, None, known_commits=Path("none.json"))
@@ -171,7 +171,7 @@ def main() -> None:
             found = side(options.side, options.teacher, options.rows, options.tokens, options.device, peak)
         print(json.dumps(found))
         return
-    from distill_pipeline.distillation.source import resolve_teacher
+    from distill_pipeline.teacher.source import resolve_teacher
 
     minilm = resolve_teacher("embedded:all-MiniLM-L6-v2", None, known_commits=Path("none.json")).folder
     lines = [

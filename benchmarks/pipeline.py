@@ -26,8 +26,8 @@ SWEEP = [{"pca_dims": dimensions} for dimensions in range(32, 385, 32)]
 LIKE_DISTILL = {"preset": "model2vec", "compare_with_model2vec": False}
 DEFAULT = {"compare_with_model2vec": False}
 TO_STUDENT = (
-    *("tokenizer_vocabulary", "teacher_token_embeddings", "teacher_sentence_embeddings"),
-    *("reduced_matrix", "static_model"),
+    *("vocabulary", "token_embeddings", "text_embeddings"),
+    *("student_matrix", "static_model"),
 )
 
 
@@ -35,9 +35,9 @@ def ours(teacher: str, settings: list[dict[str, Any]]) -> list[dict[str, float]]
     """Run the chain for each recipe in this process, in one home; returns seconds of each."""
     import dagster as dg
 
+    from distill_pipeline.chain.home import Home, default_home
     from distill_pipeline.definitions import build_defs
-    from distill_pipeline.home import Home, default_home
-    from distill_pipeline.recipe_reading import make_recipe
+    from distill_pipeline.recipe.reading import make_recipe
 
     home = Home(default_home())
     home.prepare_dagster()
@@ -110,7 +110,7 @@ def main() -> None:
         run = ours if options.side == "ours" else model2vec
         print(json.dumps({"runs": run(options.teacher, json.loads(options.settings))}))
         return
-    from distill_pipeline.distillation.source import resolve_teacher
+    from distill_pipeline.teacher.source import resolve_teacher
 
     known = resolve_teacher(options.teacher or "embedded:all-MiniLM-L6-v2", None, known_commits=Path("none.json"))
     teacher = str(known.folder)

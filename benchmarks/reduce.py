@@ -19,9 +19,9 @@ from distill_pipeline.distillation.sif import sif_weights, zipf_probabilities
 from scipy import sparse
 
 from benchmarks.machine import in_own_process, peak_megabytes, report
-from distill_pipeline.distillation.parts import Embeddings, embedding_array, part_name, write_table
-from distill_pipeline.distillation.reduction import reduce_rows
-from distill_pipeline.distillation.refinement import solve_ridge
+from distill_pipeline.fitting.reduction import reduce_rows
+from distill_pipeline.fitting.ridge import solve_ridge
+from distill_pipeline.store.embeddings import Embeddings, embedding_array, part_name, write_table
 
 DIMENSIONS = 768
 ROWS_PER_PART = 8192

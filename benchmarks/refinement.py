@@ -20,19 +20,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill_pipeline.distillation.labelled import score
-from distill_pipeline.distillation.parts import Embeddings
-from distill_pipeline.distillation.problem import Problem, Sentences, build_problem, fit_directions
-from distill_pipeline.distillation.refined_reduction import agreement_on_held_out, solve
-from distill_pipeline.distillation.refinement import token_shares, whiten
-from distill_pipeline.distillation.settings import METHODS, Settings, settings_of
-from distill_pipeline.distillation.tuning import tune_similarities
-from distill_pipeline.distillation.vocabulary import Vocabulary, read_vocabulary
-from distill_pipeline.distillation.weightings import sif_weights
-from distill_pipeline.distillation.words import entry_groups
-from distill_pipeline.home import Home, default_home
-from distill_pipeline.stages import stage_keys
-from distill_pipeline.teachers import find_teacher
+from distill_pipeline.chain.home import Home, default_home
+from distill_pipeline.chain.stages import stage_keys
+from distill_pipeline.chain.teachers import find_teacher
+from distill_pipeline.fitting.problem import Problem, Sentences, build_problem, fit_directions
+from distill_pipeline.fitting.refining import agreement_on_held_out, solve
+from distill_pipeline.fitting.ridge import token_shares, whiten
+from distill_pipeline.fitting.settings import METHODS, Settings, settings_of
+from distill_pipeline.fitting.tuning import tune_similarities
+from distill_pipeline.fitting.weightings import sif_weights
+from distill_pipeline.quality.labelled import score
+from distill_pipeline.store.embeddings import Embeddings
+from distill_pipeline.vocabulary.vocabulary import Vocabulary, read_vocabulary
+from distill_pipeline.vocabulary.words import entry_groups
 
 Matrix = npt.NDArray[np.float32]
 Method = Callable[[], Iterator[tuple[str, Matrix]]]
@@ -142,9 +142,9 @@ def load(name: str) -> tuple[Vocabulary, Problem, Matrix, int, Settings]:
     recipe = home.recipe(name)
     keys = stage_keys(recipe, find_teacher(home, recipe).identity)
     outputs = {stage: home.store.get(keys[stage]) for stage in list(keys)[:3]}
-    vocabulary = read_vocabulary(outputs["tokenizer_vocabulary"].folder)
-    entries = Embeddings.of_parts(outputs["teacher_token_embeddings"].folder)
-    texts = outputs["teacher_sentence_embeddings"]
+    vocabulary = read_vocabulary(outputs["vocabulary"].folder)
+    entries = Embeddings.of_parts(outputs["token_embeddings"].folder)
+    texts = outputs["text_embeddings"]
     sentences = Sentences(Embeddings.of_parts(texts.folder), texts.facts["groups"])
     settings = settings_of(recipe)
     components, keep = fit_directions(sentences, settings)

@@ -1,5 +1,5 @@
 """`python -m distill_pipeline` is the command line."""
 
-from distill_pipeline.cli import main
+from distill_pipeline.cli.main import main
 
 main()

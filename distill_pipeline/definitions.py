@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import dagster as dg
 
-from distill_pipeline.assets.hub_release import hub_release
-from distill_pipeline.assets.plan import plan
-from distill_pipeline.assets.quality_report import quality_report
-from distill_pipeline.assets.recipe_comparison import recipe_comparison
-from distill_pipeline.assets.reduced_matrix import reduced_matrix
-from distill_pipeline.assets.static_model import static_model
-from distill_pipeline.assets.teacher_sentence_embeddings import teacher_sentence_embeddings
-from distill_pipeline.assets.teacher_token_embeddings import teacher_token_embeddings
-from distill_pipeline.assets.tokenizer_vocabulary import tokenizer_vocabulary
-from distill_pipeline.automation import OVERVIEW
-from distill_pipeline.checks import CHECKS
-from distill_pipeline.home import Home, default_home
-from distill_pipeline.jobs import DISTILL, MEASURE
-from distill_pipeline.resources import DistillHome
-from distill_pipeline.schedules import stale_recipes
-from distill_pipeline.sensors import teacher_watch
-from distill_pipeline.terminal import terminal_logger
+from distill_pipeline.chain.home import Home, default_home
+from distill_pipeline.defs.assets.hub_release import hub_release
+from distill_pipeline.defs.assets.plan import plan
+from distill_pipeline.defs.assets.quality_report import quality_report
+from distill_pipeline.defs.assets.recipe_comparison import recipe_comparison
+from distill_pipeline.defs.assets.static_model import static_model
+from distill_pipeline.defs.assets.student_matrix import student_matrix
+from distill_pipeline.defs.assets.text_embeddings import text_embeddings
+from distill_pipeline.defs.assets.token_embeddings import token_embeddings
+from distill_pipeline.defs.assets.vocabulary import vocabulary
+from distill_pipeline.defs.automation import OVERVIEW, stale_recipes, teacher_watch
+from distill_pipeline.defs.checks import CHECKS
+from distill_pipeline.defs.jobs import DISTILL, MEASURE
+from distill_pipeline.defs.resources import DistillHome
+from distill_pipeline.defs.terminal import terminal_logger
 
 ASSETS = [
-    tokenizer_vocabulary,
-    teacher_token_embeddings,
-    teacher_sentence_embeddings,
-    reduced_matrix,
+    vocabulary,
+    token_embeddings,
+    text_embeddings,
+    student_matrix,
     static_model,
     quality_report,
     hub_release,

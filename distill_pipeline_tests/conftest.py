@@ -28,7 +28,7 @@ os.environ["HF_HUB_DISABLE_XET"] = "1"  # uploads over HTTP, where faults can hi
 for name in ("DAGSTER_HOME", "DISTILL_STORE_URL", "HF_TOKEN"):
     os.environ.pop(name, None)
 
-from distill_pipeline_tests.hub import TOKEN, Hub  # noqa: E402
+from distill_pipeline_tests.servers.hub import TOKEN, Hub  # noqa: E402
 
 _HUB = Hub()
 os.environ["HF_ENDPOINT"] = _HUB.url
@@ -43,11 +43,11 @@ GRID = "sweep: {pca_dims: [4, 999, 8]}\n"
 """A sweep's three recipes, the second of which no tiny teacher has the dimensions for."""
 (_recipes / "grid.yaml").write_text(f"teacher: MINILM_EMBEDDED\n{GRID}", encoding="utf-8")
 
-from distill_pipeline.home import Home  # noqa: E402
-from distill_pipeline.recipe import Recipe  # noqa: E402
-from distill_pipeline.recipe_reading import make_recipe  # noqa: E402
-from distill_pipeline_tests.bucket import Bucket, S3Server  # noqa: E402
-from distill_pipeline_tests.chain import Chain  # noqa: E402
+from distill_pipeline.chain.home import Home  # noqa: E402
+from distill_pipeline.recipe.reading import make_recipe  # noqa: E402
+from distill_pipeline.recipe.recipe import Recipe  # noqa: E402
+from distill_pipeline_tests.running import Chain  # noqa: E402
+from distill_pipeline_tests.servers.bucket import Bucket, S3Server  # noqa: E402
 from distill_pipeline_tests.teachers import build_bert, build_modernbert, build_unigram  # noqa: E402
 
 
@@ -55,8 +55,8 @@ from distill_pipeline_tests.teachers import build_bert, build_modernbert, build_
 def fewer_words_counted() -> Iterator[None]:
     """A fifth of the word list tells frequencies well enough for tiny vocabularies, and a chain counts it each time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("distill_pipeline.distillation.frequencies._COUNTED", 20_000)
-        patch.setattr("distill_pipeline.distillation.frequencies._COUNTED_IN_ALL_FORMS", 4_000)
+        patch.setattr("distill_pipeline.vocabulary.frequencies._COUNTED", 20_000)
+        patch.setattr("distill_pipeline.vocabulary.frequencies._COUNTED_IN_ALL_FORMS", 4_000)
         yield
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from distill_pipeline.hub_access import Patience
+from distill_pipeline.hub.access import Patience
 
 
 class FakeTime:

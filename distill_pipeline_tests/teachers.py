@@ -8,7 +8,7 @@ from typing import Any
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from distill_pipeline.distillation.quality import evaluation_texts
+from distill_pipeline.quality.agreement import evaluation_texts
 
 SPECIAL = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
 HIDDEN = 32

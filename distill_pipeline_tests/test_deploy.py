@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from distill_pipeline.home import Home
+from distill_pipeline.chain.home import Home
 from distill_pipeline_tests import PROJECT
 
 DEPLOY = PROJECT / "deploy"

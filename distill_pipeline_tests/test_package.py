@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from distill_pipeline.home import SHIPPED_RECIPES
-from distill_pipeline.stages import STAGES
+from distill_pipeline.chain.stages import STAGES
+from distill_pipeline.recipe.presets import SHIPPED_RECIPES
 from distill_pipeline_tests import PROJECT
 
 _SCRIPT = """

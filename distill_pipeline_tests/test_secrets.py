@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from distill_pipeline.errors import RecipeError
-from distill_pipeline.recipe import Recipe
-from distill_pipeline.recipe_reading import make_recipe, read_recipe
-from distill_pipeline_tests.chain import Chain
-from distill_pipeline_tests.hub import TOKEN, Fault, Hub
+from distill_pipeline.recipe.reading import make_recipe, read_recipe
+from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline_tests.running import Chain
+from distill_pipeline_tests.servers.hub import TOKEN, Fault, Hub
 
 MakeRecipe = Callable[..., Recipe]
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill_pipeline.distillation.kinds import by_kind
-from distill_pipeline.distillation.overview import (
+from distill_pipeline.figures import captions
+from distill_pipeline.figures.making import Band, Named, norms_by_rank, variance_curve, weights_by_rank, word_map
+from distill_pipeline.figures.overview import (
     KINDS,
     Ranking,
     by_rank,
@@ -20,13 +21,12 @@ from distill_pipeline.distillation.overview import (
     spread_over_ranks,
     words_to_name,
 )
-from distill_pipeline.distillation.parts import Embeddings
-from distill_pipeline.distillation.quality import pair_similarities
-from distill_pipeline.distillation.reduction import MATRIX, read_weights
-from distill_pipeline.distillation.vocabulary import Vocabulary
-from distill_pipeline.figures import captions
-from distill_pipeline.figures.making import Band, Named, norms_by_rank, variance_curve, weights_by_rank, word_map
 from distill_pipeline.figures.quality import Side, quality_by_kind, similarities
+from distill_pipeline.fitting.reduction import MATRIX, read_weights
+from distill_pipeline.quality.agreement import pair_similarities
+from distill_pipeline.quality.measures import by_kind
+from distill_pipeline.store.embeddings import Embeddings
+from distill_pipeline.vocabulary.vocabulary import Vocabulary
 
 Pictures = dict[str, bytes]
 """PNG files by name without suffix."""

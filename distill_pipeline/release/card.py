@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from distill_pipeline.figures.captions import caption_of
-from distill_pipeline.recipe import RELEASE_FIELDS, Recipe
-from distill_pipeline.recipe_reading import recipe_yaml
+from distill_pipeline.recipe.reading import recipe_yaml
+from distill_pipeline.recipe.recipe import RELEASE_FIELDS, Recipe
 from distill_pipeline.release.provenance import RUN_BEGINS, RUN_ENDS, SPEEDS, without_paths
 
 

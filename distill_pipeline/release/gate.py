@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from distill_pipeline.distillation.kinds import MEASURES
 from distill_pipeline.errors import DistillError
-from distill_pipeline.recipe import Recipe
-from distill_pipeline.release.files import model_digest
+from distill_pipeline.quality.measures import MEASURES
+from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline.student.files import model_digest
 
 
 class ReleaseRefused(DistillError):

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from distill_pipeline.distillation.source import TeacherSource
-from distill_pipeline.recipe import Recipe
-from distill_pipeline.stages import RELEASE, stage_keys
-from distill_pipeline.store import Output, Store
-from distill_pipeline.upstream import upstream_output
+from distill_pipeline.chain.stages import RELEASE, stage_keys
+from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline.store.local import Store, upstream_output
+from distill_pipeline.store.output import Output
+from distill_pipeline.teacher.source import TeacherSource
 
 
 @dataclass(frozen=True)

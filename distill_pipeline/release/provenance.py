@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from distill_pipeline.data_sets import DataSet
-from distill_pipeline.disk import file_table
-from distill_pipeline.recipe import RELEASE_FIELDS, Recipe, is_folder
-from distill_pipeline.release.files import CARD, PROVENANCE
+from distill_pipeline.recipe.datasets import DataSet
+from distill_pipeline.recipe.recipe import RELEASE_FIELDS, Recipe, is_folder
+from distill_pipeline.store.disk import file_table
+from distill_pipeline.student.files import CARD, PROVENANCE
 
 SPEEDS = ("student_texts_per_second", "teacher_texts_per_second")
 """What a report's facts say of speed, which differs from run to run."""

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from distill_pipeline.disk import MANIFEST, file_table, replace_folder
-from distill_pipeline.distillation.student import verify_golden
-from distill_pipeline.hub_access import Patience
-from distill_pipeline.recipe import Recipe
+from distill_pipeline.hub.access import Patience
+from distill_pipeline.hub.explain import explaining
+from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.card import CardFacts, megabytes, model_card
-from distill_pipeline.release.explain import explaining
-from distill_pipeline.release.files import CARD, FIGURES, REPORT
 from distill_pipeline.release.gate import check_evidence, read_report
-from distill_pipeline.release.hub import Destination, HubCommit, publish
 from distill_pipeline.release.ingredients import Ingredients
-from distill_pipeline.release.local import staging
 from distill_pipeline.release.provenance import made_by, write_provenance
-from distill_pipeline.release.remote import Difference, compare, look
+from distill_pipeline.release.publish import Destination, HubCommit, publish
+from distill_pipeline.release.repository import Difference, compare, look
 from distill_pipeline.release.variants import check_variant, write_variant
+from distill_pipeline.store.disk import MANIFEST, file_table, replace_folder
+from distill_pipeline.student.files import CARD, FIGURES, REPORT
+from distill_pipeline.student.folder import verify_golden
 
 Log = Callable[[str], None]
 
@@ -169,3 +170,20 @@ def _tree(folder: Path, found: Difference, there: str) -> str:
     lines += [f"- {name}" for name in sorted(found.removed)]
     counts = f"{len(found.added)} new, {len(found.changed)} changed, {len(found.removed)} removed"
     return "\n".join([*lines, "", f"against {there}: {counts}. Nothing was written."])
+
+
+@contextmanager
+def staging(target: Path) -> Iterator[Path]:
+    """Yield an empty folder beside a release's, and remove what is left of it in the end."""
+    folder = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_intact(target: Path, files: Mapping[str, Any]) -> bool:
+    """Whether the release folder holds exactly these files with these bytes."""
+    return target.is_dir() and file_table(target) == files

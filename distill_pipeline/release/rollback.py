@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from distill_pipeline.hub_access import Patience
-from distill_pipeline.release.hub import Destination, HubCommit, publish
+from distill_pipeline.hub.access import Patience
+from distill_pipeline.release.publish import Destination, HubCommit, publish
 from distill_pipeline.release.verify import PATIENCE_SECONDS, fetched, verify
 
 

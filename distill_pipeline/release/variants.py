@@ -17,8 +17,8 @@ import numpy.typing as npt
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
 
-from distill_pipeline.distillation.student import read_golden
 from distill_pipeline.errors import DistillError, install_hint
+from distill_pipeline.student.folder import read_golden
 
 ONNX = "onnx"
 

@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distill_pipeline.disk import file_table
-from distill_pipeline.distillation.student import StudentError, verify_golden
 from distill_pipeline.errors import DistillError
-from distill_pipeline.hub_access import Patience
-from distill_pipeline.release.explain import explaining
-from distill_pipeline.release.files import PROVENANCE, REPORT, model_digest
+from distill_pipeline.hub.access import Patience
+from distill_pipeline.hub.explain import explaining
 from distill_pipeline.release.gate import read_report
 from distill_pipeline.release.provenance import read_provenance
-from distill_pipeline.release.remote import look
+from distill_pipeline.release.repository import look
 from distill_pipeline.release.variants import VariantError, check_variant
+from distill_pipeline.store.disk import file_table
+from distill_pipeline.student.files import PROVENANCE, REPORT, model_digest
+from distill_pipeline.student.folder import StudentError, verify_golden
 
 PATIENCE_SECONDS = 60.0
 

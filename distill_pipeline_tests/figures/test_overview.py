@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from distill_pipeline.distillation.kinds import by_kind, kinds_table, since
-from distill_pipeline.distillation.overview import (
+from distill_pipeline.figures.overview import (
     Ranking,
     by_rank,
     flat_map,
@@ -17,8 +16,9 @@ from distill_pipeline.distillation.overview import (
     spread_over_ranks,
     words_to_name,
 )
-from distill_pipeline.distillation.quality import frequent_words, nearest_words, pair_similarities
-from distill_pipeline.distillation.vocabulary import build_vocabulary, build_word_vocabulary
+from distill_pipeline.quality.agreement import frequent_words, nearest_words, pair_similarities
+from distill_pipeline.quality.measures import by_kind, kinds_table, since
+from distill_pipeline.vocabulary.vocabulary import build_vocabulary, build_word_vocabulary
 
 
 @pytest.fixture

@@ -11,21 +11,21 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from distill_pipeline.distillation.parts import Embeddings
-from distill_pipeline.distillation.problem import Problem, Sentences, build_problem, fit_directions
-from distill_pipeline.distillation.quality import compare
-from distill_pipeline.distillation.reduction import MATRIX
-from distill_pipeline.distillation.refined_reduction import refine_rows
-from distill_pipeline.distillation.refinement import solve_ridge, whiten
-from distill_pipeline.distillation.settings import Settings, settings_of
-from distill_pipeline.distillation.tuning import tune_similarities
-from distill_pipeline.distillation.vocabulary import Vocabulary, read_vocabulary
-from distill_pipeline.distillation.words import entry_groups
-from distill_pipeline.home import Home
-from distill_pipeline.recipe import Recipe
-from distill_pipeline.stages import STAGES
-from distill_pipeline_tests.chain import Chain
+from distill_pipeline.chain.home import Home
+from distill_pipeline.chain.stages import STAGES
+from distill_pipeline.fitting.problem import Problem, Sentences, build_problem, fit_directions
+from distill_pipeline.fitting.reduction import MATRIX
+from distill_pipeline.fitting.refining import refine_rows
+from distill_pipeline.fitting.ridge import solve_ridge, whiten
+from distill_pipeline.fitting.settings import Settings, settings_of
+from distill_pipeline.fitting.tuning import tune_similarities
+from distill_pipeline.quality.agreement import compare
+from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline.store.embeddings import Embeddings
+from distill_pipeline.vocabulary.vocabulary import Vocabulary, read_vocabulary
+from distill_pipeline.vocabulary.words import entry_groups
 from distill_pipeline_tests.fitting import reference
+from distill_pipeline_tests.running import Chain
 from distill_pipeline_tests.teachers import build_modernbert
 
 Rows = npt.NDArray[np.float64]
@@ -174,7 +174,7 @@ def test_the_whole_fit_gives_the_rows_of_the_reference(
     stops_at: float,
     allowed: float,
 ) -> None:
-    monkeypatch.setattr("distill_pipeline.distillation.refinement._TOLERANCE", stops_at)
+    monkeypatch.setattr("distill_pipeline.fitting.ridge._TOLERANCE", stops_at)
     sentences, settings, differently = small.sentences, small.settings, dict[str, Any]()
     if refinement == "corpus":  # the same texts, 180 of them as if they were passages
         sentences = Sentences(small.sentences.embeddings, [180, 120])

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from distill_pipeline.disk import write_json
-from distill_pipeline.distillation.student import write_student
-from distill_pipeline.recipe import Recipe
-from distill_pipeline.recipe_reading import make_recipe
-from distill_pipeline.release.files import REPORT, model_digest
+from distill_pipeline.recipe.reading import make_recipe
+from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.ingredients import Ingredients
 from distill_pipeline.release.release import prepare
-from distill_pipeline.stages import StageKey
-from distill_pipeline.store import Output
+from distill_pipeline.store.disk import write_json
+from distill_pipeline.store.keys import StageKey
+from distill_pipeline.store.output import Output
+from distill_pipeline.student.files import REPORT, model_digest
+from distill_pipeline.student.folder import write_student
 
 WORDS = ("[UNK]", "the", "owl", "hunts", "mice", "at", "night", "shares", "fell", "sharply")
 TEXTS = ("the owl hunts mice at night", "shares fell sharply", "owl")

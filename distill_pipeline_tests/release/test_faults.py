@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from distill_pipeline import hub_access
-from distill_pipeline.release.explain import HubError
-from distill_pipeline.release.hub import Destination, publish
-from distill_pipeline_tests.hub import Fault, Hub
+from distill_pipeline.hub import access
+from distill_pipeline.hub.explain import HubError
+from distill_pipeline.release.publish import Destination, publish
 from distill_pipeline_tests.patience import FakeTime
 from distill_pipeline_tests.release.student import make_release
+from distill_pipeline_tests.servers.hub import Fault, Hub
 
 REPOSITORY = "me/tiny"
 MOMENTS = {
@@ -56,7 +56,7 @@ def table() -> Iterator[list[Row]]:
 @pytest.fixture(autouse=True)
 def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that says nothing is given up after a moment."""
-    monkeypatch.setattr(hub_access, "SECONDS_FOR_AN_ANSWER", 0.4)
+    monkeypatch.setattr(access, "SECONDS_FOR_AN_ANSWER", 0.4)
 
 
 def attempt(folder: Path, seconds: float = 60, tag: str | None = "next", repository: str = REPOSITORY) -> str:
@@ -155,7 +155,7 @@ def test_a_lost_commit_is_found_below_someone_elses_later_one(hub: Hub, releases
             files = {**repository.head.files, "someone.txt": b"else"}
             repository.commit("refs/heads/main", "Someone else", files)
 
-    waiting = hub_access.Patience(60, sleep=someone_commits, clock=lambda: patience.now)
+    waiting = access.Patience(60, sleep=someone_commits, clock=lambda: patience.now)
     commit = publish(releases[0], Destination(REPOSITORY), waiting)
     assert commit.created
     assert commit.commit == hub.releases(REPOSITORY)[0].oid

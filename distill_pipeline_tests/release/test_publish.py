@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from distill_pipeline.release.explain import HubError
-from distill_pipeline.release.hub import Destination, HubCommit, publish
+from distill_pipeline.hub.explain import HubError
+from distill_pipeline.release.publish import Destination, HubCommit, publish
 from distill_pipeline.release.rollback import rollback
 from distill_pipeline.release.verify import NotTheRelease, fetched, verify
-from distill_pipeline_tests.hub import READ_TOKEN, TOKEN, Fault, Hub
 from distill_pipeline_tests.patience import FakeTime
 from distill_pipeline_tests.release.student import make_release
+from distill_pipeline_tests.servers.hub import READ_TOKEN, TOKEN, Fault, Hub
 
 REPOSITORY = "me/tiny"
 

@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import yaml
 
-from distill_pipeline.distillation.kinds import MEASURES
 from distill_pipeline.errors import RecipeError
-from distill_pipeline.recipe_reading import make_recipe
+from distill_pipeline.quality.measures import MEASURES
+from distill_pipeline.recipe.reading import make_recipe
 from distill_pipeline.release.gate import ReleaseRefused, failed_floors, regressions
 from distill_pipeline.release.ingredients import Ingredients
 from distill_pipeline.release.release import preview, release
 from distill_pipeline.release.variants import VariantError, check_variant, write_variant
 from distill_pipeline.release.verify import NotTheRelease, verify
-from distill_pipeline_tests.hub import Fault, Hub
 from distill_pipeline_tests.release.student import make_ingredients, make_release
+from distill_pipeline_tests.servers.hub import Fault, Hub
 
 
 def go(ingredients: Ingredients, target: Path, reason: str = "") -> list[str]:
@@ -229,11 +229,11 @@ def test_a_release_that_was_touched_fails_its_verification(tmp_path: Path, damag
             (folder / name).write_bytes((other / name).read_bytes())
             provenance["files"][name] = json.loads((other / "provenance.json").read_text())["files"][name]
         if damage == "golden":  # someone took care of the digests as well
-            from distill_pipeline.release.files import model_digest
+            from distill_pipeline.student.files import model_digest
 
             report = json.loads((folder / "quality.json").read_text())
             (folder / "quality.json").write_text(json.dumps({**report, "model_digest": model_digest(folder)}))
-            from distill_pipeline.disk import file_table
+            from distill_pipeline.store.disk import file_table
 
             provenance["files"]["quality.json"] = file_table(folder)["quality.json"]
         (folder / "provenance.json").write_text(json.dumps(provenance))

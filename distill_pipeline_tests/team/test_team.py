@@ -14,10 +14,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from distill_pipeline.home import Home
-from distill_pipeline.recipe import Recipe
-from distill_pipeline.stages import STAGES
-from distill_pipeline_tests.bucket import KEYS, Bucket, S3Server
+from distill_pipeline.chain.home import Home
+from distill_pipeline.chain.stages import STAGES
+from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline_tests.servers.bucket import KEYS, Bucket, S3Server
 from distill_pipeline_tests.team.deployment import Deployment, free_port, wait_until
 from distill_pipeline_tests.team.postgres import database, programs
 
@@ -201,5 +201,5 @@ def _check(watched: Watched, victim: str, shared: Bucket, home: Home) -> None:
         fingerprints = {fingerprint for _, fingerprint, _ in outputs}
         assert len([key for key in stored if re.fullmatch(rf"{stage}/\w+/manifest.json", key)]) == len(fingerprints)
     # Two recipes of each teacher share the teacher's embeddings.
-    assert len({fingerprint for _, fingerprint, _ in watched.outputs("teacher_token_embeddings")}) == 2
+    assert len({fingerprint for _, fingerprint, _ in watched.outputs("token_embeddings")}) == 2
     assert sorted(path.name for path in home.releases.iterdir()) == sorted(RECIPES)

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
+from distill_pipeline.chain.stages import STAGES
 from distill_pipeline.figures.captions import SIMILARITIES, VARIANCE, WEIGHTS
-from distill_pipeline.stages import STAGES
 from distill_pipeline_tests.ui.served import served
 
 CHROMIUM = shutil.which("chromium")
@@ -24,7 +24,7 @@ QUICK = "teacher: MINILM_EMBEDDED\nvocabulary_words: 5000\ngenerated_texts: 3000
 """A minute's recipe; the README's pictures are of a shipped one."""
 RUN_SECONDS = 900
 ORDINARY, WIDE = ViewportSize(width=1440, height=900), ViewportSize(width=1800, height=620)
-PICTURES = (("reduced_matrix", VARIANCE), ("reduced_matrix", WEIGHTS), ("quality_report", SIMILARITIES))
+PICTURES = (("student_matrix", VARIANCE), ("student_matrix", WEIGHTS), ("quality_report", SIMILARITIES))
 
 pytestmark = [pytest.mark.ui, pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium")]
 

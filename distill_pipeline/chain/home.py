@@ -1,0 +1,193 @@
+"""Where an installation keeps its recipes, stage outputs, releases and Dagster's history."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from distill_pipeline.errors import RecipeError, did_you_mean
+from distill_pipeline.recipe.presets import SHIPPED_RECIPES
+from distill_pipeline.recipe.reading import SWEEP, read_fields, read_recipe, recipe_yaml
+from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline.recipe.sweeps import expand
+from distill_pipeline.store.local import Store
+from distill_pipeline.store.shared import SETTING, remote_store
+
+_DAGSTER_YAML = """\
+# Made once by distill-pipeline; yours to change.
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+# The daemon starts one run at a time that uses a pool; the only pool is `teacher`. By run, not by op: an op's slot
+# outlives a killed process, and the next run would wait for it for ever.
+concurrency:
+  pools:
+    granularity: run
+    default_limit: 1
+run_monitoring:
+  enabled: true
+"""
+
+
+def default_home() -> Path:
+    """Return `$DISTILL_HOME`, or `.distill` in the working folder."""
+    return Path(os.environ.get("DISTILL_HOME") or ".distill").expanduser().resolve()
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folders below one `$DISTILL_HOME`."""
+
+    root: Path
+
+    @property
+    def store(self) -> Store:
+        """The stage outputs; shared with other machines when `$DISTILL_STORE_URL` names a place for them.
+
+        Raises:
+            RemoteError: That place can't be used.
+        """
+        url = os.environ.get(SETTING)
+        return Store(self.root / "store", remote_store(url) if url else None)
+
+    @property
+    def releases(self) -> Path:
+        """The local registry: one folder per released recipe."""
+        return self.root / "releases"
+
+    @property
+    def recipes(self) -> Path:
+        """Recipes of this installation; the shipped ones lie in the package."""
+        return self.root / "recipes"
+
+    def prepare_dagster(self) -> None:
+        """Give Dagster its home: `$DAGSTER_HOME`, or `dagster` in here, with telemetry off."""
+        folder = Path(os.environ.setdefault("DAGSTER_HOME", str(self.root / "dagster"))).expanduser()
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "dagster.yaml").exists():
+            (folder / "dagster.yaml").write_text(_DAGSTER_YAML, encoding="utf-8")
+
+    def recipe_files(self) -> dict[str, Path]:
+        """Return the path of each recipe by its name: the shipped ones, then this installation's own."""
+        folders = (SHIPPED_RECIPES, self.recipes)
+        paths = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.yaml"))]
+        return {path.stem: path for path in paths}
+
+    def load_recipes(self) -> tuple[dict[str, Recipe], list[str]]:
+        """Return the valid recipes by name, a sweep's members among them, and what is wrong with the others.
+
+        One person's misspelt file must not take the whole code location away from everybody.
+        """
+        files = self.recipe_files()
+        recipes: dict[str, Recipe] = {}
+        problems = []
+        for name, path in files.items():
+            try:
+                found = _members(name, path, files)
+            except RecipeError as error:
+                problems.append(str(error))
+                continue
+            problems += [f"{path}: another sweep has a member {taken!r} too" for taken in found.keys() & recipes.keys()]
+            recipes |= found
+        return recipes, problems
+
+    def sweeps(self) -> dict[str, list[str]]:
+        """Return the members' names of each valid sweep, in the file's order."""
+        files = self.recipe_files()
+        found = {}
+        for name, path in files.items():
+            with contextlib.suppress(RecipeError):  # what is wrong with it is for `load_recipes` to say
+                members = list(_members(name, path, files))
+                if members != [name]:
+                    found[name] = members
+        return found
+
+    def named(self, names: Iterable[str]) -> list[Recipe]:
+        """Return the recipes of these names, each once; a sweep's name stands for its members.
+
+        Raises:
+            RecipeError: There is no recipe of a name, or its file's content is wrong.
+        """
+        sweeps = self.sweeps()
+        wanted = [member for name in names for member in sweeps.get(name, [name])]
+        return [self.recipe(name) for name in dict.fromkeys(wanted)]
+
+    def recipe(self, name: str) -> Recipe:
+        """Return one recipe.
+
+        Raises:
+            RecipeError: There is no recipe of this name, or its file's content is wrong.
+        """
+        files = self.recipe_files()
+        # A member is called after its sweep's file; a file of its own name comes first.
+        for stem in sorted(files, key=len, reverse=True):
+            if name == stem or name.startswith(f"{stem}."):
+                members = _members(stem, files[stem], files)
+                if name in members:
+                    return members[name]
+                if name == stem:
+                    raise RecipeError(
+                        f"{name!r} is a sweep of {len(members)} recipes: distill-pipeline sweep {name} runs them all. "
+                        f"One of them is {next(iter(members))}"
+                    )
+        known = sorted(self.load_recipes()[0])
+        raise RecipeError(f"there is no recipe {name!r}{did_you_mean(name, known)} (known: {', '.join(known)})")
+
+    def save_sweep(self, file: Path) -> str:
+        """Copy a sweep's file to this installation's own recipes and return the sweep's name.
+
+        Raises:
+            RecipeError: It is no valid sweep, another file has its name, or it means something else in its new place.
+        """
+        fields = read_fields(file)
+        path = self.recipes / f"{file.stem}.yaml"
+        if SWEEP not in fields:
+            raise RecipeError(f"{file}: this is no sweep: it holds no `{SWEEP}:`")
+        members = expand(fields, file)
+        taken = self.recipe_files().get(file.stem)
+        if taken and taken.read_bytes() != file.read_bytes():
+            raise RecipeError(f"{file}: there is another recipe file of this name, {taken}; rename one of them")
+        if not taken:
+            if members != expand(fields, path):
+                raise RecipeError(f"{file}: it names files relative to its own folder; write their paths in full")
+            self._write(path, file.read_text(encoding="utf-8"))
+        return file.stem
+
+    def save_recipe(self, recipe: Recipe) -> Path:
+        """Write a recipe to this installation's own recipes and return its path.
+
+        Raises:
+            RecipeError: A shipped recipe, a sweep or a sweep's member has this name.
+        """
+        if (SHIPPED_RECIPES / f"{recipe.name}.yaml").exists():
+            raise RecipeError(f"name={recipe.name!r} is that of a shipped recipe; choose another with --name")
+        for sweep, members in self.sweeps().items():
+            if recipe.name in {sweep, *members}:
+                raise RecipeError(f"name={recipe.name!r} belongs to the sweep {sweep!r}; choose another with --name")
+        return self._write(self.recipes / f"{recipe.name}.yaml", recipe_yaml(recipe))
+
+    def _write(self, path: Path, content: str) -> Path:
+        self.recipes.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_text(content, encoding="utf-8")
+        partial.replace(path)
+        return path
+
+
+def _members(name: str, path: Path, files: Iterable[str]) -> dict[str, Recipe]:
+    """Return the recipes of one file by name: its own, or a sweep's members.
+
+    Raises:
+        RecipeError: The content is wrong, or a member has the name of another file.
+    """
+    fields = read_fields(path)
+    if SWEEP not in fields:
+        return {name: read_recipe(path)}
+    members = expand(fields, path)
+    for taken in members.keys() & set(files):
+        raise RecipeError(f"{path}: the sweep's member {taken!r} has the name of another file; rename that file")
+    return members

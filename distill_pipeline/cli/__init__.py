@@ -1,0 +1,1 @@
+"""What people type: the commands, their flags, and what they print."""

@@ -1,0 +1,52 @@
+"""Commands about releases that are out already: checking one, and going back to one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from fire.decorators import SetParseFn
+
+from distill_pipeline.chain.home import Home, default_home
+
+
+@SetParseFn(str)  # type: ignore[untyped-decorator]
+def verify(release: str, revision: str = "") -> None:
+    """Check a release: the digest of each file, its evidence, and its golden vectors.
+
+    Args:
+        release: A folder, the name of a recipe that was released here, or a Hub repository (owner/name).
+        revision: Tag, branch or commit of a repository; main when not given.
+    """
+    from distill_pipeline.release.verify import fetched
+    from distill_pipeline.release.verify import verify as verify_folder
+
+    local = (Path(release).expanduser(), Home(default_home()).releases / release)
+    folder = next((path for path in local if path.is_dir()), None)
+    if folder is not None:
+        checked, place = verify_folder(folder), str(folder)
+    else:
+        with fetched(release, revision or None) as (copy, commit):
+            checked, place = verify_folder(copy), f"{release} at {commit}"
+    print(f"{place}: as released")
+    print(f"files     {checked.files} have the sha256 that provenance.json gives")
+    print(f"golden    largest difference {checked.golden_difference:.2g}")
+    for name in checked.others:
+        print(f"besides   {name} is not part of the release")
+    for name, distance in checked.variants.items():
+        print(f"{name:<9} largest distance (1 - cosine) {distance:.2g}")
+
+
+@SetParseFn(str)  # type: ignore[untyped-decorator]
+def rollback(repository: str, to: str, branch: str = "") -> None:
+    """Make a repository hold an earlier release again, by a new commit, after checking that release.
+
+    Args:
+        repository: Hub repository (owner/name).
+        to: Tag (or commit) of the earlier release.
+        branch: Branch to change; main when not given.
+    """
+    from distill_pipeline.release.rollback import rollback as roll_back
+
+    commit = roll_back(repository, to, branch=branch or None, log=lambda line: print(line, file=sys.stderr))
+    print(f"{'rolled back' if commit.created else 'there already'}: {commit.url}")

@@ -1,0 +1,184 @@
+"""Commands that use a finished student: searching a file with it, and encoding files."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fire.decorators import SetParseFn
+
+from distill_pipeline.chain.home import Home, default_home
+from distill_pipeline.chain.students import Student, find_student
+from distill_pipeline.cli.flags import STDIN, UsageError, positive_number, truth
+from distill_pipeline.cli.tables import side_by_side, terminal_width
+from distill_pipeline.recipe.recipe import Recipe
+
+if TYPE_CHECKING:
+    from distill_pipeline.student.encode import Encoded
+    from distill_pipeline.student.search import Index
+
+LINES_WITH_TEACHER = 1000
+"""Lines of a file that are searched by default when the teacher has to encode them too: half a minute of its time."""
+
+SECONDS_BETWEEN_REPORTS = 5.0
+
+
+@SetParseFn(str)  # type: ignore[untyped-decorator]
+def search(recipe: str, file: str, *, query: str = "", top: str = "5", limit: str = "", teacher: str = "true") -> None:
+    """Search a file's lines with student and teacher side by side, to feel the difference in speed.
+
+    Args:
+        recipe: Name of a recipe that was run, or a folder with a static model (then without its teacher).
+        file: Texts, one a line (also .jsonl or .parquet with a column "text").
+        query: What to look for. Asked for line by line when not given.
+        top: How many nearest lines to show.
+        limit: Search the first so many lines. When not given: 1000 with the teacher, all without it.
+        teacher: false to search with the student alone.
+    """
+    count, with_teacher = positive_number("top", top), truth("teacher", teacher)
+    most = positive_number("limit", limit) if limit else None
+    home = Home(default_home())
+    student = find_student(home, recipe)
+    compared = student.recipe if with_teacher else None
+    most = most or (LINES_WITH_TEACHER if compared else None)
+    lines = _lines_to_search(Path(file), most, with_teacher=compared is not None)
+    sides = [("student", _student_index(student, lines))]
+    _say_indexed(*sides[0])
+    if compared:
+        sides.insert(0, ("teacher", _teacher_index(home, compared, lines)))
+        _say_indexed(*sides[0])
+    for wanted in [query] if query else _asked_queries():
+        print("\n".join(_answer(wanted, sides, lines, count)))
+
+
+@SetParseFn(str)  # type: ignore[untyped-decorator]
+def encode(student: str, *files: str, column: str = "text", overwrite: str = "false") -> None:
+    """Encode files of any size with a student into one Parquet file with columns text and embedding.
+
+    Args:
+        student: Name of a recipe that was run, or a folder with a static model.
+        files: The inputs (text lines; .jsonl or .parquet; also .gz; - for lines on standard input), and last the
+            output, which ends in .parquet.
+        column: The texts' column in .jsonl and .parquet.
+        overwrite: true to replace an output that is there.
+    """
+    *inputs, output = _inputs_and_output(files, overwrite=truth("overwrite", overwrite))
+    found = find_student(Home(default_home()), student)
+    from model2vec import StaticModel
+
+    from distill_pipeline.student.encode import encode_to_parquet
+
+    model = StaticModel.from_pretrained(found.folder)
+    done = encode_to_parquet(model, _all_texts(inputs, column), output, report=_every_few_seconds())
+    print(f"{output}: {done}, {int(model.dim)} dimensions, {output.stat().st_size / 1e6:,.1f} MB")
+
+
+def _inputs_and_output(files: Sequence[str], *, overwrite: bool) -> list[Path]:
+    """Check the files before anything is loaded. Raises `UsageError`."""
+    if len(files) < 2:
+        raise UsageError("encode needs a student, inputs and an output: encode NAME INPUT... OUTPUT.parquet")
+    *inputs, output = map(Path, files)
+    if output.suffix != ".parquet":
+        raise UsageError(f"{output}: the output comes last and ends in .parquet")
+    if not output.absolute().parent.is_dir():
+        raise UsageError(f"{output}: there is no folder {output.absolute().parent}")
+    for path in inputs:
+        if str(path) != STDIN and not path.exists():
+            raise UsageError(f"{path}: there is no such file")
+        if path.resolve() == output.resolve():
+            raise UsageError(f"{path}: input and output are the same file")
+    if output.exists() and not overwrite:
+        raise UsageError(f"{output} is there already: name another file, or add --overwrite true")
+    return [*inputs, output]
+
+
+def _all_texts(inputs: Iterable[Path], column: str) -> Iterator[str]:
+    from distill_pipeline.texts.files import read_lines, read_text_file
+
+    for path in inputs:
+        yield from read_lines(sys.stdin) if str(path) == STDIN else read_text_file(path, column)
+
+
+def _every_few_seconds() -> Callable[[Encoded], None]:
+    last = time.monotonic()
+
+    def report(done: Encoded) -> None:
+        nonlocal last
+        if time.monotonic() - last >= SECONDS_BETWEEN_REPORTS:
+            last = time.monotonic()
+            print(done, file=sys.stderr)
+
+    return report
+
+
+def _lines_to_search(path: Path, most: int | None, *, with_teacher: bool) -> list[str]:
+    from distill_pipeline.texts.files import read_text_file
+
+    filled = (text for text in read_text_file(path) if text.strip())
+    lines = list(itertools.islice(filled, most))
+    more = next(filled, None) is not None
+    if not lines:
+        raise UsageError(f"{path}: there are no texts in it")
+    if more:
+        hint = "--limit N for more" + (", --teacher false for all" if with_teacher else "")
+        print(f"the first {len(lines):,} lines of {path.name}; {hint}", file=sys.stderr)
+    return lines
+
+
+def _student_index(student: Student, lines: Sequence[str]) -> Index:
+    from model2vec import StaticModel
+
+    from distill_pipeline.student.search import Index
+
+    return Index(StaticModel.from_pretrained(student.folder).encode, lines)
+
+
+def _teacher_index(home: Home, recipe: Recipe, lines: Sequence[str]) -> Index:
+    from distill_pipeline.chain.teachers import find_teacher
+    from distill_pipeline.student.search import Index
+    from distill_pipeline.teacher.teacher import load_teacher
+
+    print(f"teacher   {recipe.teacher_label} encodes the lines now; this takes a while", file=sys.stderr)
+    loaded = load_teacher(
+        find_teacher(home, recipe),
+        pooling=recipe.pooling,
+        device=recipe.device,
+        trust_remote_code=recipe.trust_remote_code,
+    )
+    return Index(partial(loaded.encode, prompt=recipe.prompt), lines)
+
+
+def _say_indexed(side: str, index: Index) -> None:
+    said = f"{side:<9} {index.texts:,} lines encoded in {index.seconds:,.2f} s: {index.texts_per_second:,.0f} texts/s"
+    print(said, file=sys.stderr)
+
+
+def _asked_queries() -> Iterator[str]:
+    """Yield the lines of standard input, with a prompt at a terminal, until an empty line or its end."""
+    asking = sys.stdin.isatty()
+    while True:
+        if asking:
+            print("query (empty ends)> ", end="", flush=True)
+        line = sys.stdin.readline().strip()
+        if not line:
+            return
+        yield line
+
+
+def _answer(query: str, sides: Sequence[tuple[str, Index]], lines: Sequence[str], count: int) -> list[str]:
+    columns = []
+    for side, index in sides:
+        result = index.nearest(query, count)
+        columns.append(
+            [
+                f"{side}: {(result.encode_seconds + result.search_seconds) * 1e3:.2f} ms "
+                f"({result.encode_seconds * 1e3:.2f} query + {result.search_seconds * 1e3:.2f} search)",
+                *(f"{similarity:>5.2f}  {lines[number]}" for number, similarity in result.found),
+            ]
+        )
+    return [f"> {query}", *side_by_side(columns, terminal_width()), ""]

@@ -1,0 +1,74 @@
+"""What came of a run of the whole chain, as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from distill_pipeline.chain.stages import STAGES
+from distill_pipeline.errors import DistillError
+from distill_pipeline.release.card import megabytes
+
+
+def stage_metadata(result: dg.ExecuteInProcessResult) -> dict[str, Mapping[str, Any]]:
+    """Return the metadata values of each stage that a run materialised, hit or computed."""
+    return {
+        event.asset_key.path[-1]: {name: value.value for name, value in event.materialization.metadata.items()}
+        for event in result.get_asset_materialization_events()
+        if event.asset_key is not None
+    }
+
+
+def summarise(result: dg.ExecuteInProcessResult) -> str:
+    """Return a table of the stages and what the student is, from the run's metadata."""
+    found = stage_metadata(result)
+    lines = [f"{'stage':<27} {'cache':<9} {'seconds':>8} {'size':>10}"]
+    lines += [
+        f"{stage:<27} {m['cache']:<9} {m['seconds']:>8.2f} {megabytes(m['bytes']):>10}"
+        for stage, m in ((stage, found[stage]) for stage in STAGES if stage in found)
+    ]
+    model, quality = found["static_model"], found["quality_report"]
+    lines += [
+        "",
+        f"student   {model['rows']:,} rows x {model['dimensions']} {model['dtype']}, "
+        f"{megabytes(quality['student_bytes'])} (teacher {megabytes(quality['teacher_bytes'])})",
+        f"quality   similarities correlate {quality['similarity_correlation']:.3f} with the teacher's; "
+        f"{quality['neighbour_overlap']:.0%} of its 10 nearest texts shared",
+        f"speed     {quality['student_texts_per_second']:,} texts/s "
+        f"(teacher {quality['teacher_texts_per_second']:,} texts/s)",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def interrupted(result: dg.ExecuteInProcessResult) -> bool:
+    """Whether someone stopped the run: Dagster catches Ctrl-C and makes a failed step of it."""
+    errors = [event.step_failure_data.error for event in result.filter_events(lambda event: event.is_step_failure)]
+    return any(error and error.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in errors)
+
+
+def explain_failure(result: dg.ExecuteInProcessResult) -> str:
+    """Return what each failed step says, without Dagster's frames where the error is written for people."""
+    names = {error.__name__ for error in _with_subclasses(DistillError)}
+    lines = []
+    for event in result.filter_events(lambda event: event.is_step_failure):
+        error = event.step_failure_data.error
+        cause = error.cause if error and error.cause else error
+        if cause is not None:
+            # Dagster puts the class with its module before the message.
+            text = cause.message.strip().partition(": ")[2] if cause.cls_name in names else cause.to_string()
+            lines.append(f"{event.step_key}: {text}")
+    for evaluation in result.get_asset_check_evaluations():
+        if not evaluation.passed:
+            values = ", ".join(f"{name}={value.value}" for name, value in evaluation.metadata.items())
+            lines.append(f"{evaluation.asset_key.to_user_string()}: check {evaluation.check_name} failed: {values}")
+    return "\n".join(lines)
+
+
+def _with_subclasses(base: type[Exception]) -> set[type[Exception]]:
+    found = {base}
+    for child in base.__subclasses__():
+        found |= _with_subclasses(child)
+    return found

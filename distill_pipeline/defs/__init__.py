@@ -1,0 +1,1 @@
+"""All that Dagster loads: assets, checks, automation, jobs, partitions and resources."""

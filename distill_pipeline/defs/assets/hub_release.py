@@ -1,0 +1,104 @@
+"""Asset: the student in the local registry and, when the recipe names a repository, on the Hugging Face Hub."""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from distill_pipeline.defs.pictures import pictures_metadata, write_pictures
+from distill_pipeline.defs.resources import DistillHome
+from distill_pipeline.defs.stage import StageConfig, StageRun, materialize_stage, stage_asset
+from distill_pipeline.figures.captions import SINCE_RELEASE
+from distill_pipeline.figures.pictures import draw_kinds
+from distill_pipeline.quality.measures import since
+from distill_pipeline.release.gate import read_report
+from distill_pipeline.release.ingredients import gather
+from distill_pipeline.release.release import is_intact, preview, release
+from distill_pipeline.store.disk import write_json
+from distill_pipeline.store.output import Output
+from distill_pipeline.student.files import REPORT
+
+RECEIPT = "receipt.json"
+
+LOOKED_AT = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=90), warn_window=timedelta(days=30))
+"""A run of a finished recipe takes seconds: it finds the store and the release whole, and the teacher where it was."""
+
+
+class ReleaseConfig(StageConfig):
+    """How to release."""
+
+    dry_run: bool = Field(
+        default=False, description="Only log the release's tree and how it differs from what is there."
+    )
+    override_reason: str = Field(
+        default="", description="Why a student below its floors, or worse than the released one, goes out; in its card."
+    )
+
+
+@stage_asset(freshness_policy=LOOKED_AT, output_required=False)
+def hub_release(
+    context: dg.AssetExecutionContext, config: ReleaseConfig, distill_home: DistillHome
+) -> Iterator[dg.MaterializeResult[Any]]:
+    """The released student: whole, checked against its evidence, local and on the Hub."""
+    target = distill_home.releases / context.partition_key
+    if config.dry_run:
+        recipe = distill_home.recipe(context.partition_key)
+        ingredients = gather(distill_home.store, recipe, distill_home.teacher(recipe))
+        context.log.info(preview(ingredients, target, override_reason=config.override_reason))
+        return
+    yield materialize_stage(
+        context,
+        config,
+        distill_home,
+        lambda run: _work(run, config.override_reason),
+        describe=lambda output: _describe(output, str(target)),
+        still_valid=lambda output: is_intact(target, _receipt(output)["files"]),
+    )
+
+
+def _work(run: StageRun, override_reason: str) -> Mapping[str, Any]:
+    recipe, target = run.recipe, run.home.releases / run.recipe.name
+    ingredients = gather(run.home.store, recipe, run.teacher_source)
+    # Drawn for the metadata alone, before the release is replaced: its own bytes must not tell of history.
+    _draw_since_release(run.folder, ingredients.quality.folder / REPORT, target / REPORT)
+    files, commit = release(
+        ingredients,
+        target,
+        override_reason=override_reason,
+        log=run.log,
+    )
+    receipt: dict[str, Any] = {"files": files}
+    if commit is not None:
+        receipt["hub"] = {
+            "repository": recipe.repository,
+            "commit": commit.commit,
+            "url": commit.url,
+            "tag": commit.tag,
+        }
+    write_json(run.folder / RECEIPT, receipt)
+    return {"files": len(files), "teacher": run.teacher_source.identity}
+
+
+def _draw_since_release(folder: Path, report: Path, released: Path) -> None:
+    quality, before = (read_report(path.read_bytes()) if path.exists() else None for path in (report, released))
+    found = since(quality, before) if quality else {}
+    if quality and found:
+        write_pictures(folder, {SINCE_RELEASE: draw_kinds(quality, found)})
+
+
+def _receipt(output: Output) -> dict[str, Any]:
+    receipt: dict[str, Any] = json.loads((output.folder / RECEIPT).read_text(encoding="utf-8"))
+    return receipt
+
+
+def _describe(output: Output, target: str) -> Mapping[str, Any]:
+    hub = _receipt(output).get("hub")
+    metadata: dict[str, Any] = {"release": dg.MetadataValue.path(target), "files": output.facts["files"]}
+    metadata |= pictures_metadata(output.folder, [SINCE_RELEASE])
+    if hub:
+        metadata |= {"commit": hub["commit"], "url": dg.MetadataValue.url(hub["url"]), "tag": hub["tag"] or "none"}
+    return metadata

@@ -1,0 +1,89 @@
+"""Asset: all recipes that have a quality report, side by side."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from distill_pipeline.chain.comparison import (
+    FIGURE,
+    HEADER,
+    STAGE,
+    VERSION,
+    cells,
+    compare,
+    comparison_key,
+    find_reports,
+    read_comparison,
+    write_comparison,
+)
+from distill_pipeline.defs.jobs import ALL_RECIPES
+from distill_pipeline.defs.resources import DistillHome
+from distill_pipeline.defs.stage import GROUP, OWNERS, StageConfig
+from distill_pipeline.release.card import markdown_table
+
+ONCE_REPORTS_ARE_THERE = (
+    dg.AutomationCondition.any_deps_updated().since_last_handled()
+    & ~dg.AutomationCondition.any_deps_in_progress()
+    & ~dg.AutomationCondition.in_progress()
+).with_label("a quality report was made, and none is being made")
+"""Not `eager()`, which waits until every recipe has a report: some are never run."""
+
+
+class ComparisonConfig(StageConfig):
+    """What to compare."""
+
+    recipes: list[str] = Field(
+        default_factory=list, description="Recipes, or sweeps, which stand for their recipes; empty: all."
+    )
+
+
+@dg.asset(
+    name=STAGE,
+    deps=[dg.AssetDep("quality_report", partition_mapping=dg.AllPartitionMapping())],
+    group_name=GROUP,
+    tags=ALL_RECIPES,
+    kinds={"python", "csv"},
+    owners=OWNERS,
+    code_version=VERSION,
+    automation_condition=ONCE_REPORTS_ARE_THERE,
+    description="Recipes side by side: agreement against size and speed, and which of them nothing else beats.",
+)
+def recipe_comparison(
+    context: dg.AssetExecutionContext, config: ComparisonConfig, distill_home: DistillHome
+) -> dg.MaterializeResult[Any]:
+    """Compare the recipes' reports; the same reports are compared once."""
+    home = distill_home.home
+    recipes = home.named(config.recipes) if config.recipes else home.load_recipes()[0].values()
+    reports, absent = find_reports(home.store, recipes)
+    metadata: dict[str, Any] = {"recipes": len(reports)}
+    if absent:
+        metadata["not_compared"] = dg.MetadataValue.md(markdown_table(["recipe", "why"], list(absent.items())))
+    if not reports:
+        return dg.MaterializeResult(metadata=metadata)
+
+    def make(folder: Path) -> dict[str, Any]:
+        write_comparison(folder, compare(reports))
+        return {}
+
+    key = comparison_key(reports)
+    output, hit = home.store.get_or_make(
+        key, make, force=config.force, made_by=context.run.run_id, log=context.log.info
+    )
+    found = read_comparison(output.folder)
+    figure = base64.b64encode((output.folder / FIGURE).read_bytes()).decode()
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(key.fingerprint),
+        metadata={
+            **metadata,
+            "dagster/uri": home.store.uri(key),
+            "table": dg.MetadataValue.md("\n\n".join([markdown_table(list(HEADER), cells(found)), *found.notes])),
+            "figure": dg.MetadataValue.md(
+                f"![agreement with the teacher against size and speed](data:image/png;base64,{figure})"
+            ),
+            "cache": "hit" if hit else "computed",
+            "folder": dg.MetadataValue.path(str(output.folder)),
+        },
+    )

@@ -1,0 +1,59 @@
+"""Asset: the student as a Model2Vec folder with its golden vectors."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from distill_pipeline.defs.pictures import pass_pictures_on, pictures_metadata, write_pictures
+from distill_pipeline.defs.resources import DistillHome
+from distill_pipeline.defs.stage import StageConfig, StageRun, materialize_stage, stage_asset
+from distill_pipeline.figures.captions import WORD_MAP
+from distill_pipeline.figures.pictures import draw_words
+from distill_pipeline.fitting.reduction import read_reduced
+from distill_pipeline.fitting.weightings import SIF_COEFFICIENTS
+from distill_pipeline.quality.agreement import evaluation_texts
+from distill_pipeline.store.output import Output
+from distill_pipeline.student.folder import verify_golden, write_student
+from distill_pipeline.vocabulary.vocabulary import read_vocabulary
+
+GOLDEN_TEXTS = 24
+
+
+@stage_asset()
+def static_model(
+    context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
+) -> dg.MaterializeResult[Any]:
+    """The student: a folder that model2vec and sentence_transformers load."""
+    return materialize_stage(context, config, distill_home, work, describe=_describe)
+
+
+def work(run: StageRun) -> Mapping[str, Any]:
+    """Write the student's folder with its golden vectors, and map its most frequent words."""
+    recipe = run.recipe
+    matrix = run.upstream("student_matrix").folder
+    vocabulary, reduced = read_vocabulary(run.upstream("vocabulary").folder), read_reduced(matrix)
+    facts = write_student(
+        run.folder,
+        vocabulary.tokenizer,
+        reduced.embeddings,
+        dtype=recipe.dtype,
+        config={
+            "tokenizer_name": recipe.teacher_label,
+            "apply_pca": recipe.pca_dims,
+            "sif_coefficient": SIF_COEFFICIENTS.get(recipe.resolved("weighting")),
+            "pooling": recipe.pooling,
+        },
+        texts=evaluation_texts()[:GOLDEN_TEXTS],
+    )
+    pass_pictures_on(matrix, run.folder)
+    write_pictures(run.folder, draw_words(vocabulary, reduced.embeddings))
+    return {**facts, "golden_difference": verify_golden(run.folder)}
+
+
+def _describe(output: Output) -> Mapping[str, Any]:
+    return {
+        **output.facts,
+        "dagster/row_count": output.facts["rows"],
+        **pictures_metadata(output.folder, [WORD_MAP]),
+    }

@@ -1,0 +1,67 @@
+"""Asset: the student's rows, fewer dimensions than the teacher's, each with its weight."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from distill_pipeline.defs.pictures import pictures_metadata, write_pictures
+from distill_pipeline.defs.resources import DistillHome
+from distill_pipeline.defs.stage import (
+    StageConfig,
+    StageRun,
+    materialize_stage,
+    stage_asset,
+    table_metadata,
+)
+from distill_pipeline.figures.captions import NORMS, VARIANCE, WEIGHTS
+from distill_pipeline.figures.pictures import draw_rows
+from distill_pipeline.fitting.problem import Sentences
+from distill_pipeline.fitting.reduction import reduce_rows
+from distill_pipeline.fitting.refining import refine_rows
+from distill_pipeline.fitting.settings import settings_of
+from distill_pipeline.fitting.weightings import row_weights
+from distill_pipeline.store.embeddings import Embeddings
+from distill_pipeline.store.output import Output
+from distill_pipeline.vocabulary.vocabulary import Vocabulary, read_vocabulary
+from distill_pipeline.vocabulary.words import entry_groups
+
+
+@stage_asset()
+def student_matrix(
+    context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
+) -> dg.MaterializeResult[Any]:
+    """The student's rows: fewer dimensions, weighted, and fitted to the teacher's embeddings of texts."""
+    return materialize_stage(context, config, distill_home, work, describe=_describe)
+
+
+def work(run: StageRun) -> Mapping[str, Any]:
+    """Reduce, weight and refine the rows, and draw what came of it."""
+    vocabulary = read_vocabulary(run.upstream("vocabulary").folder)
+    entries = Embeddings.of_parts(run.upstream("token_embeddings").folder)
+    facts = _reduce(run, vocabulary, entries)
+    write_pictures(run.folder, draw_rows(vocabulary, entries, run.folder, facts))
+    return facts
+
+
+def _reduce(run: StageRun, vocabulary: Vocabulary, entries: Embeddings) -> dict[str, Any]:
+    recipe = run.recipe
+    if recipe.refinement == "none":
+        groups = entry_groups(vocabulary.tokenizer)
+        weights = row_weights(recipe.resolved("weighting"), vocabulary.frequencies, groups)
+        return reduce_rows(entries, run.folder, weights=weights, pca_dims=recipe.pca_dims)
+    output = run.upstream("text_embeddings")
+    sentences = Sentences(Embeddings.of_parts(output.folder), output.facts["groups"])
+    return refine_rows(vocabulary, entries, sentences, run.folder, settings_of(recipe))
+
+
+def _describe(output: Output) -> Mapping[str, Any]:
+    facts = output.facts
+    return {
+        **table_metadata(output.folder / "matrix.parquet"),
+        "dimensions": facts["dimensions"],
+        "teacher_dimensions": facts["teacher_dimensions"],
+        "explained_variance": facts.get("explained_variance", 1.0),
+        **pictures_metadata(output.folder, (VARIANCE, WEIGHTS, NORMS)),
+        **({"refinement": dg.MetadataValue.json(facts["refinement"])} if "refinement" in facts else {}),
+    }

@@ -1,0 +1,46 @@
+"""Asset: the teacher's embeddings of texts, generated or from a corpus, that a refinement fits the rows to."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from distill_pipeline.defs.encode import EncoderConfig, encode_with_teacher, encoding_metadata
+from distill_pipeline.defs.resources import DistillHome
+from distill_pipeline.defs.stage import StageRun, materialize_stage, stage_asset, table_metadata
+from distill_pipeline.store.output import Output
+from distill_pipeline.teacher.encoding import sentence_ids
+from distill_pipeline.texts.refinements import refinement_texts
+
+
+@stage_asset(pool="teacher")
+def text_embeddings(
+    context: dg.AssetExecutionContext, config: EncoderConfig, distill_home: DistillHome
+) -> dg.MaterializeResult[Any]:
+    """Texts and the teacher's embedding of each; empty for a recipe without a refinement."""
+    return materialize_stage(
+        context, config, distill_home, lambda run: _work(run, config), describe=_describe, resumable=True
+    )
+
+
+def _work(run: StageRun, config: EncoderConfig) -> Mapping[str, Any]:
+    if run.recipe.refinement == "none":
+        run.log("this recipe has no refinement, so no texts are encoded")
+        return {"rows": 0}
+    groups = refinement_texts(run.recipe)
+    texts = [text for group in groups for text in group]
+    sequences = sentence_ids(run.teacher_source.folder, texts, prompt=run.recipe.prompt)
+    sizes = [len(group) for group in groups]
+    facts = encode_with_teacher(run, config, sequences, texts=texts, groups=sizes)
+    # Texts of one kind have a mean of their own, which says nothing about their words.
+    return {**facts, "groups": sizes}
+
+
+def _describe(output: Output) -> Mapping[str, Any]:
+    if not output.facts["rows"]:
+        return {"dagster/row_count": 0}
+    return {
+        **table_metadata(output.folder / "part-000000.parquet"),
+        **encoding_metadata(output),
+        "texts_of_each_kind": dg.MetadataValue.json(output.facts["groups"]),
+    }

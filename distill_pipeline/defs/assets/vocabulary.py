@@ -1,0 +1,69 @@
+"""Asset: the student's vocabulary and tokenizer, and what the teacher reads for each entry."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import dagster as dg
+
+from distill_pipeline.defs.resources import DistillHome
+from distill_pipeline.defs.stage import (
+    StageConfig,
+    StageRun,
+    materialize_stage,
+    stage_asset,
+    table_metadata,
+)
+from distill_pipeline.store.output import Output
+from distill_pipeline.texts.corpus import recipe_passages
+from distill_pipeline.vocabulary.phrases import frequent_phrases
+from distill_pipeline.vocabulary.vocabulary import (
+    VOCABULARY,
+    build_vocabulary,
+    build_word_vocabulary,
+    read_words,
+    write_vocabulary,
+)
+
+
+@stage_asset()
+def vocabulary(
+    context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
+) -> dg.MaterializeResult[Any]:
+    """The student's vocabulary, one row per entry, with the token ids that the teacher reads for it."""
+    return materialize_stage(
+        context,
+        config,
+        distill_home,
+        work,
+        describe=_describe,
+    )
+
+
+def work(run: StageRun) -> Mapping[str, Any]:
+    """Build and write the vocabulary."""
+    recipe = run.recipe
+    has_phrases = recipe.refinement == "corpus" and recipe.vocabulary == "words" and recipe.phrases
+    counts_words = recipe.words_from == "corpus"
+    passages = recipe_passages(recipe) if has_phrases or counts_words else []
+    phrases = frequent_phrases(passages, recipe.phrases, lowercase=recipe.lowercase) if has_phrases else {}
+    common: dict[str, Any] = {
+        "words": read_words(recipe.words),
+        "prompt": recipe.prompt,
+        "language": recipe.language,
+        "passages": passages if counts_words else (),
+    }
+    folder = run.teacher_source.folder
+    if recipe.vocabulary == "words":
+        vocabulary = build_word_vocabulary(
+            folder, count=recipe.vocabulary_words, lowercase=recipe.lowercase, phrases=phrases, **common
+        )
+    else:
+        vocabulary = build_vocabulary(folder, **common)
+    run.log(f"{len(vocabulary.tokens):,} entries, frequencies from {vocabulary.frequency_source}")
+    write_vocabulary(run.folder, vocabulary)
+    return {"rows": len(vocabulary.tokens), "frequencies": vocabulary.frequency_source}
+
+
+def _describe(output: Output) -> Mapping[str, Any]:
+    table = table_metadata(output.folder / VOCABULARY)
+    return {**table, "frequencies": output.facts["frequencies"]}

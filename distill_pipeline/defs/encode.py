@@ -1,0 +1,156 @@
+"""What the assets that run the teacher share: where it runs, and what they say of it.
+
+Holds no numerics: the encoders are in `distillation/encoding.py` and `distillation/cluster.py`.
+"""
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from distill_pipeline.chain.stages import encoded_alike
+from distill_pipeline.defs.stage import StageConfig, StageRun
+from distill_pipeline.store.disk import locked
+from distill_pipeline.store.embeddings import Embeddings
+from distill_pipeline.store.environment import library_versions, machine
+from distill_pipeline.store.output import Output
+from distill_pipeline.teacher.backends import ENCODERS, check_encoder
+from distill_pipeline.teacher.encoding import (
+    encode_to_parts,
+    encoding_facts,
+    probe_sample,
+    settle_precision,
+)
+from distill_pipeline.teacher.reuse import EarlierOutput
+
+
+class EncoderConfig(StageConfig):
+    """Where the teacher runs; it decides none of the bytes, so no fingerprint holds it."""
+
+    encoder: str = Field(
+        default="",
+        description=f"One of {', '.join(ENCODERS)}: this machine, or a Ray cluster (extra ray). "
+        "Empty: $DISTILL_ENCODER, or local.",
+    )
+    parts_url: str = Field(
+        default="",
+        description="fsspec URL that Ray's workers write to, such as s3://bucket/parts. Empty: $DISTILL_PARTS_URL, "
+        "or the store's own folder, which all machines must see.",
+    )
+
+
+def encode_with_teacher(
+    run: StageRun,
+    config: EncoderConfig,
+    sequences: Sequence[Sequence[int]],
+    *,
+    texts: Sequence[str] | None = None,
+    groups: Sequence[int] = (),
+) -> dict[str, Any]:
+    """Encode token-id sequences into the stage's folder where the configuration says; returns facts.
+
+    Texts that the same teacher encoded for an earlier output are taken from there, unless the stage is forced. Each
+    of the groups, whose sizes are given, begins a part, so that more of one moves no other's.
+
+    Raises:
+        EncoderError: There is no such encoder.
+    """
+    encoder = check_encoder(config.encoder or os.environ.get("DISTILL_ENCODER") or "local")
+    work = _Work(sequences, texts, groups, afresh=config.force)
+    if encoder == "ray":
+        facts = _on_ray(run, config, work)
+    else:
+        with one_teacher_at_a_time(run):
+            facts = _here(run, work)
+    return {
+        **facts,
+        "dimensions": Embeddings.of_parts(run.folder).dimensions,
+        "empty": sum(not sequence for sequence in sequences),
+    }
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What there is to encode, see `encode_to_parts`."""
+
+    sequences: Sequence[Sequence[int]]
+    texts: Sequence[str] | None
+    groups: Sequence[int]
+    afresh: bool
+
+
+def _earlier(run: StageRun, work: _Work) -> list[EarlierOutput]:
+    """Return the outputs here that hold what this very teacher gave, with these libraries on such a machine."""
+    found: list[EarlierOutput] = []
+    if work.texts is None or work.afresh:
+        return found
+    for folder, manifest in run.home.store.manifests(run.key.stage):
+        made_here = (manifest["machine"], manifest["versions"]) == (machine(), library_versions())
+        if made_here and encoded_alike(manifest["made_of"], run.key.inputs):
+            facts = manifest["facts"]
+            parts = {name: file["sha256"] for name, file in manifest["files"].items()}
+            found.append(EarlierOutput(folder, parts, facts["precision"], facts["forward"], facts["device"]))
+    return found
+
+
+def one_teacher_at_a_time(run: StageRun) -> AbstractContextManager[Any]:
+    """Return a block that waits until no other run on this machine has a teacher loaded.
+
+    Dagster's pool counts the runs of a daemon; those from command lines meet here.
+    """
+    busy = Path(run.home.path) / f"teacher.{platform.node()}.lock"
+    return locked(busy, lambda: run.log("another run on this machine uses a teacher; waiting for it"))
+
+
+def _here(run: StageRun, work: _Work) -> dict[str, Any]:
+    teacher = run.load_teacher()
+    precision = settle_precision(teacher, run.recipe.precision, probe_sample(work.sequences))
+    if precision.used != teacher.precision:
+        teacher = run.load_teacher()
+    run.log(f"encoding {len(work.sequences):,} rows in {precision.used} on {teacher.device}: {precision.reason}")
+    if teacher.forward.why_no_kernels:
+        run.log(f"without the GPU's kernels, so slower: {teacher.forward.why_no_kernels}")
+    kept = encode_to_parts(
+        work.sequences,
+        teacher,
+        run.folder,
+        report=run.reporter(),
+        texts=work.texts,
+        groups=work.groups,
+        earlier=_earlier(run, work),
+    )
+    return encoding_facts(len(work.sequences), kept, precision, teacher.device, teacher.forward.name)
+
+
+def _on_ray(run: StageRun, config: EncoderConfig, work: _Work) -> dict[str, Any]:
+    from distill_pipeline.teacher.cluster import SETTING, TeacherSpec, encode_on_ray
+
+    url = config.parts_url or os.environ.get(SETTING)
+    return encode_on_ray(
+        work.sequences,
+        TeacherSpec(run.recipe, run.teacher_source.identity),
+        run.folder,
+        texts=work.texts,
+        groups=work.groups,
+        # A folder of its own: other stages and recipes write parts of the same names.
+        destination=f"{url.rstrip('/')}/{run.key.stage}/{run.key.fingerprint}" if url else None,
+        earlier=_earlier(run, work),
+        report=run.reporter(),
+        log=run.log,
+    )
+
+
+def encoding_metadata(output: Output) -> Mapping[str, Any]:
+    """Return what `encode_with_teacher` found out, as metadata."""
+    facts = output.facts
+    names = ("dimensions", "precision", "precision_reason", "device", "forward", "rows_resumed")
+    return {
+        **{name: facts[name] for name in names},
+        "least_cosine_to_float32": facts["least_cosine_to_float32"] or "not measured in float32",
+        "dagster/row_count": facts["rows"],
+    }

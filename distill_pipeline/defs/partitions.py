@@ -1,0 +1,18 @@
+"""The one partitions definition of all assets: a recipe is a partition."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from distill_pipeline.chain.home import Home, default_home
+
+
+def load_partitions(home: Home) -> dg.StaticPartitionsDefinition:
+    """Return one partition per valid recipe; warn of the invalid ones, which stay out."""
+    recipes, problems = home.load_recipes()
+    for problem in problems:
+        dg.get_dagster_logger("distill_pipeline").warning(f"left out: {problem}")
+    return dg.StaticPartitionsDefinition(sorted(recipes))
+
+
+RECIPES = load_partitions(Home(default_home()))

@@ -1,0 +1,194 @@
+"""What all assets of the chain share: the cache around their work, and how it shows in Dagster.
+
+Holds no numerics and no names of single stages: those are in `distillation/` and `stages.py`.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from distill_pipeline.chain.stages import STAGES
+from distill_pipeline.defs.partitions import RECIPES
+from distill_pipeline.defs.resources import DistillHome
+from distill_pipeline.fitting.pca import check_dimensions
+from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline.store.keys import StageKey, changes
+from distill_pipeline.store.local import upstream_output
+from distill_pipeline.store.output import Output
+from distill_pipeline.teacher.batches import Progress
+from distill_pipeline.teacher.source import TeacherSource
+from distill_pipeline.teacher.teacher import Teacher, load_teacher
+
+GROUP = "distillation"
+OWNERS = ["team:distillation"]
+SECONDS_BETWEEN_REPORTS = 5.0
+
+
+def stage_asset(**own: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """Return a decorator that makes a function the asset of the stage of its name, as `STAGES` describes it.
+
+    Args:
+        own: What `dg.asset` takes besides: the asset's own.
+    """
+
+    def decorate(function: Callable[..., Any]) -> dg.AssetsDefinition:
+        stage = STAGES[function.__name__]
+        decorated: dg.AssetsDefinition = dg.asset(
+            partitions_def=RECIPES,
+            deps=stage.upstream,
+            group_name=GROUP,
+            kinds=set(stage.kinds),
+            owners=OWNERS,
+            code_version=stage.version,
+            **own,
+        )(function)
+        return decorated
+
+    return decorate
+
+
+class StageConfig(dg.Config):
+    """How to run a stage; never what it gives."""
+
+    force: bool = Field(default=False, description="Compute even when the store holds this very output.")
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """One stage of one recipe, as an asset's work sees it."""
+
+    recipe: Recipe
+    key: StageKey
+    folder: Path
+    home: DistillHome
+    keys: Mapping[str, StageKey]
+    log: Callable[[str], None]
+
+    def upstream(self, stage: str) -> Output:
+        """Return the verified output of an earlier stage of the same recipe.
+
+        Raises:
+            StoreError: It isn't in the store or is damaged; the message says how to make it.
+        """
+        return upstream_output(self.home.store, self.recipe.name, self.keys[stage])
+
+    @property
+    def teacher_source(self) -> TeacherSource:
+        """Where the teacher's files are."""
+        return self.home.teacher(self.recipe)
+
+    def load_teacher(self) -> Teacher:
+        """Load the teacher in float32."""
+        return load_teacher(
+            self.teacher_source,
+            pooling=self.recipe.pooling,
+            device=self.recipe.device,
+            trust_remote_code=self.recipe.trust_remote_code,
+        )
+
+    def reporter(self) -> Callable[[Progress], None]:
+        """Return a function that logs what is there from before, progress every few seconds, and the end."""
+        last = time.monotonic()
+
+        def report(progress: Progress) -> None:
+            nonlocal last
+            resumed = not progress.per_second
+            if resumed or progress.done == progress.total or time.monotonic() - last >= SECONDS_BETWEEN_REPORTS:
+                last = time.monotonic()
+                self.log(str(progress))
+
+        return report
+
+
+Work = Callable[[StageRun], Mapping[str, Any]]
+
+
+def materialize_stage(
+    context: dg.AssetExecutionContext,
+    config: StageConfig,
+    home: DistillHome,
+    work: Work,
+    *,
+    describe: Callable[[Output], Mapping[str, Any]] = lambda _: {},
+    resumable: bool = False,
+    still_valid: Callable[[Output], bool] = lambda _: True,
+) -> dg.MaterializeResult[Any]:
+    """Return the stage's output from the store, or do the work and store it.
+
+    Dagster recomputes whatever it is asked for, so the cache lives here: a hit verifies the stored files and
+    returns the same data version; a miss logs which input changed since this recipe's last output.
+
+    Args:
+        context: Names the asset and the partition, which is the recipe.
+        config: Whether to compute in any case.
+        home: Where recipes and outputs are.
+        work: Fills the folder it is given and returns facts.
+        describe: Metadata of this stage from its output, hit or not.
+        resumable: The work recognises finished parts of a killed run.
+        still_valid: Whether what the stage did outside the store still stands.
+    """
+    stage = context.asset_key.path[-1]
+    recipe = home.recipe(context.partition_key)
+    source = home.teacher(recipe)
+    if source.note and not STAGES[stage].upstream:  # once per run, not once per stage
+        context.log.warning(source.note)
+    keys = home.stage_keys(recipe)
+    store = home.store
+
+    def make(folder: Path) -> Mapping[str, Any]:
+        context.log.info(_why(store.remembered(recipe.name, stage), keys[stage], forced=config.force))
+        if isinstance(recipe.pca_dims, int):
+            check_dimensions(recipe.pca_dims, source.most_dimensions)
+        return work(StageRun(recipe, keys[stage], folder, home, keys, context.log.info))
+
+    started = time.monotonic()
+    output, hit = store.get_or_make(
+        keys[stage],
+        make,
+        force=config.force,
+        resumable=resumable,
+        still_valid=still_valid,
+        made_by=context.run.run_id,
+        made_for=recipe.name,
+        log=context.log.info,
+    )
+    seconds = time.monotonic() - started
+    context.log.info(f"cache: {'hit' if hit else 'computed'} in {seconds:.2f} s, {output.size:,} bytes")
+    metadata = {
+        **describe(output),
+        "cache": "hit" if hit else "computed",
+        "seconds": round(seconds, 3),
+        "seconds_when_computed": output.manifest["seconds"],
+        "bytes": output.size,
+        "folder": dg.MetadataValue.path(str(output.folder)),
+        "dagster/uri": store.uri(output.key),
+        "versions": dg.MetadataValue.json(dict(output.manifest["versions"])),
+    }
+    return dg.MaterializeResult(data_version=dg.DataVersion(output.key.fingerprint), metadata=metadata)
+
+
+def _why(before: Mapping[str, Any] | None, key: StageKey, *, forced: bool) -> str:
+    if forced:
+        return "computing: forced"
+    if before is None:
+        return "computing: this recipe has no earlier output of this stage"
+    changed = changes(before, key.inputs)
+    if not changed:
+        return "computing: the stored output is missing or no longer valid"
+    return f"computing: changed since the last output: {'; '.join(changed)}"
+
+
+def table_metadata(path: Path) -> dict[str, Any]:
+    """Return a Parquet file's row count and column schema as Dagster shows them."""
+    schema = pq.read_schema(path)
+    columns = [dg.TableColumn(field.name, str(field.type)) for field in schema]
+    return {
+        "dagster/row_count": pq.read_metadata(path).num_rows,
+        "dagster/column_schema": dg.TableSchema(columns),
+    }

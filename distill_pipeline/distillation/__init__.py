@@ -1,1 +1,0 @@
-"""The numerics: from a teacher's vocabulary to a student. Never imports Dagster."""

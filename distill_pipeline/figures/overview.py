@@ -1,0 +1,141 @@
+"""What pictures show of a vocabulary and its rows: few numbers out of many. Draws nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from distill_pipeline.store.embeddings import unit_rows
+from distill_pipeline.vocabulary.vocabulary import Vocabulary
+from distill_pipeline.vocabulary.words import entry_groups, pieces
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+KINDS = {0: "words", 1: "pieces within words", 2: "numbers and marks"}
+"""What `entry_groups` numbers."""
+
+_SEED = 0
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A vocabulary by frequency.
+
+    Attributes:
+        ranks: (entries,), 1 the most frequent; 0 for special tokens, which no text holds.
+        kinds: (entries,), see `KINDS`; -1 for special tokens.
+        texts: Each entry as it stands in text, without its tokenizer's marks; empty for special tokens.
+    """
+
+    ranks: Integers
+    kinds: npt.NDArray[np.int8]
+    texts: Sequence[str]
+
+    @property
+    def entries(self) -> int:
+        """How many entries have a rank."""
+        return int(self.ranks.max())
+
+    def words(self, count: int) -> Integers:
+        """Return the rows of the most frequent words of more than one letter, most frequent first."""
+        rows = np.argsort(self.ranks, kind="stable")
+        is_word = np.array([kind == 0 and len(text) > 1 for kind, text in zip(self.kinds, self.texts, strict=True)])
+        found: dict[str, int] = {}
+        for row in rows[is_word[rows]]:  # a cased tokenizer spells a word in several ways
+            found.setdefault(self.texts[row].lower(), int(row))
+            if len(found) == count:
+                break
+        return np.array(list(found.values()), dtype=np.int64)
+
+
+@lru_cache(maxsize=1)
+def rank_entries(vocabulary: Vocabulary) -> Ranking:
+    """Rank a vocabulary's entries by frequency; of equal ones the earlier row comes first.
+
+    The last one's ranking is kept: several pictures of it are drawn, for each recipe of a sweep.
+    """
+    kinds = entry_groups(vocabulary.tokenizer)
+    ordinary = kinds >= 0
+    ranks = np.zeros(len(kinds), dtype=np.int64)
+    order = np.argsort(-vocabulary.frequencies, kind="stable")
+    order = order[ordinary[order]]
+    ranks[order] = np.arange(1, len(order) + 1)
+    texts = [""] * len(kinds)
+    special = frozenset(vocabulary.tokens[row] for row in np.flatnonzero(~ordinary))
+    for row, text, _ in pieces(vocabulary.tokenizer, special):
+        texts[row] = text
+    return Ranking(ranks, kinds, texts)
+
+
+def spread_over_ranks(ranking: Ranking, kind: int, most: int) -> Integers:
+    """Return the rows of at most so many entries of one kind, evenly spread over the logarithm of their order."""
+    rows: Integers = np.flatnonzero(ranking.kinds == kind)
+    if not len(rows):
+        return rows
+    by_rank = rows[np.argsort(ranking.ranks[rows], kind="stable")]
+    spread: Integers = by_rank[np.unique(np.geomspace(1, len(rows), most).astype(np.int64)) - 1]
+    return spread
+
+
+def words_to_name(ranking: Ranking, count: int = 10) -> Integers:
+    """Return the rows of a few words, from the most frequent to the rarest in even steps of the rank's logarithm."""
+    words = ranking.words(ranking.entries)
+    if not len(words):
+        return words
+    wanted = np.geomspace(1, ranking.ranks[words[-1]], count)
+    places = np.searchsorted(ranking.ranks[words], wanted)
+    found: Integers = words[np.unique(np.minimum(places, len(words) - 1))]
+    return found
+
+
+def row_norms(batches: Iterable[npt.NDArray[np.floating]]) -> Floats:
+    """Return the norm of each row, (rows,), one batch in memory at a time."""
+    norms = [np.linalg.norm(batch.astype(np.float64), axis=1) for batch in batches]
+    return np.concatenate(norms)
+
+
+def by_rank(ranking: Ranking, norms: Floats, bins: int = 24) -> tuple[Floats, Floats]:
+    """Return how norms over their median are spread in bins of the rank's logarithm; zeros don't count.
+
+    Returns:
+        (bins,) each bin's middle rank; (3, bins) its 10th, 50th and 90th percentile. Empty bins are left out.
+    """
+    counted = (ranking.ranks > 0) & (norms > 0)
+    ranks, values = ranking.ranks[counted], norms[counted] / np.median(norms[counted])
+    edges = np.geomspace(1, ranking.entries + 1, bins + 1)
+    number = np.digitize(ranks, edges)
+    filled = np.unique(number)
+    middles = [np.exp(np.log(ranks[number == n]).mean()) for n in filled]
+    spread = [np.percentile(values[number == n], [10, 50, 90]) for n in filled]
+    return np.array(middles), np.array(spread).T
+
+
+def flat_map(rows: npt.NDArray[np.floating]) -> Floats:
+    """Lay rows out in two dimensions, similar ones near each other: t-SNE on cosine distances with a fixed seed.
+
+    Van der Maaten and Hinton 2008, "Visualizing Data using t-SNE".
+
+    Args:
+        rows: (rows, dims), at least 8.
+
+    Returns:
+        (rows, 2).
+    """
+    from sklearn.manifold import TSNE
+
+    # The exact method: for a few hundred rows it is quick, and its sums don't depend on threads.
+    layout = TSNE(
+        metric="cosine",
+        method="exact",
+        init="pca",
+        perplexity=min(15, len(rows) / 4),
+        max_iter=400,
+        random_state=_SEED,
+    )
+    places: Floats = layout.fit_transform(unit_rows(rows)).astype(np.float64)
+    return places

@@ -1,0 +1,54 @@
+"""How a recipe's rows are fitted: its own fields, and what its kind of refinement decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from distill_pipeline.recipe.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Method:
+    """What a kind of refinement decides.
+
+    Attributes:
+        penalties: Ridge penalties to choose from by agreement on held-out texts, smallest first.
+        similarity_steps: Steps of gradient descent on the similarities of texts, after the ridge regression.
+        balanced: Whether the first group of texts and all others together count alike, however many they are.
+    """
+
+    penalties: tuple[float, ...]
+    similarity_steps: int
+    balanced: bool
+
+
+METHODS: Mapping[str, Method] = {
+    "generated": Method(penalties=(0.1, 0.2, 0.4), similarity_steps=60, balanced=False),
+    # Held-out passages are like those that are fitted, so they ask for a penalty too small for texts of other kinds;
+    # and 200,000 of them would drown the generated texts, in which all frequent words and the forms of questions are.
+    # Steps on similarities bring the passages' own closer, and those of other texts farther from the teacher's.
+    "corpus": Method(penalties=(0.4,), similarity_steps=0, balanced=True),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Fields of a recipe that refines, with `auto` resolved, and its method."""
+
+    pca_dims: int | float | str
+    weighting: str
+    whitening: float
+    seed: int
+    method: Method
+
+
+def settings_of(recipe: Recipe) -> Settings:
+    """Return the settings of a recipe that refines."""
+    return Settings(
+        pca_dims=recipe.pca_dims or "auto",
+        weighting=recipe.resolved("weighting"),
+        whitening=recipe.resolved("whitening"),
+        seed=recipe.seed,
+        method=METHODS[recipe.refinement],
+    )

@@ -1,0 +1,1 @@
+"""The Hugging Face Hub: patient requests, and errors that say what to do."""

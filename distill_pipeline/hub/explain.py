@@ -1,0 +1,62 @@
+"""Why the Hub can't be used, in words for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from distill_pipeline.errors import DistillError
+from distill_pipeline.hub.access import hub_status, in_short, passes_by_itself
+
+RELEASING = "release to"
+_HOW_TO_LOG_IN = "Set HF_TOKEN to one with the role write, or run `hf auth login`"
+
+
+class HubError(DistillError):
+    """The Hub can't be used for this release; the message says why and what to do."""
+
+
+def need_token() -> None:
+    """Raise `HubError` when huggingface_hub finds no access token."""
+    from huggingface_hub import get_token
+
+    if get_token() is None:
+        raise HubError(f"there is no access token. {_HOW_TO_LOG_IN}")
+
+
+@contextmanager
+def explaining(repository: str, doing: str = RELEASING) -> Iterator[None]:
+    """Turn a fault of the Hub that was not mended into an error for people."""
+    import httpx
+
+    try:
+        yield
+    except (OSError, httpx.HTTPError, ValueError) as error:
+        # Without its cause: the client's messages hold signed addresses, and Dagster would keep them.
+        raise _explained(error, repository, doing) from None
+
+
+def _explained(error: Exception, repository: str, doing: str) -> HubError:
+    import httpx
+    from huggingface_hub import get_token
+
+    releasing = doing == RELEASING
+    again = "run the release again" if releasing else "run this again"
+    reasons = {
+        400: "the Hub rejects its form; check the card's header and the files' names",
+        401: "the Hub doesn't accept your token: it is wrong or has expired; set HF_TOKEN to a valid one",
+        403: "your token may not write here: use one with the role write, of an account that owns it"
+        if releasing
+        else "your token may not read it: use one of an account that may",
+        404: "the Hub has no such owner or repository, or hides it from you: check the name and HF_TOKEN",
+        409: f"someone else is committing at this moment: {again}",
+        429: f"the Hub asks to wait longer than it is waited for here: {again} later",
+    }
+    reason = reasons.get(hub_status(error) or 0)
+    if hub_status(error) in {401, 404} and get_token() is None:
+        reason = f"the Hub shows it to nobody without an access token. {_HOW_TO_LOG_IN}"
+    if reason is None and passes_by_itself(error):
+        reason = f"the Hub is out of reach: {in_short(error)}, for longer than it is waited for here; {again} later"
+    if reason is None:
+        reason = f"the Hub can't be used: {in_short(error) if isinstance(error, httpx.HTTPError) else error}"
+    return HubError(f"{doing} {repository}: {reason}.{' Finished stages are kept.' if releasing else ''}")

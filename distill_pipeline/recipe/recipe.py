@@ -1,0 +1,236 @@
+"""What a student is made of: the `Recipe`, its fields, presets and what must hold among them.
+
+Knows nothing of stages, stores or Dagster, and never touches a teacher's weights.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from distill_pipeline.errors import did_you_mean
+from distill_pipeline.recipe.choices import MIN_TEXTS, REFINEMENTS, WEIGHTINGS, WHITENING, described
+from distill_pipeline.recipe.fields import (
+    CountOrAuto,
+    Device,
+    Dimensions,
+    OptionalHubName,
+    OptionalText,
+    Ref,
+    ShareOrAuto,
+    Slug,
+    Variants,
+    is_hub_name,
+)
+from distill_pipeline.recipe.languages import listed_language
+from distill_pipeline.recipe.presets import ALIASES, EMBEDDED
+
+
+class Recipe(BaseModel):
+    """Everything that decides a student's bytes and, apart from that, where it is released.
+
+    One recipe is one Dagster partition. Raises pydantic's `ValidationError`; `make_recipe` and
+    `read_recipe` turn that into a `RecipeError` that a person can act upon.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    name: Slug = Field(description="Lower-case name; also the partition key and the release folder's name.")
+    teacher: str = Field(
+        min_length=1,
+        description="An alias (MODERNBERT_BASE, MODERNBERT_LARGE, MINILM_EMBEDDED), a Hub name or a folder.",
+    )
+    revision: OptionalText = Field(
+        None,
+        description="Commit, tag or branch of a Hub teacher. A 40-digit commit pins it; none means main.",
+    )
+    trust_remote_code: bool = Field(False, description="Let the teacher run Python code of its repository.")
+    allow_pickled_weights: bool = Field(
+        False, description="Accept a teacher without safetensors; pickled weights can carry code."
+    )
+    device: Device = Field("auto", description="Where the teacher runs: auto, cpu, cuda, cuda:1, mps.")
+    prompt: OptionalText = Field(None, description="Text put before each token or word, e.g. 'search_document: '.")
+
+    vocabulary: Literal["words", "teacher"] = Field(
+        "words",
+        description="words = the language's frequent words and the teacher's pieces, with a tokenizer of the "
+        "student's own; teacher = the teacher's tokens and tokenizer.",
+    )
+    vocabulary_words: int = Field(
+        100_000, ge=0, le=1_000_000, description="How many of the language's most frequent words vocabulary=words has."
+    )
+    words: tuple[str, ...] | Path = Field(
+        (), description="Words and phrases of your own to add: a list, or a file with one a line."
+    )
+    lowercase: bool = Field(True, description="Whether the tokenizer of vocabulary=words folds case and accents.")
+    language: str = Field(
+        "en", pattern=r"^[a-z]{2,3}(-[A-Za-z]+)?$", description="Language of the word frequencies (wordfreq's code)."
+    )
+    words_from: Literal["wordfreq", "corpus"] = Field(
+        "wordfreq",
+        description="Where the words of vocabulary=words, of generated texts, and all frequencies come from: "
+        "wordfreq's list of the language, or counted in the corpus.",
+    )
+
+    pooling: Literal["auto", "mean", "first", "last", "pooler"] = Field(
+        "auto", description="auto = the teacher's own modules, Dense and Normalize included."
+    )
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto",
+        description="Arithmetic of the teacher; auto = bfloat16 where the hardware multiplies it natively and sample "
+        "rows keep a cosine of 0.999 to float32.",
+    )
+
+    weighting: Literal["auto", "fitted", "frequency", "none", "zipf"] = Field(
+        "auto", description=f"{described(WEIGHTINGS)}; auto = fitted with a refinement, else frequency."
+    )
+    refinement: Literal["none", "corpus", "generated"] = Field(
+        "generated",
+        description=f"Fit the rows to the teacher's embeddings of texts: {described(REFINEMENTS)}; none = don't.",
+    )
+    corpus: tuple[str, ...] = Field(
+        (),
+        description="Texts for refinement=corpus and words_from=corpus: files or patterns (.txt, .jsonl, .parquet, "
+        "also .gz), dataset:NAME:CONFIG:SPLIT@REVISION (NAME of the Hub or ./FOLDER; rest optional); a column after "
+        "# (default text).",
+    )
+    corpus_texts: int = Field(200_000, ge=100, description="Most passages that are sampled from the corpus.")
+    generated_texts: CountOrAuto = Field(
+        "auto",
+        description="Texts generated for the refinement; besides a corpus they show the teacher rare words; auto = "
+        "45000, or 180000 with a corpus.",
+    )
+    phrases: int = Field(
+        20_000,
+        ge=0,
+        le=1_000_000,
+        description="How many pairs of words of the corpus vocabulary=words has as entries of their own.",
+    )
+    seed: int = Field(0, ge=0, description="Seed of the texts that are generated or sampled.")
+    whitening: ShareOrAuto = Field(
+        "auto",
+        description="0 leaves the variances of the directions as they are, 1 makes them equal; auto = 0.3.",
+    )
+    pca_dims: Dimensions = Field(
+        256,
+        description="Principal components kept: a number, a share of variance (0.95), auto (all, rotated), or none.",
+    )
+    dtype: Literal["float16", "float32", "int8"] = Field("float16", description="Numbers in the model file.")
+
+    evaluation_texts: Path | None = Field(
+        None,
+        description="File of texts, one a line, on which teacher and student are compared; none = "
+        "our own, English sentences or texts generated in another language.",
+    )
+    labelled_sets: tuple[str, ...] = Field(
+        (),
+        description="Labelled sets to score both on: pairs:FILE, classification:FILE, clustering:FILE, "
+        "retrieval:FOLDER, mteb:TASK.",
+    )
+    compare_with_model2vec: bool = Field(
+        True,
+        description="Measure what model2vec.distill makes of the same teacher too; once a teacher and number of "
+        "dimensions, and the teacher must encode its own vocabulary for it.",
+    )
+    min_similarity_correlation: float = Field(
+        0.0, ge=-1, le=1, description="Floor for a release: correlation of student and teacher similarities."
+    )
+    min_neighbour_overlap: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Floor for a release: share of the teacher's 10 nearest texts that are the student's.",
+    )
+    min_nearest_retrieved: float = Field(
+        0.0, ge=0, le=1, description="Floor for a release: mean reciprocal rank of the teacher's nearest text."
+    )
+    max_regression: float = Field(
+        0.1,
+        ge=0,
+        le=2,
+        description="How far a figure, or the score on a labelled set, may lie below that of the release now in place.",
+    )
+    variants: Variants = Field(
+        (), description="Further forms in the same release, checked each: float32, float16, int8, onnx, dims-N."
+    )
+    repository: OptionalHubName = Field(None, description="Hub repository to release to; none = local folder alone.")
+    private: bool = Field(False, description="Create the Hub repository as private.")
+    pull_request: bool = Field(False, description="Open a pull request instead of committing to the branch.")
+    branch: Ref = Field(None, description="Branch to release to, made when it isn't there; none means main.")
+    tag: Ref = Field(None, description="Tag of the release's commit; next = v1, v2, ...; none = no tag.")
+    commit_message: str = Field("Release a distilled static model", min_length=1, description="Of the Hub commit.")
+    patience_seconds: float = Field(
+        300, ge=0, le=86400, description="How long to keep trying while the Hub is busy or out of reach."
+    )
+
+    @field_validator("teacher")
+    @classmethod
+    def _teacher_is_an_alias_a_folder_or_a_hub_name(cls, teacher: str) -> str:
+        if teacher in ALIASES.values() or teacher in ALIASES or is_folder(teacher) or is_hub_name(teacher):
+            return teacher
+        raise ValueError(
+            "neither a known alias, nor a folder, nor a Hub name (owner/name)" + did_you_mean(teacher, ALIASES)
+        )
+
+    @model_validator(mode="after")
+    def _fields_fit_together(self) -> Recipe:
+        if self.words_from == "corpus" and not self.corpus:
+            raise ValueError("words_from=corpus needs texts: name files or a data set in corpus")
+        if self.refinement == "none":
+            if self.weighting == "fitted":
+                raise ValueError("weighting=fitted needs the refinement's texts: use weighting=frequency")
+            return self
+        if self.pca_dims is None:
+            raise ValueError("refinement works on principal directions: use pca_dims=auto, or refinement=none")
+        if self.refinement == "corpus" and not self.corpus:
+            raise ValueError("refinement=corpus needs texts: name files or a data set in corpus")
+        count = self.resolved("generated_texts")
+        if self.refinement == "generated" and count < MIN_TEXTS:
+            raise ValueError(f"generated_texts={count}: a refinement needs at least {MIN_TEXTS} texts")
+        from_list = count and self.words_from == "wordfreq"
+        if from_list and self.language != "en" and listed_language(self.language) is None:
+            raise ValueError(
+                f"language={self.language}: wordfreq knows no words of it, so no texts can be generated; use "
+                "words_from=corpus, refinement=corpus with generated_texts=0, or refinement=none"
+            )
+        return self
+
+    def resolved(self, field: str) -> Any:
+        """Return a field's value, or what its `auto` stands for where the refinement decides that."""
+        value = getattr(self, field)
+        if value != "auto":
+            return value
+        if self.refinement == "none":
+            return "frequency" if field == "weighting" else value
+        meanings = {
+            "weighting": "fitted",
+            "whitening": WHITENING,
+            "generated_texts": REFINEMENTS[self.refinement].generated_texts,
+        }
+        return meanings.get(field, value)
+
+    @property
+    def teacher_location(self) -> str:
+        """The teacher with its alias resolved: a Hub name, a folder, or `embedded:NAME`."""
+        return ALIASES.get(self.teacher, self.teacher)
+
+    @property
+    def teacher_label(self) -> str:
+        """The teacher's name for others to read: its Hub name, or its folder's name without the path."""
+        location = self.teacher_location
+        if location.startswith(EMBEDDED):
+            return f"sentence-transformers/{location.removeprefix(EMBEDDED)}"
+        return Path(location).name if is_folder(location) else location
+
+
+def is_folder(teacher: str) -> bool:
+    """Whether this teacher's name is written as, or is, a folder on this machine."""
+    return teacher.startswith(("/", "./", "../", "~")) or Path(teacher).is_dir()
+
+
+RELEASE_FIELDS = frozenset(
+    {"repository", "private", "pull_request", "branch", "tag", "commit_message", "patience_seconds"}
+)
+"""Where and how a student is released; they decide none of its bytes."""

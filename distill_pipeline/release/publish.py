@@ -1,0 +1,274 @@
+"""Publishing a release folder to the Hugging Face Hub: in one commit or none, whatever happens on the way."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distill_pipeline.hub.access import Patience, hub_status, in_short
+from distill_pipeline.hub.explain import HubError, explaining, need_token
+from distill_pipeline.recipe.fields import NEXT_TAG
+from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline.release.repository import (
+    Difference,
+    Remote,
+    compare,
+    difference,
+    look,
+    same_but_for_the_run,
+)
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where and how a release goes to the Hub; the fields are the recipe's."""
+
+    repository: str
+    branch: str | None = None
+    private: bool = False
+    pull_request: bool = False
+    tag: str | None = None
+    message: str = "Release a distilled static model"
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Destination:
+        """Return where a recipe with a repository is released."""
+        return cls(
+            recipe.repository or "",
+            recipe.branch,
+            recipe.private,
+            recipe.pull_request,
+            recipe.tag,
+            recipe.commit_message,
+        )
+
+
+@dataclass(frozen=True)
+class HubCommit:
+    """Where a release is on the Hub, and whether this call put it there."""
+
+    url: str
+    commit: str
+    created: bool
+    tag: str | None = None
+
+
+def publish(
+    folder: Path,
+    destination: Destination,
+    patience: Patience,
+    *,
+    exactly: bool = False,
+    compared_with: str | None = None,
+    log: Callable[[str], None] = lambda _: None,
+) -> HubCommit:
+    """Commit the folder's files to a Hub repository, unless its head holds the same content already.
+
+    The commit names the head that it was compared with as its parent, so somebody else's commit in between is
+    never overwritten. When an answer is lost, the repository is looked at before anything is sent again.
+
+    Args:
+        folder: The release.
+        destination: Where and how.
+        patience: How long to keep trying.
+        exactly: Compare byte by byte, also what tells of the run that made the release.
+        compared_with: The commit that the gate compared the release with, when there was one.
+        log: Receives a line when a lost commit was found again.
+
+    Raises:
+        HubError: No token, no right to write, someone else's commit in between, or the Hub is out of reach.
+    """
+    with explaining(destination.repository):
+        api, remote, found = compare(folder, destination.repository, destination.branch, patience)
+        if remote is None:
+            need_token()
+            patience.retry(lambda: api.create_repo(destination.repository, private=destination.private, exist_ok=True))
+            api, remote, found = compare(folder, destination.repository, destination.branch, patience)
+        if remote is None:
+            raise HubError(f"release to {destination.repository}: the Hub made the repository, but doesn't show it")
+        _refuse_strangers(remote, destination, compared_with)
+        if destination.branch and not remote.branch_exists:
+            need_token()
+            name, branch, start = destination.repository, destination.branch, remote.commit
+            patience.retry(lambda: api.create_branch(name, branch=branch, revision=start, exist_ok=True))
+        attempt = _Attempt(api, folder, destination, remote, found, log)
+        commit = attempt.already_there(patience, exactly=exactly) or attempt.until_done(patience)
+        if destination.tag is None:
+            return commit
+        tag = patience.retry(lambda: _tag(api, destination, commit))
+        return HubCommit(commit.url, commit.commit, commit.created, tag)
+
+
+def _refuse_strangers(remote: Remote, destination: Destination, compared_with: str | None) -> None:
+    """Refuse a public repository for a private release, and a head that the gate has not seen."""
+    if destination.private and not remote.private:
+        raise HubError(
+            f"release to {remote.repository}: the recipe says private, but the repository is public; make it "
+            "private on the Hub, or set private: false"
+        )
+    if compared_with is not None and remote.commit != compared_with:
+        raise _someone_else(remote.repository)
+
+
+@dataclass
+class _Attempt:
+    """One commit that may need several tries, of which at most one goes through."""
+
+    api: HfApi
+    folder: Path
+    destination: Destination
+    parent: Remote
+    found: Difference
+    log: Callable[[str], None]
+    may_have_gone_through: bool = False
+
+    def already_there(self, patience: Patience, *, exactly: bool) -> HubCommit | None:
+        """Return the head's commit when it holds this content, or None."""
+        if self.found and (
+            exactly or not patience.retry(lambda: same_but_for_the_run(self.api, self.folder, self.parent, self.found))
+        ):
+            return None
+        return HubCommit(_url(self.api, self.parent.repository, self.parent.commit), self.parent.commit, created=False)
+
+    def until_done(self, patience: Patience) -> HubCommit:
+        """Try until the commit is there.
+
+        Raises:
+            HubError: There is no token, or someone else committed in between.
+        """
+        need_token()
+        # A pull request of an earlier, killed run may be open already.
+        self.may_have_gone_through = self.destination.pull_request
+        return patience.retry(self._once)
+
+    def _once(self) -> HubCommit:
+        import httpx
+
+        if self.may_have_gone_through:
+            ours = self._find()
+            if ours is not None:
+                return ours
+        try:
+            return self._send()
+        except (OSError, httpx.HTTPError, ValueError) as error:
+            if hub_status(error) in {400, 401, 403, 404}:
+                raise
+            # The commit may stand although its answer was lost, or was not what it should be.
+            self.may_have_gone_through = True
+            ours = self._find()
+            if ours is not None:
+                self.log(f"the commit's answer was lost ({in_short(error)}), but it went through")
+                return ours
+            if hub_status(error) == 412:
+                raise _someone_else(self.destination.repository) from error
+            raise
+
+    def _send(self) -> HubCommit:
+        from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
+
+        title, _, description = self.destination.message.partition("\n")
+        operations: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = [
+            *(CommitOperationAdd(name, self.folder / name) for name in self.found.sent),
+            *(CommitOperationDelete(name) for name in self.found.removed),
+        ]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*commit a data file")  # the golden vectors belong there
+            warnings.filterwarnings("ignore", message="Warnings while validating metadata")
+            try:
+                commit = self.api.create_commit(
+                    self.destination.repository,
+                    operations,
+                    commit_message=title,
+                    commit_description=description.strip(),
+                    revision=None if self.destination.pull_request else self.destination.branch,
+                    create_pr=self.destination.pull_request,
+                    parent_commit=self.parent.commit,
+                )
+            except RuntimeError as error:  # how huggingface_hub and hf_xet wrap a failed upload
+                raise _cause_of(error) from error
+        return HubCommit(commit.pr_url or commit.commit_url, commit.oid, created=True)
+
+    def _find(self) -> HubCommit | None:
+        """Look for our commit on the Hub: the first one after the parent, holding just what we sent.
+
+        Raises:
+            HubError: Another commit follows the parent.
+        """
+        if self.destination.pull_request:
+            return self._find_pull_request()
+        name, branch = self.destination.repository, self.destination.branch
+        head = look(self.api, name, branch)
+        if head is None or head.commit == self.parent.commit:
+            return None
+        if not self.found.is_made(head):
+            after_parent = None
+            for commit in self.api.list_repo_commits(name, revision=branch):
+                if commit.commit_id == self.parent.commit:
+                    break
+                after_parent = commit.commit_id
+            head = look(self.api, name, after_parent)
+            if head is None or not self.found.is_made(head):
+                raise _someone_else(name)
+        return HubCommit(_url(self.api, name, head.commit), head.commit, created=True)
+
+    def _find_pull_request(self) -> HubCommit | None:
+        name = self.destination.repository
+        title = self.destination.message.partition("\n")[0]
+        for discussion in self.api.get_repo_discussions(name, discussion_type="pull_request"):
+            if discussion.title == title and discussion.status in {"open", "draft"}:
+                there = look(self.api, name, f"refs/pr/{discussion.num}")
+                if there is None or not there.branch_exists:
+                    continue
+                found = difference(self.api, self.folder, there)
+                if not found or same_but_for_the_run(self.api, self.folder, there, found):
+                    url = f"{self.api.endpoint}/{name}/discussions/{discussion.num}"
+                    return HubCommit(url, there.commit, created=False)
+        return None
+
+
+def _cause_of(error: RuntimeError) -> OSError:
+    cause = error.__cause__
+    if isinstance(cause, OSError):
+        return cause
+    return ConnectionError(f"the upload failed: {type(cause or error).__name__}")
+
+
+def _tag(api: HfApi, destination: Destination, commit: HubCommit) -> str:
+    """Give the commit its tag, and return it; a tag that it has already is not made twice.
+
+    Raises:
+        HubError: The tag is on another commit.
+    """
+    name = destination.repository
+    tags = {tag.name: tag.target_commit for tag in api.list_repo_refs(name).tags}
+    wanted = destination.tag or NEXT_TAG
+    numbers = {int(tag[1:]): tag for tag in tags if re.fullmatch(r"v\d+", tag)}
+    if wanted == NEXT_TAG:
+        ours = [number for number, tag in numbers.items() if tags[tag] == commit.commit]
+        wanted = numbers[max(ours)] if ours else f"v{max(numbers, default=0) + 1}"
+    if wanted not in tags:
+        api.create_tag(name, tag=wanted, revision=commit.commit)
+    elif tags[wanted] != commit.commit:
+        raise HubError(
+            f"{name} is released as {commit.url}, but the tag {wanted} is on another commit ({tags[wanted][:12]}); "
+            "choose another tag, or 'next'"
+        )
+    return wanted
+
+
+def _url(api: HfApi, repository: str, commit: str) -> str:
+    return f"{api.endpoint}/{repository}/commit/{commit}"
+
+
+def _someone_else(repository: str) -> HubError:
+    return HubError(
+        f"release to {repository}: someone else committed in between; nothing was overwritten. Look at their commit, "
+        "then run the release again. Finished stages are kept."
+    )

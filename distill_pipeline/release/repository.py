@@ -1,0 +1,178 @@
+"""What a Hub repository holds at one commit, and how a release folder differs from it. Only reads."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distill_pipeline.hub.access import Patience
+from distill_pipeline.hub.explain import HubError
+from distill_pipeline.release.provenance import released_names, stable
+from distill_pipeline.store.disk import sha256_of
+from distill_pipeline.student.files import PROVENANCE
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+GIT_ATTRIBUTES = ".gitattributes"
+"""Kept by the Hub itself, which adds a line when a large file needs one; never part of a release."""
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """One file of a repository: its size, and its sha256 (LFS) or git's name for its content."""
+
+    size: int
+    digest: str
+
+    def holds(self, path: Path) -> bool:
+        """Whether a local file has the same content."""
+        if self.size != path.stat().st_size:
+            return False
+        if len(self.digest) == 64:
+            return self.digest == sha256_of(path)
+        return self.digest == git_blob(path.read_bytes())
+
+
+def git_blob(content: bytes) -> str:
+    """Return the name that git gives to a content."""
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A repository at one commit.
+
+    Attributes:
+        commit: The head of the branch, or of main where the branch isn't there.
+        branch_exists: Whether the branch is there.
+        private: Its visibility.
+        files: All its files but `.gitattributes`.
+    """
+
+    repository: str
+    commit: str
+    files: Mapping[str, RemoteFile]
+    branch_exists: bool = True
+    private: bool = False
+
+    def read(self, api: HfApi, name: str) -> bytes | None:
+        """Return a file's content, or None when it isn't there.
+
+        Raises:
+            HubError: What came isn't what the repository holds.
+        """
+        if name not in self.files:
+            return None
+        path = Path(api.hf_hub_download(self.repository, name, revision=self.commit))
+        if not self.files[name].holds(path):
+            path.resolve().unlink()  # the cache would give it again
+            raise HubError(f"{self.repository}: {name} came damaged from the Hub; run this again")
+        return path.read_bytes()
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a commit must change so that a repository holds a release. Empty when it does."""
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    expected: Mapping[str, Path | RemoteFile] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.changed or self.removed)
+
+    @property
+    def sent(self) -> tuple[str, ...]:
+        """Names of the files whose content is sent."""
+        return tuple(sorted((*self.added, *self.changed)))
+
+    def is_made(self, remote: Remote) -> bool:
+        """Whether a repository holds exactly what it would after the change."""
+        return self.expected.keys() == remote.files.keys() and all(
+            there.holds(wanted) if isinstance(wanted, Path) else there == wanted
+            for name, there in remote.files.items()
+            for wanted in (self.expected[name],)
+        )
+
+
+def look(api: HfApi, repository: str, branch: str | None = None) -> Remote | None:
+    """Return what a branch (or commit, or tag) holds, or None when there is no such repository.
+
+    Where there is no such branch, it's what the branch would begin with: main.
+
+    Raises:
+        HfHubHTTPError, httpx.HTTPError: The Hub can't be asked, or refuses.
+    """
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+    from huggingface_hub.hf_api import RepoFile
+
+    exists = True
+    try:
+        try:
+            info = api.model_info(repository, revision=branch)
+        except RevisionNotFoundError:
+            info, exists = api.model_info(repository), False
+    except RepositoryNotFoundError as error:
+        if error.response.status_code != 404:  # 401 says that the token is wrong, not that the name is
+            raise
+        return None
+    if info.sha is None:
+        raise HubError(f"the Hub names no commit of {repository}")
+    tree = api.list_repo_tree(repository, recursive=True, revision=info.sha)
+    files = {
+        item.path: RemoteFile(item.size, item.lfs.sha256 if item.lfs else item.blob_id)
+        for item in tree
+        if isinstance(item, RepoFile) and item.path != GIT_ATTRIBUTES
+    }
+    return Remote(repository, info.sha, files, exists, bool(info.private))
+
+
+def difference(api: HfApi, folder: Path, remote: Remote | None) -> Difference:
+    """Compare a release folder with a repository, byte by byte of each file.
+
+    Files that an earlier release put there and this one doesn't have are removed; anyone's else stay.
+    """
+    there = dict(remote.files) if remote else {}
+    ours = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    ours.pop(GIT_ATTRIBUTES, None)
+    provenance = remote.read(api, PROVENANCE) if remote else None
+    removed = tuple(sorted((released_names(provenance) & there.keys()) - ours.keys()))
+    kept = {name: file for name, file in there.items() if name not in removed}
+    return Difference(
+        added=tuple(sorted(ours.keys() - there.keys())),
+        changed=tuple(sorted(name for name in ours.keys() & there.keys() if not there[name].holds(ours[name]))),
+        removed=removed,
+        expected={**kept, **ours},
+    )
+
+
+def same_but_for_the_run(api: HfApi, folder: Path, remote: Remote, found: Difference) -> bool:
+    """Whether the difference is only when and where the same content was made."""
+    if found.added or found.removed:
+        return False
+    for name in found.changed:
+        there = remote.read(api, name)
+        here = stable(name, (folder / name).read_bytes())
+        if there is None or here is None or here != stable(name, there):
+            return False
+    return True
+
+
+def compare(
+    folder: Path, repository: str, branch: str | None, patience: Patience
+) -> tuple[HfApi, Remote | None, Difference]:
+    """Look at a repository and compare a release folder with it, patiently.
+
+    Raises:
+        HfHubHTTPError, httpx.HTTPError, OSError: The Hub can't be asked, or refuses.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    remote = patience.retry(lambda: look(api, repository, branch))
+    return api, remote, patience.retry(lambda: difference(api, folder, remote))

@@ -1,0 +1,25 @@
+"""What an output was made with: the installed libraries and the kind of machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from collections.abc import Mapping
+from functools import cache
+
+_RECORDED_LIBRARIES = (
+    "dagster", "matplotlib", "model2vec", "numpy", "pyarrow", "scipy", "sentence-transformers", "symspellpy",
+    "tokenizers", "torch", "transformers", "wordfreq",
+)  # fmt: skip
+
+
+@cache
+def library_versions() -> Mapping[str, str]:
+    """Return the installed versions of the libraries that outputs depend on."""
+    return {name: importlib.metadata.version(name) for name in _RECORDED_LIBRARIES}
+
+
+def machine() -> str:
+    """Return what kind of machine this is; never its name."""
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"

@@ -1,0 +1,69 @@
+"""One stored output: whole and verified, or an error that says what is wrong with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from distill_pipeline.errors import DistillError
+from distill_pipeline.store.disk import MANIFEST, sha256_of
+from distill_pipeline.store.keys import StageKey
+
+
+class StoreError(DistillError):
+    """A stage output that is needed and can't be used; the message says why and what to do."""
+
+
+class Missing(StoreError):
+    """The output was never made, or was removed."""
+
+
+class Damaged(StoreError):
+    """The output is there, but a file of it is missing, truncated or changed."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One verified stage output."""
+
+    key: StageKey
+    folder: Path
+    manifest: Mapping[str, Any]
+
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What the stage found out while it computed (JSON values)."""
+        facts: Mapping[str, Any] = self.manifest["facts"]
+        return facts
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files but the manifest."""
+        return sum(file["size"] for file in self.manifest["files"].values())
+
+
+def verified(key: StageKey, folder: Path) -> Output:
+    """Return the output in a folder after hashing each of its files.
+
+    Raises:
+        Damaged: A file is missing or was changed, or the manifest can't be read.
+    """
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        expected = manifest["files"]
+    except (OSError, ValueError, KeyError) as error:
+        raise Damaged(f"{folder / MANIFEST} can't be read: {error}") from error
+    if manifest.get("fingerprint") != key.fingerprint:
+        raise Damaged(f"{folder / MANIFEST} belongs to another fingerprint")
+    for name, file in expected.items():
+        path = folder / name
+        if not path.is_file():
+            raise Damaged(f"{path} is missing")
+        if path.stat().st_size != file["size"]:
+            raise Damaged(f"{path} has {path.stat().st_size:,} bytes instead of {file['size']:,}")
+        if sha256_of(path) != file["sha256"]:
+            raise Damaged(f"{path} was changed: its sha256 differs from the manifest's")
+    return Output(key, folder, manifest)

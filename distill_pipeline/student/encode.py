@@ -1,0 +1,93 @@
+"""Any number of texts through a static model into one Parquet file, with a bounded number of them in memory."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from distill_pipeline.store.embeddings import embedding_array
+
+if TYPE_CHECKING:
+    from model2vec import StaticModel
+
+MOST_TEXTS = 8192
+"""Texts that are encoded at once. More are no faster, nor are threads: measured on two cores."""
+
+MOST_CHARACTERS = 1 << 24
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """How many texts were encoded, and in how many seconds, reading and writing included."""
+
+    texts: int
+    seconds: float
+
+    @property
+    def texts_per_second(self) -> float:
+        """On average since the beginning."""
+        return self.texts / max(self.seconds, 1e-9)
+
+    def __str__(self) -> str:
+        return f"{self.texts:,} texts, {self.texts_per_second:,.0f} texts/s"
+
+
+def encode_to_parquet(
+    model: StaticModel, texts: Iterable[str], path: Path, *, report: Callable[[Encoded], None] = lambda _: None
+) -> Encoded:
+    """Write each text and its embedding, in order, as columns `text` and `embedding` (fixed_size_list<float32>).
+
+    The file appears by one rename when it is whole; a failure leaves nothing, or an older file as it was.
+
+    Args:
+        model: Its `encode` gives (texts, dims).
+        texts: Read once, as they are needed. An empty one has a row of zeros.
+        path: The Parquet file.
+        report: Told how far it is after each block of texts.
+    """
+    schema = pa.schema([("text", pa.string()), ("embedding", pa.list_(pa.float32(), int(model.dim)))])
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    started, done = time.monotonic(), Encoded(0, 0.0)
+    try:
+        # Floats don't compress, so no time is spent on trying.
+        with pq.ParquetWriter(
+            partial,
+            schema,
+            compression={"text": "zstd", "embedding.list.element": "none"},
+            use_dictionary=False,
+            write_statistics=False,
+        ) as writer:
+            for block in blocks_of(texts):
+                rows = np.asarray(model.encode(block), dtype=np.float32)
+                columns = {"text": pa.array(block, pa.string()), "embedding": embedding_array(rows)}
+                writer.write_table(pa.table(columns, schema=schema))
+                done = Encoded(done.texts + len(block), time.monotonic() - started)
+                report(done)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return Encoded(done.texts, time.monotonic() - started)
+
+
+def blocks_of(
+    texts: Iterable[str], most_texts: int = MOST_TEXTS, most_characters: int = MOST_CHARACTERS
+) -> Iterator[list[str]]:
+    """Cut a stream of texts into blocks, by number and, lest long texts fill the memory, by length."""
+    block: list[str] = []
+    characters = 0
+    for text in texts:
+        block.append(text)
+        characters += len(text)
+        if len(block) == most_texts or characters >= most_characters:
+            yield block
+            block, characters = [], 0
+    if block:
+        yield block

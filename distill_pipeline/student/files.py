@@ -1,0 +1,38 @@
+"""The names of a release's files, and which of them are the model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from pathlib import Path
+
+from distill_pipeline.recipe.fields import VARIANT
+from distill_pipeline.store.disk import MANIFEST, sha256_of
+
+CARD = "README.md"
+REPORT = "quality.json"
+PROVENANCE = "provenance.json"
+FIGURES = "figures"
+
+_NOT_THE_MODEL = frozenset({MANIFEST, CARD, REPORT, PROVENANCE})
+
+
+def is_model_file(name: str) -> bool:
+    """Whether a release's file is part of the model itself: no card, evidence, figure or variant."""
+    top = name.partition("/")[0]
+    return name not in _NOT_THE_MODEL and top != FIGURES and not VARIANT.fullmatch(top)
+
+
+def model_digest(folder: Path, names: Collection[str] | None = None) -> str:
+    """Return one sha256 over the names and contents of the model's files.
+
+    Args:
+        folder: A stored student, or a release.
+        names: The release's files, where others may lie among them; None means all.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and is_model_file(name) and (names is None or name in names):
+            digest.update(f"{name}\0{sha256_of(path)}\n".encode())
+    return digest.hexdigest()

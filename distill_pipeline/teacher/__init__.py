@@ -1,0 +1,1 @@
+"""Everything that finds a teacher's files and runs it. Never imports Dagster."""

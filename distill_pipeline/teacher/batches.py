@@ -1,0 +1,170 @@
+"""Batches of a teacher's work: formed by length, run side by side, halved when a GPU's memory runs out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import dataclass
+from threading import Lock
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+
+from distill_pipeline.errors import TeacherError
+from distill_pipeline.teacher.hardware import tokens_per_batch, workers
+from distill_pipeline.teacher.teacher import Teacher
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a stage has come."""
+
+    done: int
+    total: int
+    per_second: float
+
+    @property
+    def seconds_left(self) -> float:
+        """At the present pace; infinite before the first row of this run."""
+        return (self.total - self.done) / self.per_second if self.per_second else float("inf")
+
+    def __str__(self) -> str:
+        rows = f"{self.done:,}/{self.total:,} rows"
+        if not self.per_second:
+            return f"{rows} are there already"
+        return f"{rows}, {self.per_second:,.0f} rows/s, {self.seconds_left:,.0f} s left"
+
+
+Report = Callable[[Progress], None]
+
+
+class Pace:
+    """Counts rows and reports them; rows kept from an earlier attempt count as done, not as speed."""
+
+    def __init__(self, kept: int, total: int, report: Report) -> None:
+        self.done, self.kept, self.total, self.report = kept, kept, total, report
+        self.started = time.monotonic()
+        if kept:
+            report(Progress(kept, total, 0))
+
+    def advance(self, rows: int) -> None:
+        """Report that so many more rows are done."""
+        self.done += rows
+        seconds = max(time.monotonic() - self.started, 1e-9)
+        self.report(Progress(self.done, self.total, (self.done - self.kept) / seconds))
+
+
+def batches_of_one_length(sequences: Sequence[Sequence[int]], token_budget: int) -> Iterator[list[int]]:
+    """Yield positions of sequences of equal length, each batch within a budget of tokens; the longest first.
+
+    One sequence may exceed the budget alone. Empty ones are in none: there is nothing to encode.
+    """
+    filled = (position for position, sequence in enumerate(sequences) if len(sequence))
+    order = sorted(filled, key=lambda position: -len(sequences[position]))
+    batch: list[int] = []
+    for position in order:
+        length = len(sequences[position])
+        if batch and (length != len(sequences[batch[0]]) or (len(batch) + 1) * length > token_budget):
+            yield batch
+            batch = []
+        batch.append(position)
+    if batch:
+        yield batch
+
+
+class Encoding:
+    """Sequences whose batches are being encoded; each batch's rows go to their places as soon as it is done."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.batches: list[Future[int]] = []
+        self._rows = np.empty((count, 0), dtype=np.float32)
+        self._lock = Lock()
+
+    def put(self, positions: list[int], encoded: npt.NDArray[np.float32]) -> int:
+        """Take the rows of a batch; returns how many they are."""
+        with self._lock:
+            if not self._rows.size:
+                self._rows = np.zeros((self.count, encoded.shape[1]), dtype=np.float32)
+        self._rows[positions] = encoded
+        return len(encoded)
+
+    def rows(self, advance: Callable[[int], None]) -> npt.NDArray[np.float32]:
+        """Wait for all rows and return them in order, float32 (n, dims); `advance` is told of each batch.
+
+        Rows of empty sequences are zero.
+
+        Raises:
+            TeacherError: What stopped a batch.
+        """
+        for finished in as_completed(self.batches):
+            advance(finished.result())
+        return self._rows
+
+
+class BatchEncoder:
+    """Runs a teacher over batches, several side by side, for as long as its `with` block lasts."""
+
+    def __init__(self, teacher: Teacher) -> None:
+        self.teacher = teacher
+        self.token_budget = tokens_per_batch(teacher.backbone.config, teacher.device)
+        self._lock = Lock()
+        self._open = ExitStack()
+
+    def __enter__(self) -> BatchEncoder:
+        count = self._open.enter_context(workers(self.teacher.device))
+        self._pool = ThreadPoolExecutor(count, thread_name_prefix="encode")
+        self._open.callback(self._pool.shutdown, cancel_futures=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def start(self, sequences: Sequence[Sequence[int]]) -> Encoding:
+        """Begin to encode token-id sequences behind those that were begun before."""
+        encoding = Encoding(len(sequences))
+
+        def encode(positions: list[int]) -> int:
+            return encoding.put(positions, self.encode([sequences[position] for position in positions]))
+
+        for positions in batches_of_one_length(sequences, self.token_budget):
+            encoding.batches.append(self._pool.submit(encode, positions))
+        return encoding
+
+    def encode(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+        """Encode sequences of one length, in smaller batches once memory runs out; float32 (n, dims).
+
+        Raises:
+            TeacherError: One sequence alone doesn't fit.
+        """
+        import torch
+
+        encoded: list[npt.NDArray[np.float32]] = []
+        first = 0
+        while first < len(sequences):
+            batch = sequences[first : first + max(1, self.token_budget // len(sequences[0]))]
+            try:
+                encoded.append(self.teacher.rows(batch))
+                first += len(batch)
+            except torch.OutOfMemoryError as error:
+                if len(batch) == 1:
+                    raise TeacherError(
+                        f"the device has no memory for one sequence of {len(batch[0])} tokens; "
+                        "free some, or choose another with device: cpu"
+                    ) from error
+                self._halve(len(batch) * len(batch[0]))
+        return np.concatenate(encoded)
+
+    def _halve(self, tokens: int) -> None:
+        """Lower the budget to half of a batch that didn't fit, unless another batch has lowered it further."""
+        import torch
+
+        with self._lock:
+            self.token_budget = min(self.token_budget, max(1, tokens // 2))
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()

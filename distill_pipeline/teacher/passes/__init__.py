@@ -1,0 +1,1 @@
+"""The teacher's forward pass over sequences of one length."""

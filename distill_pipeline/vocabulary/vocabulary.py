@@ -1,0 +1,253 @@
+"""The student's vocabulary: its entries, what the teacher reads for each, and the student's tokenizer."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+from tokenizers import Tokenizer
+
+from distill_pipeline.store.disk import Stamp, stamps
+from distill_pipeline.teacher.tokenizer import load_tokenizer
+from distill_pipeline.vocabulary.frequencies import (
+    UnknownLanguage,
+    count_words,
+    entry_probabilities,
+    word_list,
+)
+from distill_pipeline.vocabulary.words import word_entries, word_tokenizer
+
+VOCABULARY, TOKENIZER = "vocabulary.parquet", "tokenizer.json"
+
+SCHEMA = pa.schema(
+    [
+        ("row", pa.int32()),
+        ("token", pa.string()),
+        ("teacher_ids", pa.list_(pa.int32())),
+        ("frequency", pa.float64()),
+    ]
+)
+
+
+_UNUSED = re.compile(r"\[unused\d+\]")
+"""Tokens of BERT's vocabularies that stand for nothing; those whose beginning matches are left out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Vocabulary:
+    """The student's vocabulary in row order.
+
+    Attributes:
+        tokens: One entry per row, as the student's tokenizer spells it.
+        teacher_ids: What the teacher reads for each entry, its special tokens and the prompt included.
+        frequencies: Estimated share of each entry among all tokens of text, float64 (rows,); sums to 1.
+        frequency_source: Where they come from: wordfreq, a corpus, or Zipf's law and why.
+        tokenizer: The student's tokenizer; entry `i` has id `i`.
+    """
+
+    tokens: list[str]
+    teacher_ids: list[list[int]]
+    frequencies: npt.NDArray[np.float64]
+    frequency_source: str
+    tokenizer: Tokenizer
+
+
+def build_vocabulary(
+    teacher_folder: Path,
+    *,
+    words: Sequence[str] = (),
+    prompt: str | None = None,
+    language: str = "en",
+    passages: Sequence[str] = (),
+) -> Vocabulary:
+    """Take the teacher's tokens, without those that only fill its vocabulary up, and add the words.
+
+    An added word reaches the teacher as text after a space, as it stands within a sentence: by its spelling in the
+    vocabulary a byte-level BPE teacher would see, for pineapple, the text "Ġpineapple".
+
+    The tokenizer surgery is model2vec's own (`model2vec.tokenizer`, on skeletoken), so that a student has the
+    rows that `model2vec.distill` gives it.
+
+    Args:
+        teacher_folder: The teacher's files.
+        words: Words or phrases to add to the teacher's tokens.
+        prompt: Text that the teacher reads before each entry.
+        language: Whose word frequencies the entries' frequencies come from.
+        passages: Texts of a corpus to count the entries in instead.
+    """
+    from model2vec.tokenizer import clean_and_create_vocabulary
+
+    teacher = _TeacherTokenizer.load(teacher_folder, prompt)
+    pruned = teacher.model.prune_added_tokens()
+    student = pruned.deep_copy()
+    if student.adds_prefix_space is not None:
+        student.adds_prefix_space = True
+    student = clean_and_create_vocabulary(student, list(words), token_remove_regex=_UNUSED)
+    tokens: list[str] = student.sorted_vocabulary
+
+    original_ids = pruned.vocabulary
+    to_full = pruned.model_delta.token_mapping  # new id -> the teacher's id
+    known = {token: to_full.get(new, new) for token, new in original_ids.items()}
+    added = {student.vocabulary[key]: word for word in words if (key := _entry_of(student, word)) is not None}
+    tokenizer = student.to_tokenizer()
+    teacher_ids = []
+    for row, token in enumerate(tokens):
+        if token in known:
+            teacher_ids.append(teacher.framed([known[token]]))
+        else:
+            # What lies between a word and the teacher's pieces of it is read as the text that it stands for.
+            between = tokenizer.decode([row], skip_special_tokens=False).replace("�", "").strip()
+            teacher_ids.append(teacher.read(f" {added.get(row, between)}"))
+    frequencies, source = entry_probabilities(tokenizer, language, passages)
+    return Vocabulary(tokens, teacher_ids, frequencies, source, tokenizer)
+
+
+def build_word_vocabulary(
+    teacher_folder: Path,
+    *,
+    count: int,
+    words: Sequence[str] = (),
+    phrases: Mapping[str, float] = MappingProxyType({}),
+    lowercase: bool = True,
+    prompt: str | None = None,
+    language: str = "en",
+    passages: Sequence[str] = (),
+) -> Vocabulary:
+    """Take a language's most frequent words, your own words and the teacher's pieces, with a tokenizer of their own.
+
+    Args:
+        teacher_folder: The teacher's files.
+        count: How many of the language's words.
+        words: Words and phrases besides.
+        phrases: Phrases of a corpus besides, and their shares among its words.
+        lowercase: Whether case and accents are folded.
+        prompt: Text that the teacher reads before each entry.
+        language: Whose words and frequencies; a language that wordfreq lacks gives none.
+        passages: Texts of a corpus whose words and frequencies are taken instead.
+    """
+    teacher = _TeacherTokenizer.load(teacher_folder, prompt)
+    try:
+        frequent = (count_words(passages) if passages else word_list(language)).words[:count]
+    except UnknownLanguage:
+        frequent = ()
+    entries = word_entries(
+        teacher.tokenizer,
+        [*words, *frequent],
+        lowercase=lowercase,
+        special=teacher.special,
+        phrases=[*words, *phrases],
+    )
+    tokenizer = word_tokenizer(entries, lowercase=lowercase)
+    teacher_ids = [
+        teacher.framed([] if entry.piece is None else [entry.piece])
+        if entry.text is None
+        else teacher.read(f" {entry.text}" if entry.text[0].isalnum() else entry.text)
+        for entry in entries
+    ]
+    frequencies, source = entry_probabilities(tokenizer, language, passages)
+    if phrases and not passages:  # no list of words holds them
+        frequencies = np.array([phrases.get(e.token, p) for e, p in zip(entries, frequencies, strict=True)])
+        frequencies /= frequencies.sum()
+    return Vocabulary([entry.token for entry in entries], teacher_ids, frequencies, source, tokenizer)
+
+
+@dataclass(frozen=True)
+class _TeacherTokenizer:
+    """A teacher's tokenizer, and what it puts before and after each entry."""
+
+    model: Any  # skeletoken.TokenizerModel
+    tokenizer: Tokenizer
+    before: list[int]
+    after: list[int]
+
+    @classmethod
+    def load(cls, folder: Path, prompt: str | None) -> _TeacherTokenizer:
+        from skeletoken import TokenizerModel
+
+        # They list each token that an added word or a removed one touches; thousands of lines.
+        for library in ("skeletoken", "model2vec"):
+            logging.getLogger(library).setLevel(logging.ERROR)
+        loaded = load_tokenizer(folder)
+        model = TokenizerModel.from_transformers_tokenizer(loaded)
+        tokenizer = loaded.backend_tokenizer
+        tokenizer.no_padding()
+        read_first = tokenizer.encode(prompt.rstrip(), add_special_tokens=False).ids if prompt else []
+        return cls(model, tokenizer, [*(model.bos_ids or []), *read_first], list(model.eos_ids or []))
+
+    @property
+    def special(self) -> frozenset[str]:
+        """Tokens that are no text: special ones, and those that only fill the vocabulary up."""
+        added = {token.content for token in self.model.added_tokens.root if token.special}
+        unused = {token for token in self.tokenizer.get_vocab() if _UNUSED.fullmatch(token)}
+        return frozenset(added | unused)
+
+    def framed(self, ids: Sequence[int]) -> list[int]:
+        """Return the ids with what the teacher reads before and after each entry."""
+        return [*self.before, *ids, *self.after]
+
+    def read(self, text: str) -> list[int]:
+        """Return the ids that the teacher reads for a text."""
+        return self.framed(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _entry_of(student: object, word: str) -> str | None:
+    """Return the entry that an added word got in the student's vocabulary, or None when it got none."""
+    vocabulary, preprocessor = student.vocabulary, student.preprocessor  # type: ignore[attr-defined]
+    pieces = preprocessor.preprocess(word, had_initial_subword_prefix=True)
+    candidates = [*pieces, word.strip()] if len(pieces) == 1 else [word.strip()]
+    if preprocessor.normalizer:
+        candidates.append(preprocessor.normalizer.normalize_str(word).strip())
+    return next((entry for entry in candidates if entry in vocabulary), None)
+
+
+def read_words(words: Path | Sequence[str]) -> list[str]:
+    """Return the words of a recipe's `words`: a file's lines, or the list itself."""
+    lines = words.read_text(encoding="utf-8").splitlines() if isinstance(words, Path) else words
+    return [line.strip() for line in lines if line.strip()]
+
+
+def write_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
+    """Write the entries and the tokenizer."""
+    table = pa.table(
+        {
+            "row": np.arange(len(vocabulary.tokens), dtype=np.int32),
+            "token": vocabulary.tokens,
+            "teacher_ids": vocabulary.teacher_ids,
+            "frequency": vocabulary.frequencies,
+        },
+        schema=SCHEMA.with_metadata({"frequency_source": vocabulary.frequency_source}),
+    )
+    pq.write_table(table, folder / VOCABULARY)
+    vocabulary.tokenizer.save(str(folder / TOKENIZER), pretty=False)
+
+
+def read_vocabulary(folder: Path) -> Vocabulary:
+    """Read what `write_vocabulary` wrote; from the files that were read last, unchanged since, the same object.
+
+    Several stages of a recipe, and all recipes of a sweep, ask for one vocabulary. They share its tokenizer too, so
+    whoever encodes with it says how much of a text it reads.
+    """
+    return _read(stamps([folder / VOCABULARY, folder / TOKENIZER]))
+
+
+@lru_cache(maxsize=1)
+def _read(files: tuple[Stamp, ...]) -> Vocabulary:
+    table_file, tokenizer_file = (file.path for file in files)
+    table = pq.read_table(table_file)
+    return Vocabulary(
+        table["token"].to_pylist(),
+        table["teacher_ids"].to_pylist(),
+        table["frequency"].to_numpy(),
+        (table.schema.metadata or {}).get(b"frequency_source", b"").decode(),
+        Tokenizer.from_file(str(tokenizer_file)),
+    )

@@ -1,0 +1,256 @@
+"""Housekeeping: what a recipe or a run may need stays, everything else goes."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from distill_pipeline.chain.baseline import STUDENT_STAGES, compared_keys
+from distill_pipeline.chain.gc import Findings, look, reach, remove, sizes
+from distill_pipeline.chain.home import Home
+from distill_pipeline.chain.plan import plan_recipes
+from distill_pipeline.chain.stages import STAGES, stage_keys, teacher_side_key
+from distill_pipeline.chain.teachers import find_teacher
+from distill_pipeline.cli.main import main
+from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline.store.keys import StageKey, fingerprint
+
+MakeRecipe = Callable[..., Recipe]
+
+
+def _keys(home: Home, recipe: Recipe) -> Mapping[str, StageKey]:
+    return stage_keys(recipe, find_teacher(home, recipe).identity)
+
+
+def _fill(home: Home, recipe: Recipe) -> list[StageKey]:
+    """Store an output of every stage, as a run of the recipe does; returns their keys."""
+    home.save_recipe(recipe)
+    keys = list(_keys(home, recipe).values())
+    for key in keys:
+        home.store.get_or_make(key, _write, made_for=recipe.name)
+    beside = teacher_side_key(keys[list(STAGES).index("quality_report")])
+    home.store.get_or_make(beside, _write)
+    return [*keys, beside]
+
+
+def _write(folder: Path) -> dict[str, int]:
+    (folder / "rows.bin").write_bytes(b"x" * 1000)
+    return {}
+
+
+def _clean(home: Home) -> Findings:
+    findings = look(home.store, reach(home))
+    assert all(remove(home, leftover) for leftover in findings.leftovers)
+    return findings
+
+
+def _stored(home: Home, keys: list[StageKey]) -> list[bool]:
+    return [home.store.contains(key) for key in keys]
+
+
+def test_only_what_no_recipe_reaches_goes_with_its_locks_and_memory(home: Home, recipe: MakeRecipe) -> None:
+    kept, gone = _fill(home, recipe()), _fill(home, recipe(name="other", pca_dims=4))
+    (home.recipes / "other.yaml").unlink()
+    own = [key for key in gone if key not in kept]
+    assert {key.stage for key in own} == {"student_matrix", "static_model", "quality_report", "hub_release"}
+
+    findings = _clean(home)
+    assert all(_stored(home, kept))
+    assert not any(_stored(home, own))
+    assert {leftover.kind for leftover in findings.leftovers} == {"output", "memory"}
+    assert sum(leftover.bytes for leftover in findings.leftovers) > 1000 * len(own)
+    assert not any(home.store.lock(key).exists() for key in own)
+    assert [path.name for path in home.store.memories.iterdir()] == ["tiny"]
+    assert not look(home.store, reach(home)).leftovers
+
+
+def test_verdicts_go_with_their_outputs_and_half_written_ones_in_any_case(home: Home, recipe: MakeRecipe) -> None:
+    kept, gone = _fill(home, recipe()), _fill(home, recipe(name="other", pca_dims=4))
+    (home.recipes / "other.yaml").unlink()
+    for key in [*kept, *gone]:
+        home.store.verdict(key).write_text("{}")
+    half = home.store.verdict(kept[0])
+    half.with_name(f".{half.name}.0f3a.partial").write_text("{")
+    _clean(home)
+    left = {path for path in home.store.root.rglob("*") if ".verdict" in path.name}
+    assert left == {home.store.verdict(key) for key in kept}
+    assert not look(home.store, reach(home)).leftovers
+
+
+def test_what_a_recipe_is_compared_with_stays_though_another_recipe_had_it_made(home: Home, recipe: MakeRecipe) -> None:
+    """A cached report runs no comparison, so nothing is remembered for the recipe that found it."""
+    wanted = recipe(compare_with_model2vec=True)
+    _fill(home, wanted)
+    keys = compared_keys(wanted, find_teacher(home, wanted).identity, _keys(home, wanted)["quality_report"])
+    assert [key.stage for key in keys] == [*STUDENT_STAGES, "model2vec_evaluation"]
+    for key in keys:
+        home.store.get_or_make(key, _write)
+    _clean(home)
+    assert all(_stored(home, keys))
+
+    home.save_recipe(recipe(compare_with_model2vec=False))
+    _clean(home)
+    assert not any(_stored(home, [key for key in keys if key not in _keys(home, recipe()).values()]))
+
+
+def test_a_dry_run_changes_nothing(home: Home, recipe: MakeRecipe) -> None:
+    keys = _fill(home, recipe())
+    (home.recipes / "tiny.yaml").unlink()
+    before = sorted(home.root.rglob("*"))
+    assert look(home.store, reach(home)).leftovers
+    assert sorted(home.root.rglob("*")) == before
+    assert all(_stored(home, keys))
+
+
+def test_what_a_changed_recipe_was_last_made_of_stays_until_it_is_made_anew(home: Home, recipe: MakeRecipe) -> None:
+    old = _fill(home, recipe())
+    home.save_recipe(recipe(pca_dims=4))
+    _clean(home)
+    assert all(_stored(home, old))
+    new = _fill(home, recipe(pca_dims=4))
+    _clean(home)
+    assert [key.stage for key in old if not home.store.contains(key)] == [
+        *("student_matrix", "static_model", "quality_report", "hub_release")
+    ]
+    assert all(_stored(home, new))
+
+
+@pytest.mark.parametrize("broken", ["teacher: [", "teacher: MINILM_EMBEDDED\npca_dim: 4\n"])
+def test_an_unreadable_recipe_keeps_every_finished_output(home: Home, recipe: MakeRecipe, broken: str) -> None:
+    keys = _fill(home, recipe())
+    _fill(home, recipe(name="other", pca_dims=4))
+    (home.recipes / "tiny.yaml").unlink()
+    (home.recipes / "other.yaml").write_text(broken)
+    findings = _clean(home)
+    assert all(_stored(home, keys))
+    assert any("can't be read" in note and "other.yaml" in note for note in findings.notes)
+
+
+def test_a_recipe_whose_teacher_is_gone_keeps_what_may_be_its_own(
+    home: Home, recipe: MakeRecipe, modernbert: Path, bert: Path, tmp_path: Path
+) -> None:
+    keys = _fill(home, recipe())
+    home.save_recipe(recipe(pca_dims=4).model_copy(update={"teacher": str(tmp_path / "moved-away")}))
+    for memory in home.store.memories.glob("*/*"):
+        memory.unlink()
+    of_the_hub = StageKey("vocabulary", fingerprint(hub := _made_of_hub_teacher()), hub)
+    home.store.get_or_make(of_the_hub, _write)
+    findings = _clean(home)
+    assert all(_stored(home, keys))
+    assert not home.store.contains(of_the_hub)
+    assert any("teacher can't be found" in note for note in findings.notes)
+
+
+def test_a_recipe_whose_labelled_set_is_gone_holds_up_no_other(home: Home, recipe: MakeRecipe) -> None:
+    keys = _fill(home, recipe())
+    home.save_recipe(recipe(name="other", labelled_sets=["pairs:gone.tsv"]))
+    findings = _clean(home)
+    assert all(_stored(home, keys))
+    assert any("kept for other" in note and "there is no" in note for note in findings.notes)
+    states = {planned.recipe: planned.problem for planned in plan_recipes(home, home.load_recipes()[0].values())}
+    assert "there is no" in states["other"]
+    assert not states["tiny"]
+
+
+def _made_of_hub_teacher() -> dict[str, object]:
+    return {"stage": "vocabulary", "teacher": {"repository": "someone/model", "commit": "0" * 40}}
+
+
+def test_a_run_in_progress_keeps_its_output_and_what_it_reads(home: Home, recipe: MakeRecipe) -> None:
+    keys = _fill(home, recipe())
+    running = StageKey("student_matrix", fingerprint({"a": 1}), {"a": 1})
+    entered, go = threading.Event(), threading.Event()
+
+    def slow(folder: Path) -> dict[str, int]:
+        entered.set()
+        assert go.wait(10)
+        return _write(folder)
+
+    thread = threading.Thread(target=lambda: home.store.get_or_make(running, slow))
+    thread.start()
+    assert entered.wait(10)
+    (home.recipes / "tiny.yaml").unlink()  # nothing says any more what the run reads
+    findings = _clean(home)
+    go.set()
+    thread.join()
+    assert home.store.contains(running)
+    assert all(_stored(home, keys))
+    assert any("a run is making student_matrix" in note for note in findings.notes)
+
+
+def test_an_output_that_a_recipe_comes_to_need_after_the_look_is_not_removed(home: Home, recipe: MakeRecipe) -> None:
+    keys = _fill(home, recipe())
+    (home.recipes / "tiny.yaml").unlink()
+    leftovers = look(home.store, reach(home)).leftovers
+    _fill(home, recipe(name="other"))
+    assert not any(remove(home, leftover) for leftover in leftovers if leftover.name == keys[0].fingerprint)
+    assert home.store.contains(keys[0])
+
+
+def test_dead_runs_leave_nothing_but_what_the_next_run_resumes(home: Home, recipe: MakeRecipe) -> None:
+    home.save_recipe(recipe())
+    keys = _keys(home, recipe())
+    wanted, finished = keys["token_embeddings"], keys["static_model"]
+    unwanted = StageKey(wanted.stage, fingerprint({"a": 1}), {"a": 1})
+
+    def die(folder: Path) -> dict[str, int]:
+        _write(folder)
+        raise KeyboardInterrupt
+
+    for key in (wanted, unwanted):
+        with pytest.raises(KeyboardInterrupt):
+            home.store.get_or_make(key, die, resumable=True)
+    home.store.get_or_make(finished, _write)
+    replaced = home.store.folder(finished).with_name(f".{finished.fingerprint}.123.old")
+    replaced.mkdir()
+    stale_lock = home.store.lock(StageKey("static_model", fingerprint({"b": 1}), {}))
+    stale_lock.touch()
+
+    _clean(home)
+    assert not replaced.exists()
+    assert not stale_lock.exists()
+    assert home.store.contains(finished)
+    left = {path.name for path in (home.store.root / wanted.stage).iterdir()}
+    assert left == {f".{wanted.fingerprint}.partial", f".{wanted.fingerprint}.lock"}
+
+
+def test_releases_and_foreign_files_in_the_store_are_never_touched(home: Home, recipe: MakeRecipe) -> None:
+    _fill(home, recipe())
+    (home.releases / "gone").mkdir(parents=True)
+    (home.store.root / "static_model" / "notes").mkdir()
+    (home.recipes / "tiny.yaml").unlink()
+    _clean(home)
+    assert (home.releases / "gone").is_dir()
+    assert (home.store.root / "static_model" / "notes").is_dir()
+
+
+def test_sizes_count_shared_outputs_under_one_address(home: Home, recipe: MakeRecipe) -> None:
+    _fill(home, recipe())
+    _fill(home, recipe(name="other", pca_dims=4))
+    one, two = sizes(home.store, "tiny"), sizes(home.store, "other")
+    assert len(one) == len(two) == len(STAGES) + 1
+    assert sum(one.values()) == 8000
+    assert sum((one | two).values()) == 12000
+
+
+def test_the_command_shows_first_and_removes_when_told(
+    home: Home, recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DISTILL_HOME", str(home.root))
+    keys = _fill(home, recipe())
+    main(["recipes"])
+    listed = capsys.readouterr().out
+    assert "static_model 0.0 MB" in listed
+    assert "all recipes together" in listed
+    (home.recipes / "tiny.yaml").unlink()
+    main(["gc"])
+    shown = capsys.readouterr().out
+    assert keys[0].fingerprint[:12] in shown
+    assert "--delete true removes it; 0 outputs stay" in shown
+    assert all(_stored(home, keys))
+    main(["gc", "--delete", "true"])
+    assert "removed; 0 outputs stay" in capsys.readouterr().out
+    assert not any(_stored(home, keys))

@@ -1,0 +1,153 @@
+"""The command line: nothing runs on a misspelt word, and an ad-hoc distillation becomes a recipe."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from distill_pipeline.chain.home import Home
+from distill_pipeline.cli.flags import UsageError, check_command_line
+from distill_pipeline.cli.main import COMMANDS, main
+from distill_pipeline.recipe.reading import read_recipe
+
+SMALL = ["--vocabulary_words", "300", "--generated_texts=300"]
+
+
+@pytest.fixture
+def own_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """The process' home is the test's."""
+    monkeypatch.setenv("DISTILL_HOME", str(home.root))
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    return home
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["distil"], "Did you mean distill?"),
+        (["distill", "--base_model_nam", "x"], "Did you mean --base_model_name?"),
+        (["distill", "--base_model_name", "x", "--pca_dim", "128"], "Did you mean --pca_dims?"),
+        (["distill", "--pca_dims", "128"], "needs base_model_name"),
+        (["distill", "--base_model_name", "x", "--pca_dims"], "--pca_dims needs a value"),
+        (["distill", "--base_model_name=x", "--base_model_name=y"], "given twice"),
+        (["distill", "x", "y", "--base_model_name", "z"], "too many"),
+        (["run"], "run needs recipe"),
+        (["run", "a", "b", "c"], "too many"),
+        (["recipes", "--all"], "no flag --all"),
+    ],
+)
+def test_a_command_line_is_refused_before_fire_calls_anything(arguments: list[str], said: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        check_command_line(COMMANDS, arguments)
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "minilm-25"], "Did you mean minilm-256?"),
+        (["run", "minilm-256", "--force", "statik_model"], "Did you mean static_model?"),
+        (["distill", "--base_model_name", "MODERNBERT_BAS"], "Did you mean MODERNBERT_BASE?"),
+        (["distill", "--base_model_name", "MINILM_EMBEDDED", "--pca_dims", "1024"], "exceeds the teacher's 384"),
+        (["distill", "--base_model_name", "./no-such-folder"], "no Sentence Transformer in this folder"),
+    ],
+)
+def test_an_impossible_request_ends_with_status_2_and_leaves_nothing(
+    own_home: Home, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+    assert not own_home.root.exists()
+
+
+def test_a_folder_is_distilled_and_saved_as_a_recipe(
+    own_home: Home, modernbert: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main(["distill", "--base_model_name", str(modernbert), "--pca_dims", "8", "--name", "tiny", *SMALL])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == str(own_home.releases / "tiny")
+    assert any(line.startswith("static_model") and "computed" in line for line in lines)
+    recipe = read_recipe(own_home.recipes / "tiny.yaml")
+    assert (recipe.pca_dims, recipe.generated_texts) == (8, 300)
+
+    main(["verify", "tiny"])
+    assert f"{own_home.releases / 'tiny'}: as released" in capsys.readouterr().out
+
+    main(["plan", "tiny"])
+    assert [line.split()[1] for line in capsys.readouterr().out.splitlines()] == ["fresh"] * 7
+    (own_home.recipes / "tiny.yaml").write_text(
+        f"teacher: {modernbert}\npca_dims: 4\nvocabulary_words: 300\ngenerated_texts: 300\n"
+    )
+    main(["plan", "tiny"])
+    states = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in states] == ["fresh"] * 3 + ["stale"] * 4
+    assert "pca_dims: 8 -> 4" in states[3]
+
+    main(["recipes"])
+    assert "released" in next(line for line in capsys.readouterr().out.splitlines() if line.startswith("tiny "))
+
+
+def test_a_distillation_without_a_name_never_takes_a_shipped_recipes(
+    own_home: Home, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher = shutil.copytree(bert, tmp_path / "Teacher_A")
+    (tmp_path / "teacher-a-8.yaml").touch()
+    monkeypatch.setattr("distill_pipeline.cli.main.SHIPPED_RECIPES", tmp_path)
+    monkeypatch.setattr("distill_pipeline.cli.main._execute", lambda *_: None)
+    for dimensions, name in (("8", "my-teacher-a-8"), ("4", "teacher-a-4")):
+        main(["distill", "--base_model_name", str(teacher), "--pca_dims", dimensions])
+        assert read_recipe(own_home.recipes / f"{name}.yaml").teacher == str(teacher)
+
+
+def test_a_failed_run_ends_with_status_1_and_one_message(
+    own_home: Home, bert: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["distill", "--base_model_name", str(bert), "--pca_dims", "8", "--name", "tiny", *SMALL]
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--min_similarity_correlation", "1"])
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert "check floors_are_reached failed" in said
+    assert "Traceback" not in said
+
+
+def test_a_sweeps_plan_has_a_line_for_each_of_its_recipes(
+    own_home: Home, bert: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own_home.recipes.mkdir(parents=True)
+    (own_home.recipes / "small.yaml").write_text(f"teacher: {bert}\nsweep:\n  pca_dims: [4, 8]\n")
+    main(["plan", "small"])
+    lines = [line.split()[:2] for line in capsys.readouterr().out.splitlines()]
+    assert lines == [["small.dims-4", "missing"], ["small.dims-8", "missing"]]
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(own_home: Home) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "distill_pipeline", "recipes"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert said == ""
+    assert process.returncode == 141
+
+
+def test_help_describes_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["distill", "--help"])
+    assert ended.value.code == 0
+    captured = capsys.readouterr()
+    text = captured.out + captured.err
+    for flag in ("--base_model_name", "--pca_dims", "--model_repository_name", "--commit_msg", "--preset"):
+        assert flag in text
+    assert "Principal components kept" in text

@@ -1,0 +1,205 @@
+"""Using a student from the command line: searching a file, and encoding files of any size."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from model2vec import StaticModel
+
+from distill_pipeline.chain.home import Home
+from distill_pipeline.cli.flags import UsageError
+from distill_pipeline.cli.main import main
+from distill_pipeline.cli.student import encode
+from distill_pipeline.cli.tables import fitted, side_by_side
+from distill_pipeline.quality.agreement import evaluation_texts
+from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline.store.embeddings import Embeddings
+from distill_pipeline.student.encode import MOST_TEXTS, blocks_of, encode_to_parquet
+from distill_pipeline.student.search import Index
+from distill_pipeline.texts.files import TextFileError, read_text_file
+from distill_pipeline_tests.running import Chain
+
+TEXTS = ["The owl hunts mice.", "", "Boil the pasta for nine minutes.", "naïve ☃"]
+
+
+@pytest.fixture
+def student(finished: Chain, home: Home, recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch) -> StaticModel:
+    """The stored student of the recipe tiny, in the process' home."""
+    monkeypatch.setenv("DISTILL_HOME", str(home.root))
+    model: StaticModel = StaticModel.from_pretrained(finished.output(recipe(), "static_model").folder)
+    return model
+
+
+def test_files_of_every_kind_become_one_parquet_file_in_order(
+    student: StaticModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_text("\n".join(TEXTS) + "\n", encoding="utf-8")
+    with gzip.open(tmp_path / "b.jsonl.gz", "wt", encoding="utf-8") as file:
+        file.writelines(json.dumps({"body": text, "n": 1}) + "\n" for text in TEXTS)
+    pq.write_table(pa.table({"body": [*TEXTS, None]}), tmp_path / "c.parquet")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("from a pipe\n"))
+    names = [str(tmp_path / name) for name in ("a.txt", "b.jsonl.gz", "c.parquet")]
+    output = tmp_path / "out.parquet"
+    main(["encode", "tiny", *names, "-", str(output), "--column", "body"])
+
+    table = pq.read_table(output)
+    expected = [*TEXTS, *TEXTS, *TEXTS, "", "from a pipe"]
+    assert table["text"].to_pylist() == expected
+    assert table.schema.field("embedding").type == pa.list_(pa.float32(), student.dim)
+    assert np.array_equal(Embeddings([output]).all(), student.encode(expected).astype(np.float32))
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
+        *("a.txt", "b.jsonl.gz", "c.parquet", "out.parquet")
+    ]
+    assert f"{len(expected)} texts" in capsys.readouterr().out
+
+
+@pytest.fixture
+def own_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """The process' home is the test's."""
+    monkeypatch.setenv("DISTILL_HOME", str(home.root))
+    return home
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (["a.txt"], "needs a student, inputs and an output"),
+        (["a.txt", "b.txt"], "the output comes last and ends in .parquet"),
+        (["none.txt", "out.parquet"], "none.txt: there is no such file"),
+        (["a.txt", "old.parquet"], "there already: name another file, or add --overwrite true"),
+        (["old.parquet", "old.parquet"], "input and output are the same file"),
+        (["a.txt", "nowhere/out.parquet"], "there is no folder"),
+    ],
+)
+def test_encode_refuses_before_anything_is_written(
+    own_home: Home, tmp_path: Path, files: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("text")
+    (tmp_path / "old.parquet").write_text("old")
+    with pytest.raises(UsageError) as refused:
+        encode("minilm-256", *files)
+    assert said in str(refused.value)
+    assert (tmp_path / "old.parquet").read_text() == "old"
+
+
+def test_a_failure_half_way_leaves_the_older_file_as_it_was(student: StaticModel, tmp_path: Path) -> None:
+    output = tmp_path / "out.parquet"
+    output.write_text("old")
+
+    def texts() -> Iterator[str]:
+        yield from ["text"] * (MOST_TEXTS + 1)
+        raise TextFileError("the disk went away")
+
+    with pytest.raises(TextFileError):
+        encode_to_parquet(student, texts(), output)
+    assert output.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [output, *[path for path in tmp_path.iterdir() if path.is_dir()]]
+    done = encode_to_parquet(student, ["text"], output)
+    assert (done.texts, pq.read_metadata(output).num_rows) == (1, 1)
+
+
+def test_neither_many_nor_long_texts_are_held_together() -> None:
+    read = []
+
+    def texts() -> Iterator[str]:
+        for number in range(10):
+            read.append(number)
+            yield "x" * number
+
+    blocks = blocks_of(texts(), most_texts=4, most_characters=12)
+    assert next(blocks) == ["", "x", "xx", "xxx"]
+    assert len(read) == 4
+    assert [len(block) for block in blocks] == [3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.txt", "naïve".encode("latin-1"), "not UTF-8"),
+        ("a.txt.gz", b"no gzip", "can't be read"),
+        ("a.parquet", b"no parquet", "can't be read"),
+        ("a.jsonl", b'{"text": "x"}\n{"body": "y"}\n', "a.jsonl:2: no JSON object with a column 'text'"),
+    ],
+)
+def test_a_file_that_is_not_what_it_seems_is_named(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(TextFileError) as refused:
+        list(read_text_file(tmp_path / name))
+    assert said in str(refused.value)
+    assert name in str(refused.value)
+
+
+def test_a_student_that_was_never_made_says_what_to_run(
+    own_home: Home, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    for named, said in (
+        ("minilm-256", "distill-pipeline run minilm-256"),
+        ("minilm-25", "Did you mean minilm-256?"),
+        (str(tmp_path), "there is no static model in this folder"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["search", named, str(tmp_path / "a.txt"), "--query", "text"])
+        assert said in capsys.readouterr().err
+
+
+def test_teacher_and_student_answer_side_by_side_within_the_width(
+    student: StaticModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = evaluation_texts()[:30]
+    (tmp_path / "a.txt").write_text("\n\n".join(lines), encoding="utf-8")
+    monkeypatch.setenv("COLUMNS", "100")
+    main(["search", "tiny", str(tmp_path / "a.txt"), "--query", lines[7], "--top", "3", "--limit", "20"])
+    captured = capsys.readouterr()
+    answer = captured.out.splitlines()
+    assert answer[0] == f"> {lines[7]}"
+    assert "teacher: " in answer[1]
+    assert "student: " in answer[1]
+    assert answer[2].count(" 1.00  ") == 2, "a text is its own nearest, for both"
+    assert len([line for line in answer[2:] if line]) == 3
+    assert all(len(line) <= 100 for line in answer[1:])
+    assert "the first 20 lines" in captured.err
+    assert captured.err.count("20 lines encoded") == 2
+
+
+def test_queries_are_read_line_by_line_and_a_folder_has_no_teacher(
+    student: StaticModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    student.save_pretrained(tmp_path / "model")
+    (tmp_path / "a.txt").write_text("\n".join(evaluation_texts()[:5]), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("owl\nsoup\n\nnever asked\n"))
+    main(["search", str(tmp_path / "model"), str(tmp_path / "a.txt"), "--top", "9"])
+    captured = capsys.readouterr()
+    assert [line for line in captured.out.splitlines() if line.startswith(">")] == ["> owl", "> soup"]
+    assert "teacher" not in captured.out
+    assert len(captured.out.split("\n\n")[0].splitlines()) == 2 + 5, "the query, the times, and all five lines"
+
+
+def test_an_index_finds_what_a_full_sort_finds(student: StaticModel) -> None:
+    texts = evaluation_texts()[:50]
+    found = Index(student.encode, texts).nearest("a bird of prey", 5).found
+    rows = student.encode([*texts, "a bird of prey"]).astype(np.float64)
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    order = np.argsort(-(rows[:-1] @ rows[-1]), kind="stable")[:5]
+    assert [number for number, _ in found] == order.tolist()
+
+
+def test_columns_fit_whatever_is_in_them() -> None:
+    wide = side_by_side([["ab\tc", "日本語のとても長い文" * 9], ["x" * 99, "y", "z"]], 60)
+    assert wide[0] == "ab c" + " " * 27 + "x" * 28 + "…"
+    assert [len(line) for line in wide[1:]] == [14 + 1 + 2 + 1, 32]
+    assert side_by_side([["a", "b"], ["c"]], 30) == ["a", "b", "c"]
+    assert fitted("\x1b[31mred", 9) == " [31mred "

@@ -1,0 +1,277 @@
+"""The whole chain on a real instance: what is computed, what is cached, and what a fault does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from distill_pipeline.chain.stages import STAGES
+from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline.release.provenance import stable
+from distill_pipeline.store.disk import file_table
+from distill_pipeline.store.embeddings import Embeddings
+from distill_pipeline.store.verdicts import examined
+from distill_pipeline.student.files import CARD, PROVENANCE
+from distill_pipeline_tests.running import HITS, TO_MATRIX, Chain
+
+MakeRecipe = Callable[..., Recipe]
+
+
+def test_a_recipe_becomes_a_release_that_both_libraries_load(chain: Chain, recipe: MakeRecipe) -> None:
+    from model2vec import StaticModel
+    from sentence_transformers import SentenceTransformer
+
+    assert chain.run(recipe()).success
+    release = chain.home.releases / "tiny"
+    texts = ["The owl hunts mice at night.", "Shares fell sharply."]
+    ours = StaticModel.from_pretrained(release).encode(texts)
+    theirs = SentenceTransformer(str(release), device="cpu").encode(texts)
+    assert ours.shape == (2, 8)
+    np.testing.assert_allclose(ours, theirs, atol=2e-3)
+
+
+def test_each_stage_keeps_its_data_contract(finished: Chain, recipe: MakeRecipe) -> None:
+    outputs = finished.outputs(recipe())
+    vocabulary = pq.read_table(outputs["vocabulary"].folder / "vocabulary.parquet")
+    assert vocabulary.schema.names == ["row", "token", "teacher_ids", "frequency"]
+    assert vocabulary.schema.field("teacher_ids").type == pa.list_(pa.int32())
+    assert vocabulary["row"].to_pylist() == list(range(len(vocabulary)))
+    embeddings = pq.read_schema(outputs["token_embeddings"].folder / "part-000000.parquet")
+    assert embeddings.field("embedding").type == pa.list_(pa.float32(), 32)
+    parts = sorted(outputs["text_embeddings"].folder.glob("part-*.parquet"))
+    assert len(parts) == 3  # one of each kind of generated text
+    sentences = pa.concat_tables(map(pq.read_table, parts))
+    assert sentences.schema.names == ["text", "embedding"]
+    assert len(sentences) == 300
+    norms = np.linalg.norm(np.stack(sentences["embedding"].to_numpy(zero_copy_only=False)), axis=1)
+    np.testing.assert_allclose(norms, 1, atol=1e-2)  # float32 of what may have been bfloat16
+    matrix = pq.read_table(outputs["student_matrix"].folder / "matrix.parquet")
+    assert matrix.schema.names == ["row", "embedding", "weight"]
+    assert len(matrix) == len(vocabulary)
+    model = {path.name for path in outputs["static_model"].folder.iterdir()}
+    assert model >= {"model.safetensors", "tokenizer.json", "config.json", "modules.json", "golden.parquet"}
+    for stage, output in outputs.items():
+        assert set(output.manifest) >= {"fingerprint", "made_of", "files", "versions", "seconds"}, stage
+
+
+def test_a_second_run_computes_nothing(chain: Chain, recipe: MakeRecipe) -> None:
+    first = chain.run(recipe())
+    second = chain.run(recipe())
+    assert chain.cache(second) == HITS
+    for stage, output in chain.outputs(recipe()).items():
+        assert chain.metadata(second)[stage]["dagster/uri"] == output.folder.as_uri()
+    versions = [
+        {
+            event.asset_key: (event.materialization.tags or {})["dagster/data_version"]
+            for event in result.get_asset_materialization_events()
+        }
+        for result in (first, second)
+    ]
+    assert versions[0] == versions[1]
+
+
+def test_a_changed_setting_recomputes_from_the_stage_that_reads_it(finished: Chain, recipe: MakeRecipe) -> None:
+    cache = finished.cache(finished.run(recipe(pca_dims=4)))
+    before = ["vocabulary", "token_embeddings", "text_embeddings"]
+    assert [cache[stage] for stage in before] == ["hit"] * 3
+    assert cache["student_matrix"] == cache["static_model"] == "computed"
+
+
+def test_a_changed_floor_recomputes_the_release_alone(finished: Chain, recipe: MakeRecipe) -> None:
+    cache = finished.cache(finished.run(recipe(min_similarity_correlation=-1)))
+    assert [stage for stage, state in cache.items() if state == "computed"] == ["hub_release"]
+
+
+def test_two_recipes_with_one_teacher_encode_once(finished: Chain, recipe: MakeRecipe) -> None:
+    cache = finished.cache(finished.run(recipe(name="other", pca_dims=4)))
+    assert cache["token_embeddings"] == "hit"
+    assert cache["student_matrix"] == "computed"
+
+
+def test_the_teacher_reads_the_evaluation_texts_once_for_all_its_students(finished: Chain, recipe: MakeRecipe) -> None:
+    [folder] = (finished.home.root / "store" / "teacher_evaluation").glob("[!.]*")
+    made = (folder / "manifest.json").stat().st_mtime_ns
+    assert finished.cache(finished.run(recipe(pca_dims=4)))["quality_report"] == "computed"
+    assert (folder / "manifest.json").stat().st_mtime_ns == made
+    assert len(list(folder.parent.glob("[!.]*"))) == 1
+
+
+@pytest.mark.parametrize("damage", ["changed", "truncated", "missing", "manifest"])
+def test_a_damaged_file_is_noticed_and_made_again(finished: Chain, recipe: MakeRecipe, damage: str) -> None:
+    folder = finished.outputs(recipe())["student_matrix"].folder
+    before = file_table(folder)
+    path = folder / ("manifest.json" if damage == "manifest" else "matrix.parquet")
+    content = bytearray(path.read_bytes())
+    if damage == "missing":
+        path.unlink()
+    elif damage == "changed":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    else:
+        path.write_bytes(content[: len(content) // 2])
+    cache = finished.cache(finished.run(recipe()))
+    assert cache == {**HITS, "student_matrix": "computed"}
+    assert file_table(folder) == before
+
+
+def test_a_release_folder_that_was_touched_is_released_again(finished: Chain, recipe: MakeRecipe) -> None:
+    (finished.home.releases / "tiny" / "config.json").write_text("{}")
+    assert finished.cache(finished.run(recipe())) == {**HITS, "hub_release": "computed"}
+    config = json.loads((finished.home.releases / "tiny" / "config.json").read_text())
+    assert config["normalize"] is True
+    assert config["sif_coefficient"] is None  # the weights are fitted
+
+
+def test_a_stage_alone_names_the_missing_stage_before_it(chain: Chain, recipe: MakeRecipe) -> None:
+    result = chain.run(recipe(), ["student_matrix"], raise_on_error=False)
+    assert not result.success
+    [failure] = result.filter_events(lambda event: event.is_step_failure)
+    assert "Materialise vocabulary first" in str(failure.step_failure_data.error)
+
+
+def test_forcing_a_stage_computes_that_stage(finished: Chain, recipe: MakeRecipe) -> None:
+    assert finished.cache(finished.run(recipe(), force=["static_model"])) == {**HITS, "static_model": "computed"}
+
+
+def test_the_same_recipe_gives_the_same_bytes_from_an_empty_store(chain: Chain, recipe: MakeRecipe) -> None:
+    chain.run(recipe())
+    stages = [stage for stage in STAGES if stage != "hub_release"]  # whose receipt tells of the run
+    first = {stage: file_table(chain.outputs(recipe())[stage].folder) for stage in stages}
+    released = _without_the_run(chain.home.releases / "tiny")
+    shutil.rmtree(chain.home.root / "store")
+    shutil.rmtree(chain.home.releases)
+    chain.run(recipe())
+    assert {stage: file_table(chain.outputs(recipe())[stage].folder) for stage in stages} == first
+    assert _without_the_run(chain.home.releases / "tiny") == released
+
+
+def test_impossible_dimensions_fail_before_any_work(chain: Chain, recipe: MakeRecipe) -> None:
+    result = chain.run(recipe(pca_dims=1024), raise_on_error=False)
+    assert not result.success
+    assert not list((chain.home.root / "store").rglob("*.parquet"))
+    failures = result.filter_events(lambda event: event.is_step_failure)
+    assert failures
+    for failure in failures:
+        assert "pca_dims=1024 exceeds the teacher's 32 dimensions" in str(failure.step_failure_data.error)
+
+
+def test_a_student_below_its_floor_is_not_released(chain: Chain, recipe: MakeRecipe) -> None:
+    strict = recipe(min_similarity_correlation=1)
+    result = chain.run(strict, raise_on_error=False)
+    assert not result.success
+    [failed] = [evaluation for evaluation in result.get_asset_check_evaluations() if not evaluation.passed]
+    assert failed.check_name == "floors_are_reached"
+    assert failed.metadata["floor_of_similarity_correlation"].value == 1
+    assert failed.metadata["floor_of_neighbour_overlap"].value == 0
+    assert "neighbour_overlap" in failed.metadata
+    alone = chain.run(strict, ["hub_release"], raise_on_error=False)
+    assert not alone.success
+    assert not chain.home.releases.exists()
+
+
+def test_the_card_says_on_what_the_student_was_measured_and_how_fast_both_sides_are(
+    finished: Chain, recipe: MakeRecipe
+) -> None:
+    card = (finished.home.releases / "tiny" / CARD).read_text()
+    report = json.loads((finished.output(recipe(), "quality_report").folder / "quality.json").read_text())
+    assert f"Measured on {report['texts']} English sentences on many subjects, without labels" in card
+    facts = finished.output(recipe(), "quality_report").facts
+    assert f"{facts['student_texts_per_second']:,} texts/s (student)" in card
+    assert f"{facts['teacher_texts_per_second']:,} texts/s (teacher)" in card
+
+
+def test_every_check_passes_and_belongs_to_the_recipe(chain: Chain, recipe: MakeRecipe) -> None:
+    evaluations = chain.run(recipe()).get_asset_check_evaluations()
+    assert len(evaluations) == len(STAGES) - 1
+    assert all(evaluation.passed and evaluation.partition == "tiny" for evaluation in evaluations)
+
+
+def test_the_check_of_the_rows_fails_on_rows_that_are_not_finite(finished: Chain, recipe: MakeRecipe) -> None:
+    from distill_pipeline.defs.checks import rows_are_finite_and_not_all_alike
+    from distill_pipeline.store.embeddings import embedding_array, write_table
+
+    output = finished.outputs(recipe())["token_embeddings"]
+    rows = Embeddings.of_parts(output.folder).all().copy()
+    rows[3, 5] = np.nan
+    write_table(output.folder / "part-000000.parquet", {"embedding": embedding_array(rows)})
+    passed, metadata = rows_are_finite_and_not_all_alike(recipe(), output)
+    assert not passed
+    assert metadata["rows_not_finite"] == 1
+    rows[3] = 0
+    write_table(output.folder / "part-000000.parquet", {"embedding": embedding_array(rows)})
+    passed, metadata = rows_are_finite_and_not_all_alike(recipe(), output)
+    assert not passed
+    assert metadata["rows_of_zeros"] == 1
+
+
+def test_a_verdict_stands_for_the_bytes_that_a_check_has_read(finished: Chain, recipe: MakeRecipe) -> None:
+    def examined() -> dict[str, object]:
+        found = finished.run(recipe()).get_asset_check_evaluations()
+        return {one.asset_key.path[-1]: value.value for one in found if (value := one.metadata.get("examined"))}
+
+    before = examined()
+    assert set(before.values()) == {"earlier, for the same files and libraries"}
+    assert "quality_report" not in before  # a recipe's floors change where its report doesn't
+    verdict = finished.home.store.verdict(finished.output(recipe(), "student_matrix").key)
+    verdict.write_text(verdict.read_text().replace('"about": "', '"about": "of other bytes, '))
+    assert examined() == {**before, "student_matrix": "now"}
+    assert examined() == before
+
+
+def test_a_failure_is_no_verdict_to_keep(finished: Chain, recipe: MakeRecipe) -> None:
+    output = finished.output(recipe(), "student_matrix")
+    store = finished.home.store
+    assert examined(store, output, "stricter", lambda: (False, {"bad": 1})) == (False, {"bad": 1, "examined": "now"})
+    assert examined(store, output, "stricter", lambda: (True, {"bad": 0})) == (True, {"bad": 0, "examined": "now"})
+    kept, found = examined(store, output, "stricter", lambda: (False, {}))
+    assert (kept, found["bad"]) == (True, 0)
+    other = replace(output, manifest={**output.manifest, "facts": {"rows": 1}})
+    assert examined(store, other, "stricter", lambda: (False, {}))[0] is False
+    store.verdict(output.key).write_text("[]")
+    assert examined(store, output, "stricter", lambda: (True, {}))[1]["examined"] == "now"
+
+
+def test_a_tokenizer_that_puts_nothing_around_a_text_is_distilled(
+    chain: Chain, recipe: MakeRecipe, modernbert: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(modernbert, tmp_path / "bare")
+    tokenizer = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps({**tokenizer, "post_processor": None}))
+    made = recipe(teacher=str(folder))
+    assert chain.run(made, TO_MATRIX).success
+    facts = chain.output(made, "token_embeddings").facts
+    assert facts["empty"] == 2  # padding and unknown
+
+
+def test_a_hit_imports_neither_torch_nor_matplotlib(finished: Chain, recipe: MakeRecipe) -> None:
+    program = (
+        "import sys, os\n"
+        "from distill_pipeline.cli.main import main\n"
+        "main(['run', 'tiny'])\n"
+        "assert not {'torch', 'transformers', 'sentence_transformers', 'matplotlib', 'sklearn'} & set(sys.modules)\n"
+    )
+    environment = {"DISTILL_HOME": str(finished.home.root), "PATH": "/usr/bin:/bin", "HOME": str(Path.home())}
+    ended = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines()[-1] == str(finished.home.releases / "tiny")
+    assert "computed" not in ended.stdout
+
+
+def _without_the_run(folder: Path) -> dict[str, object]:
+    """Return what identifies each file of a release, whichever run made it."""
+    table: dict[str, object] = dict(file_table(folder))
+    for name in (CARD, PROVENANCE):
+        table[name] = stable(name, (folder / name).read_bytes())
+    return table

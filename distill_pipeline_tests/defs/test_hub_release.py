@@ -1,0 +1,79 @@
+"""The last asset: the gate holds whoever asks, and an override is explicit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+
+from distill_pipeline.definitions import build_defs
+from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline.release.verify import verify
+from distill_pipeline_tests.running import HITS, Chain
+from distill_pipeline_tests.servers.hub import Fault, Hub
+
+MakeRecipe = Callable[..., Recipe]
+
+
+def run_with(chain: Chain, recipe: Recipe, config: dict[str, Any]) -> dg.ExecuteInProcessResult:
+    """Run the whole chain with a configuration of the release."""
+    chain.home.save_recipe(recipe)
+    return (
+        build_defs(chain.home)
+        .resolve_job_def("distill")
+        .execute_in_process(
+            run_config={"ops": {"hub_release": {"config": config}}},
+            instance=chain.instance,
+            partition_key=recipe.name,
+            raise_on_error=False,
+        )
+    )
+
+
+def test_a_release_on_the_hub_verifies_and_is_a_hit_afterwards(chain: Chain, recipe: MakeRecipe, hub: Hub) -> None:
+    wanted = recipe(repository="me/tiny", tag="next", variants="int8,dims-4")
+    result = chain.run(wanted)
+    metadata = chain.metadata(result)["hub_release"]
+    assert metadata["url"] == f"{hub.url}/me/tiny/commit/{hub.releases('me/tiny')[0].oid}"
+    assert metadata["tag"] == "v1"
+    checked = verify(chain.home.releases / "tiny")
+    assert set(checked.variants) == {"int8", "dims-4"}
+    provenance = json.loads((chain.home.releases / "tiny" / "provenance.json").read_text())
+    assert {made["run_id"] for made in provenance["run"].values()} == {result.run_id}
+    hub.requests.clear()
+    assert chain.cache(chain.run(wanted)) == HITS
+    assert not hub.requests
+
+
+def test_finished_stages_are_kept_when_the_hub_refuses(chain: Chain, recipe: MakeRecipe, hub: Hub) -> None:
+    hub.faults.append(Fault("403", "POST", "/commit/"))
+    result = chain.run(recipe(repository="me/tiny"), raise_on_error=False)
+    assert not result.success
+    assert not (chain.home.releases / "tiny").exists()
+    cache = chain.cache(chain.run(recipe(repository="me/tiny")))
+    assert cache == {**HITS, "hub_release": "computed"}
+    assert len(hub.releases("me/tiny")) == 1
+
+
+def test_a_student_below_its_floor_goes_out_with_a_reason_only(finished: Chain, recipe: MakeRecipe, hub: Hub) -> None:
+    strict = recipe(repository="me/tiny", min_similarity_correlation=1)
+    assert not run_with(finished, strict, {}).success
+    assert not run_with(finished, strict, {"override_reason": "  "}).success
+    assert not hub.repositories
+    result = run_with(finished, strict, {"override_reason": "a test of the gate"})
+    assert result.success
+    [failed] = [evaluation for evaluation in result.get_asset_check_evaluations() if not evaluation.passed]
+    assert failed.metadata["overridden"].value == "a test of the gate"
+    assert b"a test of the gate" in hub.repositories["me/tiny"].head.files["README.md"]
+
+
+def test_a_dry_run_materialises_and_releases_nothing(chain: Chain, recipe: MakeRecipe, hub: Hub) -> None:
+    result = run_with(chain, recipe(repository="me/tiny"), {"dry_run": True})
+    assert result.success
+    assert "hub_release" not in chain.cache(result)
+    assert not hub.repositories
+    assert not (chain.home.releases / "tiny").exists()
+    messages = [entry.user_message for entry in chain.instance.all_logs(result.run_id)]
+    assert any("+ model.safetensors" in message for message in messages)

