@@ -55,6 +55,7 @@ lint: setup  ## Check style, types and that Dagster can load the code location
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/distill-pipeline init
 	$(BIN)/dg check defs
 

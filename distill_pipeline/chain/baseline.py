@@ -1,4 +1,4 @@
-"""What a student is measured against: what `model2vec.distill` makes of the same teacher in as many dimensions."""
+"""The baseline of a student: what `model2vec.distill` makes of the same teacher in as many dimensions."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from distill_pipeline.recipe.presets import PRESETS
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.keys import StageKey
 
-STUDENT_STAGES = ("vocabulary", "token_embeddings", "student_matrix", "static_model")
-"""What must be made for the yardstick's student."""
+BASELINE_STAGES = ("vocabulary", "token_embeddings", "student_matrix", "static_model")
+"""The stages that the baseline's student needs."""
 
 SHARED = ("name", "teacher", "revision", "trust_remote_code", "allow_pickled_weights", "device", "patience_seconds")
 """Fields that say which teacher, and how to get at it."""
 
 
-def yardstick(recipe: Recipe, dimensions: int) -> Recipe:
+def baseline(recipe: Recipe, dimensions: int) -> Recipe:
     """Return the preset `model2vec` for a recipe's teacher.
 
     Its stages have the keys that a recipe of this preset has, so they are made once for all recipes of the teacher.
@@ -39,5 +39,10 @@ def compared_keys(recipe: Recipe, teacher_identity: Mapping[str, str], report: S
     """
     if not recipe.compare_with_model2vec or not isinstance(recipe.pca_dims, int):
         return []
-    keys = stage_keys(yardstick(recipe, recipe.pca_dims), teacher_identity)
-    return [*(keys[stage] for stage in STUDENT_STAGES), model2vec_side_key(report, keys["static_model"])]
+    keys = stage_keys(baseline(recipe, recipe.pca_dims), teacher_identity)
+    return [*(keys[stage] for stage in BASELINE_STAGES), model2vec_side_key(report, keys["static_model"])]
+
+
+def baseline_note(recipe_name: str) -> str:
+    """Return the name under which the store remembers what a recipe is compared with, so that `gc` keeps it."""
+    return f"{recipe_name}/model2vec"

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from distill_pipeline.quality.agreement import evaluation_texts
 from distill_pipeline.quality.labelled import set_identity
 from distill_pipeline.quality.measures import MEASURES
 from distill_pipeline.recipe.datasets import DataSet
@@ -201,6 +202,8 @@ def _canonical(field: str, value: Any) -> Any:
         return [_source_identity(source) for source in value]
     if field == "labelled_sets":
         return [set_identity(name) for name in value]
+    if field == "evaluation_texts" and value is not None:
+        evaluation_texts(value)  # a bad file is known of before the first stage
     if isinstance(value, Path):
         return {"sha256": sha256_of(value)}
     return list(value) if isinstance(value, tuple) else value

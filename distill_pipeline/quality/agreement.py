@@ -58,10 +58,16 @@ def evaluation_texts(path: Path | None = None) -> list[str]:
     Of more than `MOST_TEXTS`, as many spread evenly: all pairs of them are compared.
 
     Raises:
-        EvaluationError: The file holds fewer than three texts.
+        EvaluationError: The file can't be read, isn't UTF-8, or holds fewer than three texts.
     """
     if path is not None:
-        texts = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+        try:
+            content = path.read_text(encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise EvaluationError(f"evaluation_texts={path}: not UTF-8 text: {error}") from error
+        except OSError as error:
+            raise EvaluationError(f"evaluation_texts={path}: not readable: {error.strerror}") from error
+        texts = [line.strip() for line in content.splitlines() if line.strip()]
         if len(texts) < FEWEST_TEXTS:
             raise EvaluationError(
                 f"evaluation_texts={path}: {len(texts)} texts, one a line; at least {FEWEST_TEXTS} are needed"

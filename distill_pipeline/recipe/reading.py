@@ -72,8 +72,6 @@ def _resolve_paths(values: dict[str, Any], base: Path | None) -> None:
             if not path.is_file():
                 raise RecipeError(f"{field}={str(named)!r}: there is no such file; it has one entry a line")
             values[field] = path
-            if field == "evaluation_texts":
-                _check_evaluation_texts(path)
     sets = values.get("labelled_sets")
     if isinstance(sets, str | list | tuple):
         values["labelled_sets"] = [
@@ -83,20 +81,6 @@ def _resolve_paths(values: dict[str, Any], base: Path | None) -> None:
     corpus = [corpus] if isinstance(corpus, str) else corpus
     if isinstance(corpus, list | tuple):
         values["corpus"] = [_absolute_source(str(source), base) for source in corpus]
-
-
-def _check_evaluation_texts(path: Path) -> None:
-    """Read the texts that the last stage but one compares on, so that a bad file is known of before the first."""
-    from distill_pipeline.quality.agreement import EvaluationError, evaluation_texts
-
-    try:
-        evaluation_texts(path)
-    except EvaluationError as error:
-        raise RecipeError(str(error)) from error
-    except UnicodeDecodeError as error:
-        raise RecipeError(f"evaluation_texts={path}: not UTF-8 text: {error}") from error
-    except OSError as error:
-        raise RecipeError(f"evaluation_texts={path}: not readable: {error.strerror}") from error
 
 
 def _absolute_source(source: str, base: Path) -> str:

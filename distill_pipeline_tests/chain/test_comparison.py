@@ -24,7 +24,7 @@ BEFORE_RELEASE = [stage for stage in STAGES if stage != "hub_release"]
 
 
 @pytest.fixture(name="recipe")
-def without_yardstick(recipe: Make) -> Make:
+def without_baseline(recipe: Make) -> Make:
     """Makes small recipes whose report has no model2vec side, which no comparison reads."""
     return functools.partial(recipe, compare_with_model2vec=False)
 

@@ -156,7 +156,7 @@ def test_a_release_is_compared_with_the_one_before_outside_of_its_own_bytes(
     assert "last release" not in finished.metadata(finished.run(recipe(whitening=0.9)))["quality_report"]["by_kind"]
 
 
-def test_the_yardstick_is_made_again_when_it_was_damaged(finished: Chain, recipe: MakeRecipe) -> None:
+def test_the_baseline_is_made_again_when_it_was_damaged(finished: Chain, recipe: MakeRecipe) -> None:
     compared = recipe(compare_with_model2vec=True)
     finished.run(compared)
     [report] = (finished.home.root / "store" / "model2vec_evaluation").glob("[!.]*")

@@ -9,7 +9,9 @@ import pytest
 from model2vec.distill import distill
 
 from distill_pipeline.chain.home import Home
+from distill_pipeline.chain.stages import stage_keys
 from distill_pipeline.errors import RecipeError
+from distill_pipeline.quality.agreement import EvaluationError
 from distill_pipeline.recipe.presets import SHIPPED_RECIPES
 from distill_pipeline.recipe.reading import make_recipe, read_recipe
 from distill_pipeline.recipe.recipe import Recipe
@@ -57,8 +59,9 @@ def test_evaluation_texts_that_cannot_be_compared_on_are_known_of_at_once(
     tmp_path: Path, content: bytes, said: str
 ) -> None:
     (tmp_path / "texts.txt").write_bytes(content)
-    with pytest.raises(RecipeError, match=said):
-        make_recipe({**BASE, "evaluation_texts": "texts.txt"}, source="here", base=tmp_path)
+    recipe = make_recipe({**BASE, "evaluation_texts": "texts.txt"}, source="here", base=tmp_path)
+    with pytest.raises(EvaluationError, match=said):
+        stage_keys(recipe, {"files_sha256": "0"})
 
 
 def test_all_problems_are_told_at_once() -> None:

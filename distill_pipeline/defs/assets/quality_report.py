@@ -10,12 +10,13 @@ import dagster as dg
 import numpy as np
 import numpy.typing as npt
 
+from distill_pipeline.chain.baseline import BASELINE_STAGES, baseline, baseline_note
 from distill_pipeline.chain.stages import model2vec_side_key, teacher_side_key
-from distill_pipeline.defs.baseline import yardstick_memory, yardstick_student
-from distill_pipeline.defs.encode import one_teacher_at_a_time
+from distill_pipeline.defs.assets import static_model, student_matrix, token_embeddings, vocabulary
+from distill_pipeline.defs.encode import EncoderConfig, one_teacher_at_a_time
 from distill_pipeline.defs.pictures import pictures_metadata, write_pictures
 from distill_pipeline.defs.resources import DistillHome
-from distill_pipeline.defs.stage import StageConfig, StageRun, materialize_stage, stage_asset
+from distill_pipeline.defs.stage import StageConfig, StageRun, Work, materialize_stage, stage_asset
 from distill_pipeline.figures.captions import KINDS, SIMILARITIES
 from distill_pipeline.figures.pictures import draw_quality
 from distill_pipeline.quality.agreement import (
@@ -34,7 +35,7 @@ from distill_pipeline.release.card import markdown_table, word_table
 from distill_pipeline.release.gate import read_report
 from distill_pipeline.store.disk import write_json
 from distill_pipeline.store.embeddings import Embeddings, embedding_array, part_name, write_table
-from distill_pipeline.store.output import Output
+from distill_pipeline.store.output import Output, StoreError
 from distill_pipeline.student.files import REPORT, model_digest
 
 WORDS = "words.parquet"
@@ -123,7 +124,7 @@ def _model2vec_side(
 
     None when the recipe doesn't ask for it, or makes this very student.
     """
-    plain = yardstick_student(run, dimensions) if run.recipe.compare_with_model2vec else None
+    plain = _baseline_student(run, dimensions) if run.recipe.compare_with_model2vec else None
     if plain is None:
         return None
 
@@ -138,8 +139,40 @@ def _model2vec_side(
         }
 
     key = model2vec_side_key(run.keys["quality_report"], plain.key)
-    memory = yardstick_memory(run.recipe.name)
+    memory = baseline_note(run.recipe.name)
     return run.home.store.get_or_make(key, make, made_for=memory, log=run.log)[0].facts
+
+
+_WORKS: Mapping[str, Work] = {
+    "vocabulary": vocabulary.work,
+    "token_embeddings": lambda run: token_embeddings.work(run, EncoderConfig()),
+    "student_matrix": student_matrix.work,
+    "static_model": static_model.work,
+}
+
+
+def _baseline_student(run: StageRun, dimensions: int) -> Output | None:
+    """Return what `model2vec.distill` makes of this recipe's teacher; None when that is this recipe's student itself.
+
+    Made by the other assets' own work and kept in the store like theirs; only what the store lacks is computed.
+    """
+    plain = baseline(run.recipe, min(dimensions, run.teacher_source.dimensions))
+    keys, store = run.home.stage_keys(plain), run.home.store
+    if keys["static_model"].fingerprint == run.keys["static_model"].fingerprint:
+        return None
+    for stage in BASELINE_STAGES:
+        store.remember(baseline_note(run.recipe.name), keys[stage])
+    try:
+        return store.get(keys["static_model"])
+    except StoreError:
+        run.log("for the comparison, this teacher is distilled as model2vec does it")
+
+    def make(stage: str, folder: Path) -> Mapping[str, Any]:
+        return _WORKS[stage](StageRun(plain, keys[stage], folder, run.home, keys, run.log))
+
+    for stage in BASELINE_STAGES:
+        store.get_or_make(keys[stage], partial(make, stage), resumable=stage == "token_embeddings", log=run.log)
+    return store.get(keys["static_model"])
 
 
 def _read(report: Path) -> dict[str, Any] | None:
