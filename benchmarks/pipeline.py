@@ -25,10 +25,7 @@ from benchmarks.machine import in_own_process, report
 SWEEP = [{"pca_dims": dimensions} for dimensions in range(32, 385, 32)]
 LIKE_DISTILL = {"preset": "model2vec", "compare_with_model2vec": False}
 DEFAULT = {"compare_with_model2vec": False}
-TO_STUDENT = (
-    *("vocabulary", "token_embeddings", "text_embeddings"),
-    *("student_matrix", "static_model"),
-)
+TO_STUDENT = (*("vocabulary", "token_embeddings", "text_embeddings"), *("student_matrix", "static_model"))
 
 
 def ours(teacher: str, settings: list[dict[str, Any]]) -> list[dict[str, float]]:

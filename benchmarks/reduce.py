@@ -48,10 +48,7 @@ def reduce_once(rows: int) -> dict[str, Any]:
         write_rows(source, rows)
         before, started = peak_megabytes(), time.perf_counter()
         reduce_rows(
-            Embeddings.of_parts(source),
-            target,
-            weights=sif_weights(zipf_probabilities(rows), 1e-4),
-            pca_dims=256,
+            Embeddings.of_parts(source), target, weights=sif_weights(zipf_probabilities(rows), 1e-4), pca_dims=256
         )
         seconds = time.perf_counter() - started
     peak = peak_megabytes()

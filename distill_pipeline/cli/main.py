@@ -13,14 +13,7 @@ from fire.decorators import SetParseFn
 
 from distill_pipeline.chain.home import Home, default_home
 from distill_pipeline.chain.stages import stage_keys
-from distill_pipeline.cli.flags import (
-    HELP,
-    STDIN,
-    check_command_line,
-    recipe_fields,
-    truth,
-    with_recipe_flags,
-)
+from distill_pipeline.cli.flags import HELP, STDIN, check_command_line, recipe_fields, truth, with_recipe_flags
 from distill_pipeline.cli.gc import gc
 from distill_pipeline.cli.release import rollback, verify
 from distill_pipeline.cli.running import forced_stages, running

@@ -20,12 +20,7 @@ from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.store.environment import library_versions, machine
 from distill_pipeline.store.output import Output
 from distill_pipeline.teacher.backends import ENCODERS, check_encoder
-from distill_pipeline.teacher.encoding import (
-    encode_to_parts,
-    encoding_facts,
-    probe_sample,
-    settle_precision,
-)
+from distill_pipeline.teacher.encoding import encode_to_parts, encoding_facts, probe_sample, settle_precision
 from distill_pipeline.teacher.reuse import EarlierOutput
 
 

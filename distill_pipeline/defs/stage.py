@@ -188,7 +188,4 @@ def table_metadata(path: Path) -> dict[str, Any]:
     """Return a Parquet file's row count and column schema as Dagster shows them."""
     schema = pq.read_schema(path)
     columns = [dg.TableColumn(field.name, str(field.type)) for field in schema]
-    return {
-        "dagster/row_count": pq.read_metadata(path).num_rows,
-        "dagster/column_schema": dg.TableSchema(columns),
-    }
+    return {"dagster/row_count": pq.read_metadata(path).num_rows, "dagster/column_schema": dg.TableSchema(columns)}

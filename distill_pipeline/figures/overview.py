@@ -130,12 +130,7 @@ def flat_map(rows: npt.NDArray[np.floating]) -> Floats:
 
     # The exact method: for a few hundred rows it is quick, and its sums don't depend on threads.
     layout = TSNE(
-        metric="cosine",
-        method="exact",
-        init="pca",
-        perplexity=min(15, len(rows) / 4),
-        max_iter=400,
-        random_state=_SEED,
+        metric="cosine", method="exact", init="pca", perplexity=min(15, len(rows) / 4), max_iter=400, random_state=_SEED
     )
     places: Floats = layout.fit_transform(unit_rows(rows)).astype(np.float64)
     return places

@@ -32,7 +32,7 @@ Pictures = dict[str, bytes]
 """PNG files by name without suffix."""
 
 _DOTS = 1500
-_MAPPED, _FEWEST_MAPPED = 300, 8
+_MAPPED, _MIN_MAPPED = 300, 8
 
 
 def draw_rows(vocabulary: Vocabulary, entries: Embeddings, folder: Path, facts: Mapping[str, Any]) -> Pictures:
@@ -80,7 +80,7 @@ def draw_words(vocabulary: Vocabulary, rows: npt.NDArray[np.floating]) -> Pictur
     """
     ranking = rank_entries(vocabulary)
     shown = ranking.words(_MAPPED)
-    if len(shown) < _FEWEST_MAPPED:
+    if len(shown) < _MIN_MAPPED:
         return {}
     return {captions.WORD_MAP: word_map([ranking.texts[row] for row in shown], flat_map(rows[shown]))}
 

@@ -33,11 +33,7 @@ def similarities(
         ends = [float(most((most(teacher), most(student)))) for most in (np.min, np.max)]
         axes.plot(ends, ends, color=INK, linewidth=1, linestyle="--")
         axes.annotate(
-            f"rank correlation {correlation:.3f}",
-            (0.02, 0.97),
-            xycoords="axes fraction",
-            va="top",
-            color=SECOND,
+            f"rank correlation {correlation:.3f}", (0.02, 0.97), xycoords="axes fraction", va="top", color=SECOND
         )
 
     return draw(paint)

@@ -31,11 +31,7 @@ class Reduced:
 
 
 def reduce_rows(
-    source: Embeddings,
-    folder: Path,
-    *,
-    weights: npt.NDArray[np.float64],
-    pca_dims: int | float | str | None,
+    source: Embeddings, folder: Path, *, weights: npt.NDArray[np.float64], pca_dims: int | float | str | None
 ) -> dict[str, Any]:
     """Reduce and weight the rows and write `matrix.parquet` (row, embedding, weight).
 
@@ -53,11 +49,7 @@ def reduce_rows(
         components = fit_principal_components(source.batches, pca_dims, spread=spread_of(source))
     _write_matrix(folder, source, components, weights)
     dimensions = source.dimensions if components is None else components.axes.shape[1]
-    facts: dict[str, Any] = {
-        "rows": source.rows,
-        "dimensions": dimensions,
-        "teacher_dimensions": source.dimensions,
-    }
+    facts: dict[str, Any] = {"rows": source.rows, "dimensions": dimensions, "teacher_dimensions": source.dimensions}
     if components is not None:
         facts["explained_variance"] = float(components.explained[dimensions - 1])
         facts["cumulative_variance"] = [round(float(share), 6) for share in components.explained]

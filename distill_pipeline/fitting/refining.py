@@ -8,13 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill_pipeline.fitting.problem import (
-    Problem,
-    Sentences,
-    apply_importance,
-    build_problem,
-    fit_directions,
-)
+from distill_pipeline.fitting.problem import Problem, Sentences, apply_importance, build_problem, fit_directions
 from distill_pipeline.fitting.reduction import write_matrix
 from distill_pipeline.fitting.ridge import Matrix, Solution, solve_ridge, whiten
 from distill_pipeline.fitting.settings import Settings

@@ -29,14 +29,14 @@ from distill_pipeline.vocabulary.words import MAX_LENGTH
 Matrix = npt.NDArray[np.float32]
 
 _TOLERANCE = 3e-3
-_MOST_ITERATIONS = 60
+_MAX_ITERATIONS = 60
 _THREADS = 2
 _TEXTS_AT_ONCE = 20_000
 _TEXTS_IN_GRAM = 4_000
 _ROWS_AT_ONCE = 1024
 _ALTERNATIONS = 2
 _PROJECTION_SHRINKAGE = 0.02
-_LEAST_WEIGHT = 0.01
+_MIN_WEIGHT = 0.01
 """Of the greatest one; the least that was fitted to a real teacher's texts is 0.03, for the most frequent words."""
 
 
@@ -56,14 +56,14 @@ class Solution:
 
 
 def token_shares(
-    tokenizer: Tokenizer, texts: Sequence[str], *, skip: npt.NDArray[np.integer], most_tokens: int = MAX_LENGTH
+    tokenizer: Tokenizer, texts: Sequence[str], *, skip: npt.NDArray[np.integer], max_tokens: int = MAX_LENGTH
 ) -> sparse.csr_matrix:
     """Return float32 (texts, entries): which share of a text's tokens each entry is. Rows sum to 1, or to 0.
 
     Entries to skip are left out and don't count, as model2vec leaves unknown ones out.
     """
     tokenizer.no_padding()
-    tokenizer.enable_truncation(most_tokens)
+    tokenizer.enable_truncation(max_tokens)
     blocks = [
         _share_block(tokenizer, texts[first : first + _TEXTS_AT_ONCE], frozenset(skip.tolist()))
         for first in range(0, len(texts), _TEXTS_AT_ONCE)
@@ -84,11 +84,7 @@ def _share_block(tokenizer: Tokenizer, texts: Sequence[str], skip: frozenset[int
 
 
 def fit_start(
-    rows: Batches,
-    axes: npt.NDArray[np.float64],
-    curves: Matrix,
-    shares: sparse.csr_matrix,
-    targets: Matrix,
+    rows: Batches, axes: npt.NDArray[np.float64], curves: Matrix, shares: sparse.csr_matrix, targets: Matrix
 ) -> tuple[Matrix, Matrix]:
     """Weight and project the single entries' embeddings so that their means come closest to the targets.
 
@@ -143,7 +139,7 @@ def _fit_weights(projected: Matrix, curves: Matrix, shares: sparse.csr_matrix, t
     # Neighbouring knots are drawn towards each other; no weight is negative, and none silences its entries.
     smooth = _smoothness([knots for _, knots in _GROUPS])
     values = np.linalg.solve(gram + scale * (1e-3 * smooth + 1e-9 * np.eye(len(gram))), right)
-    weights: Matrix = (np.maximum(values, _LEAST_WEIGHT * values.max()) @ curves).astype(np.float32)
+    weights: Matrix = (np.maximum(values, _MIN_WEIGHT * values.max()) @ curves).astype(np.float32)
     return weights
 
 
@@ -249,7 +245,7 @@ def _conjugate_gradients(
     direction = preconditioner * residual
     product, squares = _column_sums(residual, direction, blocks), _column_sums(residual, residual, blocks)
     steps, relative = 0, float(np.sqrt(squares.sum())) / max(begin, 1e-30)
-    while steps < _MOST_ITERATIONS and relative > _TOLERANCE and begin > 0:
+    while steps < _MAX_ITERATIONS and relative > _TOLERANCE and begin > 0:
         applied = apply(direction)
         curvature = np.zeros_like(product)
         for some in blocks:

@@ -19,7 +19,7 @@ from distill_pipeline.vocabulary.frequencies import UnknownLanguage, word_list
 from distill_pipeline.vocabulary.words import ALL_LETTERS
 
 NEIGHBOURS = 10
-FEWEST_TEXTS, MOST_TEXTS = 3, 5_000
+MIN_TEXTS, MAX_TEXTS = 3, 5_000
 
 Encode = Callable[[Sequence[str]], npt.NDArray[np.floating]]
 
@@ -55,7 +55,7 @@ _GENERATED_TEXTS, _EVALUATION_SEED = 500, 20_261_126
 def evaluation_texts(path: Path | None = None) -> list[str]:
     """Return the texts of a file, one a line, or the sentences on many subjects that this package brings along.
 
-    Of more than `MOST_TEXTS`, as many spread evenly: all pairs of them are compared.
+    Of more than `MAX_TEXTS`, as many spread evenly: all pairs of them are compared.
 
     Raises:
         EvaluationError: The file can't be read, isn't UTF-8, or holds fewer than three texts.
@@ -68,12 +68,12 @@ def evaluation_texts(path: Path | None = None) -> list[str]:
         except OSError as error:
             raise EvaluationError(f"evaluation_texts={path}: not readable: {error.strerror}") from error
         texts = [line.strip() for line in content.splitlines() if line.strip()]
-        if len(texts) < FEWEST_TEXTS:
+        if len(texts) < MIN_TEXTS:
             raise EvaluationError(
-                f"evaluation_texts={path}: {len(texts)} texts, one a line; at least {FEWEST_TEXTS} are needed"
+                f"evaluation_texts={path}: {len(texts)} texts, one a line; at least {MIN_TEXTS} are needed"
             )
-        if len(texts) > MOST_TEXTS:
-            texts = [texts[place] for place in np.linspace(0, len(texts) - 1, MOST_TEXTS, dtype=np.int64)]
+        if len(texts) > MAX_TEXTS:
+            texts = [texts[place] for place in np.linspace(0, len(texts) - 1, MAX_TEXTS, dtype=np.int64)]
         return texts
     text = files("distill_pipeline").joinpath("data/evaluation_texts.txt").read_text(encoding="utf-8")
     return text.splitlines()
@@ -149,10 +149,7 @@ def texts_per_second(encode: Encode, texts: Sequence[str], seconds: float = 0.3)
 
 
 def nearest_examples(
-    texts: Sequence[str],
-    teacher: npt.NDArray[np.floating],
-    student: npt.NDArray[np.floating],
-    examples: int = 8,
+    texts: Sequence[str], teacher: npt.NDArray[np.floating], student: npt.NDArray[np.floating], examples: int = 8
 ) -> list[dict[str, Any]]:
     """Return, for a few texts spread over all, the nearest other text by teacher and by student."""
     theirs, ours = _similarities(teacher).argmax(axis=1), _similarities(student).argmax(axis=1)

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
-LONGEST_NAME = 63
+MAX_NAME_LENGTH = 63
 """Letters of a recipe's name."""
 
-_SLUG = re.compile(rf"[a-z0-9](?:[a-z0-9._-]{{0,{LONGEST_NAME - 2}}}[a-z0-9])?")
+_SLUG = re.compile(rf"[a-z0-9](?:[a-z0-9._-]{{0,{MAX_NAME_LENGTH - 2}}}[a-z0-9])?")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
@@ -37,7 +37,7 @@ def none_if_empty(value: object) -> object:
 def _a_slug(name: str) -> str:
     if not _SLUG.fullmatch(name) or ".." in name:
         raise ValueError(
-            f"use 1 to {LONGEST_NAME} of a-z, 0-9, '.', '_', '-', beginning and ending with a letter or digit"
+            f"use 1 to {MAX_NAME_LENGTH} of a-z, 0-9, '.', '_', '-', beginning and ending with a letter or digit"
         )
     return name
 

@@ -30,6 +30,6 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "weighting": "zipf",
         "pca_dims": 256,
         "dtype": "float16",
-    },
+    }
 }
 """Fields by a preset's name; what a recipe says besides goes before them."""

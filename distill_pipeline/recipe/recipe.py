@@ -43,8 +43,7 @@ class Recipe(BaseModel):
         description="An alias (MODERNBERT_BASE, MODERNBERT_LARGE, MINILM_EMBEDDED), a Hub name or a folder.",
     )
     revision: OptionalText = Field(
-        None,
-        description="Commit, tag or branch of a Hub teacher. A 40-digit commit pins it; none means main.",
+        None, description="Commit, tag or branch of a Hub teacher. A 40-digit commit pins it; none means main."
     )
     trust_remote_code: bool = Field(False, description="Let the teacher run Python code of its repository.")
     allow_pickled_weights: bool = Field(
@@ -110,8 +109,7 @@ class Recipe(BaseModel):
     )
     seed: int = Field(0, ge=0, description="Seed of the texts that are generated or sampled.")
     whitening: ShareOrAuto = Field(
-        "auto",
-        description="0 leaves the variances of the directions as they are, 1 makes them equal; auto = 0.3.",
+        "auto", description="0 leaves the variances of the directions as they are, 1 makes them equal; auto = 0.3."
     )
     pca_dims: Dimensions = Field(
         256,

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from distill_pipeline.errors import RecipeError, did_you_mean
-from distill_pipeline.recipe.fields import LONGEST_NAME
+from distill_pipeline.recipe.fields import MAX_NAME_LENGTH
 from distill_pipeline.recipe.reading import SWEEP, make_recipe, refuse_access_tokens
 from distill_pipeline.recipe.recipe import Recipe
 
-MOST_MEMBERS = 64
+MAX_MEMBERS = 64
 """Each member is a partition that everybody sees; a wider search belongs in several files, one after another."""
 
 _FIELDS = [name for name in (*Recipe.model_fields, "preset") if name != "name"]
@@ -48,8 +48,8 @@ def expand(fields: Mapping[str, Any], path: Path) -> dict[str, Recipe]:
     base = {field: value for field, value in fields.items() if field not in {SWEEP, "name"}}
     grids = [_grid(grid, base, path) for grid in _grids(fields[SWEEP], path)]
     count = sum(math.prod(map(len, grid.values())) for grid in grids)
-    if count > MOST_MEMBERS:
-        raise RecipeError(f"{path}: the sweep has {count:,} recipes; at most {MOST_MEMBERS} are allowed")
+    if count > MAX_MEMBERS:
+        raise RecipeError(f"{path}: the sweep has {count:,} recipes; at most {MAX_MEMBERS} are allowed")
     members: dict[str, Recipe] = {}
     for grid in grids:
         for choice in _choices(grid):
@@ -99,9 +99,9 @@ def _member(base: Mapping[str, Any], choice: Mapping[str, Choice], path: Path) -
     parts = [_part(field, *labelled, path) for field, labelled in choice.items()]
     name = ".".join([path.stem, *parts])
     values = {field: value for field, (_, value) in choice.items()}
-    if len(name) > LONGEST_NAME:
+    if len(name) > MAX_NAME_LENGTH:
         raise RecipeError(
-            f"{path}: the name {name!r} has {len(name)} letters; at most {LONGEST_NAME} are allowed: shorten the "
+            f"{path}: the name {name!r} has {len(name)} letters; at most {MAX_NAME_LENGTH} are allowed: shorten the "
             "file's name, or give values short labels"
         )
     return make_recipe({**base, **values, "name": name}, source=f"{path}, {name}", base=path.parent)

@@ -79,12 +79,7 @@ def read_report(content: bytes | None) -> dict[str, Any] | None:
 
 
 def check_evidence(
-    recipe: Recipe,
-    model: Path,
-    report: Path,
-    *,
-    released: Mapping[str, Any] | None = None,
-    override_reason: str = "",
+    recipe: Recipe, model: Path, report: Path, *, released: Mapping[str, Any] | None = None, override_reason: str = ""
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the quality report and what was overridden, after checking that the student may be released.
 

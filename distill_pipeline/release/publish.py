@@ -13,14 +13,7 @@ from distill_pipeline.hub.access import Patience, hub_status, in_short
 from distill_pipeline.hub.explain import HubError, explaining, need_token
 from distill_pipeline.recipe.fields import NEXT_TAG
 from distill_pipeline.recipe.recipe import Recipe
-from distill_pipeline.release.repository import (
-    Difference,
-    Remote,
-    compare,
-    difference,
-    look,
-    same_but_for_the_run,
-)
+from distill_pipeline.release.repository import Difference, Remote, compare, difference, look, same_but_for_the_run
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

@@ -83,11 +83,7 @@ def _released_report(recipe: Recipe, target: Path, patience: Patience) -> tuple[
 
 
 def prepare(
-    folder: Path,
-    ingredients: Ingredients,
-    quality: Mapping[str, Any],
-    overridden: Sequence[str],
-    override_reason: str,
+    folder: Path, ingredients: Ingredients, quality: Mapping[str, Any], overridden: Sequence[str], override_reason: str
 ) -> None:
     """Put a release together in an empty folder: model, variants, evidence, pictures, card, provenance.
 

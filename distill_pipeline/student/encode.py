@@ -18,10 +18,10 @@ from distill_pipeline.store.embeddings import embedding_array
 if TYPE_CHECKING:
     from model2vec import StaticModel
 
-MOST_TEXTS = 8192
+MAX_TEXTS = 8192
 """Texts that are encoded at once. More are no faster, nor are threads: measured on two cores."""
 
-MOST_CHARACTERS = 1 << 24
+MAX_CHARACTERS = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def encode_to_parquet(
 
 
 def blocks_of(
-    texts: Iterable[str], most_texts: int = MOST_TEXTS, most_characters: int = MOST_CHARACTERS
+    texts: Iterable[str], max_texts: int = MAX_TEXTS, max_characters: int = MAX_CHARACTERS
 ) -> Iterator[list[str]]:
     """Cut a stream of texts into blocks, by number and, lest long texts fill the memory, by length."""
     block: list[str] = []
@@ -86,7 +86,7 @@ def blocks_of(
     for text in texts:
         block.append(text)
         characters += len(text)
-        if len(block) == most_texts or characters >= most_characters:
+        if len(block) == max_texts or characters >= max_characters:
             yield block
             block, characters = [], 0
     if block:

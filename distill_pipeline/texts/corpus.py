@@ -20,7 +20,7 @@ _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}
 _WORD = regex.compile(rf"\s*(?:[{_UNSPACED}]{{1,2}}|[^\s{_UNSPACED}]+)")
 """A word with the space before it; in scripts without spaces two characters count as one."""
 
-LEAST_WORDS, MOST_WORDS = 3, 64
+MIN_WORDS, MAX_WORDS = 3, 64
 """Shorter passages say little; longer ones are cut at the ends of sentences, or after so many words."""
 
 
@@ -57,7 +57,7 @@ def sample_passages(sources: Sequence[str], count: int, *, seed: int) -> list[st
                 dropped, _ = heapq.heapreplace(largest_first, (-rank, passage))
                 held.remove(-dropped)
     if not largest_first:
-        raise CorpusError(f"corpus={', '.join(sources)}: no passage of {LEAST_WORDS} words or more is in it")
+        raise CorpusError(f"corpus={', '.join(sources)}: no passage of {MIN_WORDS} words or more is in it")
     return [passage for _, passage in sorted(largest_first, reverse=True)]
 
 
@@ -72,7 +72,7 @@ def passages_of(texts: Iterator[str]) -> Iterator[str]:
         current: list[str] = []
         for sentence in _SENTENCE_END.split(text):
             words = _words_of(sentence)
-            if current and len(current) + len(words) > MOST_WORDS:
+            if current and len(current) + len(words) > MAX_WORDS:
                 yield from _pieces(current)
                 current = []
             current += words
@@ -88,9 +88,9 @@ def _words_of(sentence: str) -> list[str]:
 
 
 def _pieces(words: list[str]) -> Iterator[str]:
-    for first in range(0, len(words), MOST_WORDS):
-        piece = words[first : first + MOST_WORDS]
-        if len(piece) >= LEAST_WORDS:
+    for first in range(0, len(words), MAX_WORDS):
+        piece = words[first : first + MAX_WORDS]
+        if len(piece) >= MIN_WORDS:
             yield " ".join("".join(piece).split())
 
 

@@ -21,7 +21,7 @@ class Generator:
     """How generated texts look.
 
     Attributes:
-        least_words, most_words: A text's length, evenly drawn.
+        min_words, max_words: A text's length, evenly drawn.
         natural: Share of the words that are drawn by their frequency; the others by its power `flattening`, so that
             function words and rare words both occur.
         flattening: That power.
@@ -30,8 +30,8 @@ class Generator:
             of the places goes.
     """
 
-    least_words: int = 5
-    most_words: int = 25
+    min_words: int = 5
+    max_words: int = 25
     natural: float = 0.5
     flattening: float = 0.5
     numbers: float = 0.02
@@ -45,7 +45,7 @@ def generate_texts(words: WordList, count: int, *, seed: int, style: Generator |
     random = np.random.default_rng(seed)
     known = words.spelled
     shares = words.shares[known]
-    lengths = random.integers(style.least_words, style.most_words + 1, count)
+    lengths = random.integers(style.min_words, style.max_words + 1, count)
     drawn = _draw(random, shares, int(lengths.sum()), style)
     ends = np.cumsum(lengths)
     texts = []

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from distill_pipeline.vocabulary.words import WORD, text_normalizer
 
-LEAST_OCCURRENCES = 10
+MIN_OCCURRENCES = 10
 """A phrase that occurs less often has too few texts to fit a vector to."""
 
 
@@ -43,7 +43,7 @@ def frequent_phrases(texts: Iterable[str], count: int, *, lowercase: bool) -> di
     scores = {
         pair: together * math.log(total * together / (words[pair[0]] * words[pair[1]]))
         for pair, together in pairs.items()
-        if together >= LEAST_OCCURRENCES
+        if together >= MIN_OCCURRENCES
     }
     told = sorted((pair for pair, score in scores.items() if score > 0), key=lambda pair: (-scores[pair], pair))
     return {" ".join(pair): pairs[pair] / total for pair in told[:count]}

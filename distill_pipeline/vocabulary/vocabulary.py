@@ -19,23 +19,13 @@ from tokenizers import Tokenizer
 
 from distill_pipeline.store.disk import Stamp, stamps
 from distill_pipeline.teacher.tokenizer import load_tokenizer
-from distill_pipeline.vocabulary.frequencies import (
-    UnknownLanguage,
-    count_words,
-    entry_probabilities,
-    word_list,
-)
+from distill_pipeline.vocabulary.frequencies import UnknownLanguage, count_words, entry_probabilities, word_list
 from distill_pipeline.vocabulary.words import word_entries, word_tokenizer
 
 VOCABULARY, TOKENIZER = "vocabulary.parquet", "tokenizer.json"
 
 SCHEMA = pa.schema(
-    [
-        ("row", pa.int32()),
-        ("token", pa.string()),
-        ("teacher_ids", pa.list_(pa.int32())),
-        ("frequency", pa.float64()),
-    ]
+    [("row", pa.int32()), ("token", pa.string()), ("teacher_ids", pa.list_(pa.int32())), ("frequency", pa.float64())]
 )
 
 
@@ -141,11 +131,7 @@ def build_word_vocabulary(
     except UnknownLanguage:
         frequent = ()
     entries = word_entries(
-        teacher.tokenizer,
-        [*words, *frequent],
-        lowercase=lowercase,
-        special=teacher.special,
-        phrases=[*words, *phrases],
+        teacher.tokenizer, [*words, *frequent], lowercase=lowercase, special=teacher.special, phrases=[*words, *phrases]
     )
     tokenizer = word_tokenizer(entries, lowercase=lowercase)
     teacher_ids = [

@@ -15,7 +15,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 
 UNKNOWN, PADDING = "[UNK]", "[PAD]"
 _CONTINUES = "##"
-_MOST_CHARACTERS = 100
+_MAX_CHARACTERS = 100
 
 _LETTERS = r"\p{L}[\p{L}\p{M}]*"
 WORD = regex.compile(rf"{_LETTERS}(?:['’-]{_LETTERS})*")
@@ -44,7 +44,7 @@ class Entry:
 def word_tokenizer(entries: Sequence[Entry], *, lowercase: bool) -> Tokenizer:
     """Return a WordPiece tokenizer with one id per entry, in order."""
     vocabulary = {entry.token: row for row, entry in enumerate(entries)}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=UNKNOWN, max_input_chars_per_word=_MOST_CHARACTERS))
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token=UNKNOWN, max_input_chars_per_word=_MAX_CHARACTERS))
     tokenizer.normalizer = text_normalizer(lowercase)
     tokenizer.pre_tokenizer = _pre_tokenizer()
     tokenizer.decoder = decoders.WordPiece()
@@ -74,12 +74,7 @@ def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
 
 
 def word_entries(
-    teacher: Tokenizer,
-    words: Sequence[str],
-    *,
-    lowercase: bool,
-    special: frozenset[str],
-    phrases: Sequence[str] = (),
+    teacher: Tokenizer, words: Sequence[str], *, lowercase: bool, special: frozenset[str], phrases: Sequence[str] = ()
 ) -> list[Entry]:
     """Return the vocabulary: padding, unknown, the teacher's word beginnings, the words, then inner pieces.
 

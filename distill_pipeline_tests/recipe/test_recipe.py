@@ -82,8 +82,7 @@ def test_a_saved_recipe_reads_back_equal(home: Home, tmp_path: Path) -> None:
     words = tmp_path / "words.txt"
     words.write_text("pineapple\ncafé\n")
     recipe = make_recipe(
-        {**BASE, "words": words, "pca_dims": 0.9, "prompt": "query: ", "commit_message": "feat: übung"},
-        source="here",
+        {**BASE, "words": words, "pca_dims": 0.9, "prompt": "query: ", "commit_message": "feat: übung"}, source="here"
     )
     assert read_recipe(home.save_recipe(recipe)) == recipe
 

@@ -9,7 +9,7 @@ import pytest
 from distill_pipeline.chain.home import Home
 from distill_pipeline.errors import RecipeError
 from distill_pipeline.recipe.reading import make_recipe
-from distill_pipeline.recipe.sweeps import MOST_MEMBERS
+from distill_pipeline.recipe.sweeps import MAX_MEMBERS
 
 TEACHER = "teacher: MINILM_EMBEDDED\n"
 
@@ -93,7 +93,7 @@ def test_a_preset_can_be_swept(home: Home) -> None:
         ("pca_dims: {a: 64, b: 64}", "'mine.a' and 'mine.b' are the same recipe"),
         ("variants: [[int8], [onnx]]", "needs a label"),
         ("pca_dims: {A.B: 64}", "the label 'A.B'"),
-        (f"seed: {list(range(MOST_MEMBERS + 1))}", f"has {MOST_MEMBERS + 1} recipes; at most {MOST_MEMBERS}"),
+        (f"seed: {list(range(MAX_MEMBERS + 1))}", f"has {MAX_MEMBERS + 1} recipes; at most {MAX_MEMBERS}"),
         (f"seed: {list(range(9999))}, pca_dims: {list(range(1, 9999))}", "recipes; at most"),
         (f"refinement: [none], prompt: [{'a' * 60}]", "give values short labels"),
         ("language: [hf_abcdefghijklmnopqrstuvwxyz]", "what looks like an access token"),

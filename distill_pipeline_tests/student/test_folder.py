@@ -8,13 +8,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from distill_pipeline.student.folder import (
-    StudentError,
-    read_golden,
-    reference_vectors,
-    verify_golden,
-    write_student,
-)
+from distill_pipeline.student.folder import StudentError, read_golden, reference_vectors, verify_golden, write_student
 
 
 @pytest.fixture

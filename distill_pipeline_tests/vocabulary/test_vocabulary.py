@@ -7,12 +7,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from distill_pipeline.vocabulary.vocabulary import (
-    build_vocabulary,
-    read_vocabulary,
-    read_words,
-    write_vocabulary,
-)
+from distill_pipeline.vocabulary.vocabulary import build_vocabulary, read_vocabulary, read_words, write_vocabulary
 
 
 def _ids(folder: Path, text: str) -> list[int]:

@@ -9,13 +9,7 @@ import pytest
 from tokenizers import Tokenizer, models
 
 from distill_pipeline.vocabulary.vocabulary import Vocabulary, build_vocabulary, build_word_vocabulary
-from distill_pipeline.vocabulary.words import (
-    WORD,
-    entry_groups,
-    text_normalizer,
-    word_entries,
-    word_tokenizer,
-)
+from distill_pipeline.vocabulary.words import WORD, entry_groups, text_normalizer, word_entries, word_tokenizer
 
 KINDS = ["modernbert", "bert", "unigram"]
 

@@ -65,12 +65,7 @@ def _work(run: StageRun, override_reason: str) -> Mapping[str, Any]:
     ingredients = gather(run.home.store, recipe, run.teacher_source)
     # Drawn for the metadata alone, before the release is replaced: its own bytes must not tell of history.
     _draw_since_release(run.folder, ingredients.quality.folder / REPORT, target / REPORT)
-    files, commit = release(
-        ingredients,
-        target,
-        override_reason=override_reason,
-        log=run.log,
-    )
+    files, commit = release(ingredients, target, override_reason=override_reason, log=run.log)
     receipt: dict[str, Any] = {"files": files}
     if commit is not None:
         receipt["hub"] = {

@@ -52,8 +52,4 @@ def work(run: StageRun) -> Mapping[str, Any]:
 
 
 def _describe(output: Output) -> Mapping[str, Any]:
-    return {
-        **output.facts,
-        "dagster/row_count": output.facts["rows"],
-        **pictures_metadata(output.folder, [WORD_MAP]),
-    }
+    return {**output.facts, "dagster/row_count": output.facts["rows"], **pictures_metadata(output.folder, [WORD_MAP])}

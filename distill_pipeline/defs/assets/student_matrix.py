@@ -7,13 +7,7 @@ import dagster as dg
 
 from distill_pipeline.defs.pictures import pictures_metadata, write_pictures
 from distill_pipeline.defs.resources import DistillHome
-from distill_pipeline.defs.stage import (
-    StageConfig,
-    StageRun,
-    materialize_stage,
-    stage_asset,
-    table_metadata,
-)
+from distill_pipeline.defs.stage import StageConfig, StageRun, materialize_stage, stage_asset, table_metadata
 from distill_pipeline.figures.captions import NORMS, VARIANCE, WEIGHTS
 from distill_pipeline.figures.pictures import draw_rows
 from distill_pipeline.fitting.problem import Sentences

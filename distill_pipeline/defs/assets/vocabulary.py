@@ -6,13 +6,7 @@ from typing import Any
 import dagster as dg
 
 from distill_pipeline.defs.resources import DistillHome
-from distill_pipeline.defs.stage import (
-    StageConfig,
-    StageRun,
-    materialize_stage,
-    stage_asset,
-    table_metadata,
-)
+from distill_pipeline.defs.stage import StageConfig, StageRun, materialize_stage, stage_asset, table_metadata
 from distill_pipeline.store.output import Output
 from distill_pipeline.texts.corpus import recipe_passages
 from distill_pipeline.vocabulary.phrases import frequent_phrases
@@ -30,13 +24,7 @@ def vocabulary(
     context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
 ) -> dg.MaterializeResult[Any]:
     """The student's vocabulary, one row per entry, with the token ids that the teacher reads for it."""
-    return materialize_stage(
-        context,
-        config,
-        distill_home,
-        work,
-        describe=_describe,
-    )
+    return materialize_stage(context, config, distill_home, work, describe=_describe)
 
 
 def work(run: StageRun) -> Mapping[str, Any]:
