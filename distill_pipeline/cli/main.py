@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -16,12 +15,11 @@ from distill_pipeline.chain.stages import stage_keys
 from distill_pipeline.cli.flags import HELP, STDIN, check_command_line, recipe_fields, truth, with_recipe_flags
 from distill_pipeline.cli.gc import gc
 from distill_pipeline.cli.release import rollback, verify
-from distill_pipeline.cli.running import forced_stages, running
+from distill_pipeline.cli.running import check_recipe, forced_stages, prepare_dagster, running
 from distill_pipeline.cli.student import encode, search
 from distill_pipeline.cli.sweep import compare, sweep
 from distill_pipeline.cli.tables import indented
 from distill_pipeline.errors import DistillError
-from distill_pipeline.recipe.presets import SHIPPED_RECIPES
 from distill_pipeline.recipe.reading import make_recipe
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.teacher.backends import choose_encoder
@@ -59,11 +57,10 @@ def distill(force: str = "", name: str = "", encoder: str = "", **flags: str) ->
     """
     home = _usable_home()
     fields = recipe_fields(flags)
-    fields["name"] = name or _name_for(fields)
-    recipe = make_recipe(fields, source="command line")
+    recipe = make_recipe({**fields, "name": name}, source="command line")
     stages = forced_stages(force)
     choose_encoder(encoder)
-    _check_teacher(home, recipe)
+    check_recipe(home, recipe)
     path = home.save_recipe(recipe)
     print(f"recipe saved: {path}", file=sys.stderr)
     _execute(home, recipe, stages)
@@ -133,13 +130,7 @@ def recipes() -> None:
 
 def init() -> None:
     """Prepare $DAGSTER_HOME for `dagster dev` or a deployment: settings, tables, the pools' limits."""
-    Home(default_home()).prepare_dagster()
-    import dagster as dg
-
-    from distill_pipeline.cli.running import set_default_limits
-
-    with dg.DagsterInstance.get() as instance:
-        set_default_limits(instance)
+    prepare_dagster(Home(default_home()))
 
 
 COMMANDS = {
@@ -175,25 +166,6 @@ def _usable_home() -> Home:
     home = Home(default_home())
     _ = home.store
     return home
-
-
-def _name_for(fields: dict[str, str]) -> str:
-    """Make a recipe's name of the repository's, or of the teacher's and its dimensions; no shipped recipe's."""
-    base = (
-        fields.get("repository") or f"{fields['teacher'].rstrip('/').rsplit('/', 1)[-1]}-{fields.get('pca_dims', 256)}"
-    )
-    name = re.sub(r"[^a-z0-9.-]+", "-", base.lower())[:60].strip("-.") or "recipe"
-    return f"my-{name}" if (SHIPPED_RECIPES / f"{name}.yaml").exists() else name
-
-
-def _check_teacher(home: Home, recipe: Recipe) -> None:
-    """Find the teacher and compare the recipe with it, before anything is written."""
-    from distill_pipeline.chain.teachers import find_teacher
-    from distill_pipeline.fitting.pca import check_dimensions
-
-    source = find_teacher(home, recipe)
-    if isinstance(recipe.pca_dims, int):
-        check_dimensions(recipe.pca_dims, source.most_dimensions)
 
 
 def _preview(home: Home, recipe: Recipe, override_reason: str) -> str:

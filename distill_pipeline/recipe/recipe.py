@@ -5,6 +5,8 @@ Knows nothing of stages, stores or Dagster, and never touches a teacher's weight
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,7 +27,7 @@ from distill_pipeline.recipe.fields import (
     is_hub_name,
 )
 from distill_pipeline.recipe.languages import listed_language
-from distill_pipeline.recipe.presets import ALIASES, EMBEDDED
+from distill_pipeline.recipe.presets import ALIASES, EMBEDDED, SHIPPED_RECIPES
 
 
 class Recipe(BaseModel):
@@ -37,7 +39,11 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    name: Slug = Field(description="Lower-case name; also the partition key and the release folder's name.")
+    name: Slug = Field(
+        "",
+        description="Lower-case name; also the partition key and the release folder's name. Empty: made of the "
+        "repository's, or of the teacher's and its dimensions.",
+    )
     teacher: str = Field(
         min_length=1,
         description="An alias (MODERNBERT_BASE, MODERNBERT_LARGE, MINILM_EMBEDDED), a Hub name or a folder.",
@@ -163,6 +169,13 @@ class Recipe(BaseModel):
         300, ge=0, le=86400, description="How long to keep trying while the Hub is busy or out of reach."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_name(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and not fields.get("name"):
+            return {**fields, "name": derived_name(fields)}
+        return fields
+
     @field_validator("teacher")
     @classmethod
     def _teacher_is_an_alias_a_folder_or_a_hub_name(cls, teacher: str) -> str:
@@ -221,6 +234,14 @@ class Recipe(BaseModel):
         if location.startswith(EMBEDDED):
             return f"sentence-transformers/{location.removeprefix(EMBEDDED)}"
         return Path(location).name if is_folder(location) else location
+
+
+def derived_name(fields: Mapping[str, Any]) -> str:
+    """Return a name made of the repository's, or of the teacher's and its dimensions; never a shipped recipe's."""
+    teacher = str(fields.get("teacher", "recipe")).rstrip("/").rsplit("/", 1)[-1]
+    base = fields.get("repository") or f"{teacher}-{fields.get('pca_dims', 256)}"
+    name = re.sub(r"[^a-z0-9.-]+", "-", str(base).lower())[:60].strip("-.") or "recipe"
+    return f"my-{name}" if (SHIPPED_RECIPES / f"{name}.yaml").exists() else name
 
 
 def is_folder(teacher: str) -> bool:
