@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 import numpy as np
 
-from distill_pipeline.distillation.kinds import MEASURES
+from distill_pipeline.distillation.kinds import FLOORS, MEASURES
 from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.distillation.reduction import MATRIX
 from distill_pipeline.distillation.student import StudentError, verify_golden
@@ -135,7 +135,7 @@ def _floors_are_reached(recipe: Recipe, output: Output) -> tuple[bool, Mapping[s
     failed = failed_floors(recipe, quality)
     return not failed, {
         **{measure: quality[measure] for measure in MEASURES},
-        **{f"floor_of_{measure}": getattr(recipe, f"min_{measure}") for measure in MEASURES},
+        **{f"floor_of_{measure}": getattr(recipe, f"min_{measure}") for measure in FLOORS},
         "failed": "; ".join(failed) or "none",
     }
 

@@ -18,7 +18,7 @@ from typing import Any
 from distill_pipeline.data_sets import DataSet
 from distill_pipeline.disk import Stamp, sha256_of, stamps
 from distill_pipeline.distillation.corpus import source_files
-from distill_pipeline.distillation.kinds import MEASURES
+from distill_pipeline.distillation.kinds import FLOORS
 from distill_pipeline.distillation.labelled import set_identity
 from distill_pipeline.distillation.refinements import refinements
 from distill_pipeline.distillation.refinements.generated import CORPUS_FIELDS
@@ -128,7 +128,7 @@ STAGES: Mapping[str, Stage] = {
             upstream=("static_model", "quality_report"),
             reads=_always(
                 *("name", "repository", "private", "pull_request", "branch", "tag", "commit_message"),
-                *(f"min_{measure}" for measure in MEASURES),
+                *(f"min_{figure}" for figure in FLOORS),
                 *("max_regression", "variants"),
             ),
         ),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from distill_pipeline.distillation.kinds import MEASURES
+from distill_pipeline.distillation.kinds import FLOORS
 from distill_pipeline.recipe import RELEASE_FIELDS, Recipe, RecipeError
 from distill_pipeline.recipe_reading import make_recipe
 from distill_pipeline.stages import STAGES
@@ -42,7 +42,7 @@ def test_a_release_that_makes_no_sense_is_refused(fields: dict[str, Any], messag
 
 def test_where_a_student_goes_decides_no_stage_before_the_release() -> None:
     for stage in STAGES.values():
-        floors = {f"min_{figure}" for figure in MEASURES}
+        floors = {f"min_{figure}" for figure in FLOORS}
         read = set(stage.reads(make())) & {*RELEASE_FIELDS, *floors, "variants", "max_regression"}
         assert not read or stage.name == "hub_release"
     assert not any("patience_seconds" in stage.reads(make()) for stage in STAGES.values())

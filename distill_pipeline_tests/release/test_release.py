@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from distill_pipeline.distillation.kinds import MEASURES
+from distill_pipeline.distillation.kinds import FLOORS, MEASURES
 from distill_pipeline.recipe import RecipeError
 from distill_pipeline.recipe_reading import make_recipe
 from distill_pipeline.release.gate import ReleaseRefused, failed_floors, regressions
@@ -102,8 +102,8 @@ def test_a_labelled_set_s_score_may_not_fall_far_either() -> None:
     assert failed_floors(recipe, before) == ["the score on pairs:test.tsv is no number: nan"]
 
 
-@pytest.mark.parametrize("figure", MEASURES)
-def test_each_figure_has_a_floor_of_its_own(figure: str) -> None:
+@pytest.mark.parametrize("figure", FLOORS)
+def test_each_floor_holds_its_own_figure(figure: str) -> None:
     recipe = make_recipe({"name": "a", "teacher": "MINILM_EMBEDDED", f"min_{figure}": 0.5}, source="test")
     quality = dict.fromkeys(MEASURES, 0.4)
     assert failed_floors(recipe, quality) == [f"{figure} 0.400 is below the floor 0.5"]
