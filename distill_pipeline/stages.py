@@ -124,7 +124,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             RELEASE,
-            version="4",
+            version="5",
             upstream=("static_model", "quality_report"),
             reads=_always(
                 *("name", "repository", "private", "pull_request", "branch", "tag", "commit_message"),

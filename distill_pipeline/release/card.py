@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
-import yaml
-
 from distill_pipeline.figures.captions import caption_of
 from distill_pipeline.recipe import RELEASE_FIELDS, Recipe
 from distill_pipeline.recipe_reading import recipe_yaml
@@ -52,7 +50,7 @@ def model_card(recipe: Recipe, facts: CardFacts) -> str:
     examples = [(e["text"], e["teacher"], e["student"]) for e in quality["examples"]]
     pinned = ", ".join(f"{key} `{value}`" for key, value in facts.teacher.items())
     return f"""---
-{yaml.safe_dump(_header(recipe, facts), sort_keys=False, allow_unicode=True).strip()}
+{_header(recipe, facts)}
 ---
 
 # {name.rsplit("/", maxsplit=1)[-1]}
@@ -97,43 +95,41 @@ vectors that every runtime must give for them; `provenance.json` holds the sha25
 """
 
 
-def _header(recipe: Recipe, facts: CardFacts) -> dict[str, Any]:
-    """Return the Hub's metadata."""
-    header: dict[str, Any] = {
-        **facts.licence,
-        "library_name": "model2vec",
-        "pipeline_tag": "sentence-similarity",
-        "tags": [
-            *("embeddings", "static-embeddings", "sentence-transformers", "feature-extraction"),
-            *("model2vec", "distill-pipeline"),
-        ],
-    }
-    if "/" in recipe.teacher_label:
-        # No base_model_relation: a distilled static model is neither of those that the Hub knows.
-        header["base_model"] = recipe.teacher_label
+def _header(recipe: Recipe, facts: CardFacts) -> str:
+    """Return the Hub's metadata as YAML."""
+    from huggingface_hub import EvalResult, ModelCardData
+
     metrics = (
         ("spearman", "Correlation of similarities with the teacher's", "similarity_correlation"),
         ("neighbour_overlap", "Share of the teacher's 10 nearest texts", "neighbour_overlap"),
         ("mrr", "Mean reciprocal rank of the teacher's nearest text", "nearest_retrieved"),
     )
-    header["model-index"] = [
-        {
-            "name": (recipe.repository or recipe.name).rsplit("/", maxsplit=1)[-1],
-            "results": [
-                {
-                    "task": {"type": "sentence-similarity", "name": "Agreement with the teacher"},
-                    "dataset": {
-                        "type": "distill-pipeline-evaluation-texts",
-                        "name": f"{facts.quality['texts']} {facts.quality['texts_are']}",
-                    },
-                    "metrics": [
-                        {"type": kind, "name": label, "value": facts.quality[figure]} for kind, label, figure in metrics
-                    ],
-                }
-            ],
-        }
+    results = [
+        EvalResult(
+            task_type="sentence-similarity",
+            task_name="Agreement with the teacher",
+            dataset_type="distill-pipeline-evaluation-texts",
+            dataset_name=f"{facts.quality['texts']} {facts.quality['texts_are']}",
+            metric_type=kind,
+            metric_name=label,
+            metric_value=facts.quality[figure],
+        )
+        for kind, label, figure in metrics
     ]
-    return header
+    header = ModelCardData(
+        **facts.licence,
+        library_name="model2vec",
+        pipeline_tag="sentence-similarity",
+        tags=[
+            *("embeddings", "static-embeddings", "sentence-transformers", "feature-extraction"),
+            *("model2vec", "distill-pipeline"),
+        ],
+        # No base_model_relation: a distilled static model is neither of those that the Hub knows.
+        base_model=recipe.teacher_label if "/" in recipe.teacher_label else None,
+        model_name=(recipe.repository or recipe.name).rsplit("/", maxsplit=1)[-1],
+        eval_results=results,
+    )
+    return header.to_yaml()
 
 
 def _override(facts: CardFacts) -> str:
