@@ -18,6 +18,7 @@ from distill_pipeline.flags import UsageError, truth
 from distill_pipeline.home import Home, default_home
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.running import forced_stages, running
+from distill_pipeline.tables import rendered, table
 from distill_pipeline.watching import teacher_name
 
 if TYPE_CHECKING:
@@ -79,7 +80,10 @@ def compare(*names: str, output: str = "") -> None:
         folder = Path(output).expanduser() if output else home.root / "comparison"
         folder.mkdir(parents=True, exist_ok=True)
         compared.write_comparison(folder, found)
-        print(_table(compared.HEADER, compared.cells(found)))
+        rows = table(*compared.HEADER, right={*compared.HEADER} - {"recipe", "best for"}, header=True)
+        for cells in compared.cells(found):
+            rows.add_row(*cells)
+        print(rendered(rows))
         print("", *found.notes, sep="\n")
     for recipe, why in absent.items():
         print(f"not compared: {recipe}: {why}", file=sys.stderr)
@@ -189,16 +193,3 @@ def _run_one(run: Callable[[], dg.ExecuteInProcessResult], recipe: Recipe, least
     if passages < recipe.corpus_texts:
         return _Outcome(said=said, enough=f"the corpus holds no more than {passages:,} passages")
     return _Outcome(said=said, enough=f"that is less than {least_gain:g}" if won < least_gain else "")
-
-
-def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Return the lines in columns: the names to the left, the numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
-    left = {"recipe", "best for"}
-    return "\n".join(
-        "  ".join(
-            f"{cell:<{width}}" if name in left else f"{cell:>{width}}"
-            for name, cell, width in zip(header, line, widths, strict=True)
-        ).rstrip()
-        for line in (header, *lines)
-    )

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
+from rich.filesize import decimal
+
 from distill_pipeline.figures.captions import caption_of
 from distill_pipeline.recipe import RELEASE_FIELDS, Recipe
 from distill_pipeline.recipe_reading import recipe_yaml
@@ -158,10 +160,10 @@ def _figures(quality: Mapping[str, Any]) -> str:
         (f"{e['set']} ({e['kind']}), teacher {e['teacher']:.3f}", partial(_score_of, number))
         for number, e in enumerate(quality.get("labelled_sets", ()))
     ]
-    rows.append(("Weights of the student", lambda q: megabytes(q["student_bytes"])))
+    rows.append(("Weights of the student", lambda q: decimal(q["student_bytes"])))
     header = ["figure", "value", *(["`model2vec.distill`, same dimensions"] if plain else [])]
     cells = [(label, *(figure(side) for side in (quality, plain) if side)) for label, figure in rows]
-    cells.append(("Weights of the teacher", megabytes(quality["teacher_bytes"]), *([""] if plain else [])))
+    cells.append(("Weights of the teacher", decimal(quality["teacher_bytes"]), *([""] if plain else [])))
     return markdown_table(header, cells)
 
 
@@ -218,8 +220,3 @@ def markdown_table(header: list[str], rows: list[tuple[Any, ...]]) -> str:
     """Return a Markdown table; pipes in cells are escaped."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def megabytes(size: int) -> str:
-    """Return a size in bytes as text in megabytes (10^6 bytes)."""
-    return f"{size / 1e6:.1f} MB"
