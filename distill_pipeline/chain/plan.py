@@ -68,13 +68,13 @@ class RecipePlan:
         return "unknown" if self.problem else first.state if first else "fresh"
 
     @property
-    def summary(self) -> str:
-        """One line: the state, where it begins, and why."""
+    def why(self) -> str:
+        """How many stages a run would compute, from which one on, and why; empty when all are fresh."""
         first = self._first
         if self.problem or first is None:
-            return f"{self.state:<8} {self.problem}".rstrip()
+            return self.problem
         wanting = sum(stage.state != "fresh" for stage in self.stages)
-        return f"{self.state:<8} {wanting} of {len(self.stages)} stages, from {first.stage}: {first.why}"
+        return f"{wanting} of {len(self.stages)} stages, from {first.stage}: {first.why}"
 
     @property
     def _first(self) -> StagePlan | None:

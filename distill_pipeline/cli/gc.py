@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from fire.decorators import SetParseFn
+from rich.filesize import decimal
 
 from distill_pipeline.chain.home import Home, default_home
 from distill_pipeline.cli.flags import truth
@@ -18,7 +19,6 @@ def gc(*, delete: str = "false") -> None:
         delete: true to remove what is shown.
     """
     from distill_pipeline.chain.gc import look, reach, remove
-    from distill_pipeline.release.card import megabytes
 
     doing = truth("delete", delete)
     home = Home(default_home())
@@ -31,8 +31,8 @@ def gc(*, delete: str = "false") -> None:
             print(f"kept after all, a run needs it: {leftover.stage} {leftover.name[:12]}", file=sys.stderr)
             continue
         gone += leftover.bytes
-        print(f"{leftover.stage:<27} {leftover.name[:12]:<12}  {leftover.kind:<20} {megabytes(leftover.bytes):>10}")
+        print(f"{leftover.stage:<27} {leftover.name[:12]:<12}  {leftover.kind:<20} {decimal(leftover.bytes):>10}")
     print(
-        f"{megabytes(gone)} {'removed' if doing else 'would go; --delete true removes it'}; "
-        f"{findings.kept_outputs} outputs stay, {megabytes(findings.kept_bytes)}"
+        f"{decimal(gone)} {'removed' if doing else 'would go; --delete true removes it'}; "
+        f"{findings.kept_outputs} outputs stay, {decimal(findings.kept_bytes)}"
     )

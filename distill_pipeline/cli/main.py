@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import fire
 from fire.decorators import SetParseFn
+from rich.filesize import decimal
 
 from distill_pipeline.chain.home import Home, default_home
 from distill_pipeline.chain.stages import stage_keys
@@ -18,7 +19,7 @@ from distill_pipeline.cli.release import rollback, verify
 from distill_pipeline.cli.running import check_recipe, forced_stages, prepare_dagster, running
 from distill_pipeline.cli.student import encode, search
 from distill_pipeline.cli.sweep import compare, sweep
-from distill_pipeline.cli.tables import indented
+from distill_pipeline.cli.tables import rendered, table
 from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe.reading import make_recipe
 from distill_pipeline.recipe.recipe import Recipe
@@ -88,41 +89,46 @@ def plan(recipe: str = "") -> None:
         return
     wanted = home.recipe(recipe)
     keys = stage_keys(wanted, find_teacher(home, wanted).identity)
+    stages = table("stage", "state", "why")
     for stage in plan_stages(home.store, wanted.name, keys):
-        print(f"{stage.stage:<27} {stage.state:<8} {stage.why}")
+        stages.add_row(stage.stage, stage.state, stage.why)
+    print(rendered(stages))
 
 
 def _print_plans(home: Home, wanted: Sequence[Recipe]) -> None:
     from distill_pipeline.chain.plan import plan_recipes
 
-    width = max((len(recipe.name) for recipe in wanted), default=0)
+    plans = table("recipe", "state", "why")
     for planned in plan_recipes(home, wanted):
-        print(f"{planned.recipe:<{width}}  {planned.summary}")
+        plans.add_row(planned.recipe, planned.state, planned.why)
+    print(rendered(plans))
 
 
 def recipes() -> None:
     """List the recipes, the shipped ones and those of this installation, with what each keeps in the store."""
     from distill_pipeline.chain.gc import Address, size_of, sizes
-    from distill_pipeline.release.card import megabytes
 
     home = Home(default_home())
     valid, problems = home.load_recipes()
-    width = max(map(len, valid), default=0)
+    listed = table("recipe", "about")
     together: dict[Address, int] = {}
     for name, recipe in sorted(valid.items()):
-        released = "released" if (home.releases / name).is_dir() else ""
-        print(f"{name:<{width}}  {recipe.teacher_label:<42} {recipe.pca_dims!s:>5} dims  {released}".rstrip())
         kept = sizes(home.store, name)
         together |= kept
+        about = f"{recipe.teacher_label}, {recipe.pca_dims} dims"
+        if (home.releases / name).is_dir():
+            about += ", released"
         if kept:
             by_stage: Counter[str] = Counter()
             for (stage, _), size in kept.items():
                 by_stage[stage] += size  # of the recipe, and of what it is compared with
-            parts = ", ".join(f"{stage} {megabytes(size)}" for stage, size in by_stage.items())
-            print(indented(f"{megabytes(sum(kept.values()))}: {parts}", width + 2))
+            parts = ", ".join(f"{stage} {decimal(size)}" for stage, size in by_stage.items())
+            about += f"\n{decimal(by_stage.total())}: {parts}"
+        listed.add_row(name, about)
+    print(rendered(listed, ""))
     print(
-        f"\nall recipes together {megabytes(sum(together.values()))}, what they share counted once; "
-        f"the store holds {megabytes(size_of(home.store.root))} (distill-pipeline gc shows what can go)"
+        f"all recipes together {decimal(sum(together.values()))}, what they share counted once; "
+        f"the store holds {decimal(size_of(home.store.root))} (distill-pipeline gc shows what can go)"
     )
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
@@ -188,6 +194,6 @@ def _execute(
     if not result.success:
         print(explain_failure(result), file=sys.stderr)
         sys.exit(1)
-    print(summarise(result))
+    print(rendered(summarise(result), ""))
     if release:
         print(home.releases / recipe.name)

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fire.decorators import SetParseFn
+from rich.console import Group
+from rich.filesize import decimal
 
 from distill_pipeline.chain.home import Home, default_home
 from distill_pipeline.chain.students import Student, find_student
 from distill_pipeline.cli.flags import STDIN, UsageError, positive_number, truth
-from distill_pipeline.cli.tables import side_by_side, terminal_width
+from distill_pipeline.cli.tables import rendered, side_by_side
 from distill_pipeline.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ def search(recipe: str, file: str, *, query: str = "", top: str = "5", limit: st
         sides.insert(0, ("teacher", _teacher_index(home, compared, lines)))
         _say_indexed(*sides[0])
     for wanted in [query] if query else _asked_queries():
-        print("\n".join(_answer(wanted, sides, lines, count)))
+        print(rendered(_answer(wanted, sides, lines, count)))
 
 
 @SetParseFn(str)  # type: ignore[untyped-decorator]
@@ -75,7 +77,7 @@ def encode(student: str, *files: str, column: str = "text", overwrite: str = "fa
 
     model = StaticModel.from_pretrained(found.folder)
     done = encode_to_parquet(model, _all_texts(inputs, column), output, report=_every_few_seconds())
-    print(f"{output}: {done}, {int(model.dim)} dimensions, {output.stat().st_size / 1e6:,.1f} MB")
+    print(f"{output}: {done}, {int(model.dim)} dimensions, {decimal(output.stat().st_size)}")
 
 
 def _inputs_and_output(files: Sequence[str], *, overwrite: bool) -> list[Path]:
@@ -170,7 +172,8 @@ def _asked_queries() -> Iterator[str]:
         yield line
 
 
-def _answer(query: str, sides: Sequence[tuple[str, Index]], lines: Sequence[str], count: int) -> list[str]:
+def _answer(query: str, sides: Sequence[tuple[str, Index]], lines: Sequence[str], count: int) -> Group:
+    """Return the query and, for each side, its time and its nearest lines."""
     columns = []
     for side, index in sides:
         result = index.nearest(query, count)
@@ -181,4 +184,4 @@ def _answer(query: str, sides: Sequence[tuple[str, Index]], lines: Sequence[str]
                 *(f"{similarity:>5.2f}  {lines[number]}" for number, similarity in result.found),
             ]
         )
-    return [f"> {query}", *side_by_side(columns, terminal_width()), ""]
+    return Group(f"> {query}", side_by_side(columns), "")

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
+from rich.console import Group
+from rich.filesize import decimal
 
 from distill_pipeline.chain.stages import STAGES
+from distill_pipeline.cli.tables import table
 from distill_pipeline.errors import DistillError
-from distill_pipeline.release.card import megabytes
 
 
 def stage_metadata(result: dg.ExecuteInProcessResult) -> dict[str, Mapping[str, Any]]:
@@ -21,26 +23,31 @@ def stage_metadata(result: dg.ExecuteInProcessResult) -> dict[str, Mapping[str, 
     }
 
 
-def summarise(result: dg.ExecuteInProcessResult) -> str:
-    """Return a table of the stages and what the student is, from the run's metadata."""
+def summarise(result: dg.ExecuteInProcessResult) -> Group:
+    """Return a table of the stages and one of what the student is, from the run's metadata."""
     found = stage_metadata(result)
-    lines = [f"{'stage':<27} {'cache':<9} {'seconds':>8} {'size':>10}"]
-    lines += [
-        f"{stage:<27} {m['cache']:<9} {m['seconds']:>8.2f} {megabytes(m['bytes']):>10}"
-        for stage, m in ((stage, found[stage]) for stage in STAGES if stage in found)
-    ]
+    stages = table("stage", "cache", "seconds", "size", right={"seconds", "size"}, header=True)
+    for stage in STAGES:
+        if stage in found:
+            made = found[stage]
+            stages.add_row(stage, made["cache"], f"{made['seconds']:.2f}", decimal(made["bytes"]))
     model, quality = found["static_model"], found["quality_report"]
-    lines += [
-        "",
-        f"student   {model['rows']:,} rows x {model['dimensions']} {model['dtype']}, "
-        f"{megabytes(quality['student_bytes'])} (teacher {megabytes(quality['teacher_bytes'])})",
-        f"quality   similarities correlate {quality['similarity_correlation']:.3f} with the teacher's; "
+    student = table("about", "what")
+    student.add_row(
+        "student",
+        f"{model['rows']:,} rows x {model['dimensions']} {model['dtype']}, "
+        f"{decimal(quality['student_bytes'])} (teacher {decimal(quality['teacher_bytes'])})",
+    )
+    student.add_row(
+        "quality",
+        f"similarities correlate {quality['similarity_correlation']:.3f} with the teacher's; "
         f"{quality['neighbour_overlap']:.0%} of its 10 nearest texts shared",
-        f"speed     {quality['student_texts_per_second']:,} texts/s "
-        f"(teacher {quality['teacher_texts_per_second']:,} texts/s)",
-        "",
-    ]
-    return "\n".join(lines)
+    )
+    student.add_row(
+        "speed",
+        f"{quality['student_texts_per_second']:,} texts/s (teacher {quality['teacher_texts_per_second']:,} texts/s)",
+    )
+    return Group(stages, "", student)
 
 
 def interrupted(result: dg.ExecuteInProcessResult) -> bool:

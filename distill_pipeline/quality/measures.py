@@ -12,6 +12,9 @@ MEASURES: Mapping[str, str] = {
 }
 """The report's measures without labels, each better when it is greater, and short names of them."""
 
+FLOORS = ("similarity_correlation", "neighbour_overlap")
+"""The measures for which a recipe sets a floor: `min_similarity_correlation`, `min_neighbour_overlap`."""
+
 
 def by_kind(report: Mapping[str, Any], side: str = "student") -> dict[str, float]:
     """Return a side's figures by kind; the teacher agrees with itself, so it has those of labelled sets alone.

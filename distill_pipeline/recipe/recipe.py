@@ -147,9 +147,6 @@ class Recipe(BaseModel):
         le=1,
         description="Floor for a release: share of the teacher's 10 nearest texts that are the student's.",
     )
-    min_nearest_retrieved: float = Field(
-        0.0, ge=0, le=1, description="Floor for a release: mean reciprocal rank of the teacher's nearest text."
-    )
     max_regression: float = Field(
         0.1,
         ge=0,

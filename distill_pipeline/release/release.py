@@ -9,10 +9,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich.filesize import decimal
+
 from distill_pipeline.hub.access import Patience
 from distill_pipeline.hub.explain import explaining
 from distill_pipeline.recipe.recipe import Recipe
-from distill_pipeline.release.card import CardFacts, megabytes, model_card
+from distill_pipeline.release.card import CardFacts, model_card
 from distill_pipeline.release.gate import check_evidence, read_report
 from distill_pipeline.release.ingredients import Ingredients
 from distill_pipeline.release.provenance import made_by, write_provenance
@@ -162,7 +164,7 @@ def _tree(folder: Path, found: Difference, there: str) -> str:
     marks = {**dict.fromkeys(found.added, "+"), **dict.fromkeys(found.changed, "~")}
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     names = {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths}
-    lines = [f"{marks.get(name, '=')} {name:<40} {megabytes(size):>10}" for name, size in names.items()]
+    lines = [f"{marks.get(name, '=')} {name:<40} {decimal(size):>10}" for name, size in names.items()]
     lines += [f"- {name}" for name in sorted(found.removed)]
     counts = f"{len(found.added)} new, {len(found.changed)} changed, {len(found.removed)} removed"
     return "\n".join([*lines, "", f"against {there}: {counts}. Nothing was written."])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,12 +33,9 @@ class RemoteFile:
             return False
         if len(self.digest) == 64:
             return self.digest == sha256_of(path)
-        return self.digest == git_blob(path.read_bytes())
+        from huggingface_hub.utils.sha import git_hash
 
-
-def git_blob(content: bytes) -> str:
-    """Return the name that git gives to a content."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        return self.digest == git_hash(path.read_bytes())
 
 
 @dataclass(frozen=True)

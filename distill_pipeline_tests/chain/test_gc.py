@@ -243,7 +243,7 @@ def test_the_command_shows_first_and_removes_when_told(
     keys = _fill(home, recipe())
     main(["recipes"])
     listed = capsys.readouterr().out
-    assert "static_model 0.0 MB" in listed
+    assert "static_model 1.0 kB" in listed
     assert "all recipes together" in listed
     (home.recipes / "tiny.yaml").unlink()
     main(["gc"])
