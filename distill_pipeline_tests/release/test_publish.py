@@ -123,8 +123,8 @@ def test_a_release_killed_while_uploading_ends_in_one_commit_when_it_is_run_agai
     hub.faults.append(Fault(*moment))
     program = (
         "import sys; from pathlib import Path\n"
-        "from distill_pipeline.hub_access import Patience\n"
-        "from distill_pipeline.release.hub import Destination, publish\n"
+        "from distill_pipeline.hub.access import Patience\n"
+        "from distill_pipeline.release.publish import Destination, publish\n"
         "publish(Path(sys.argv[1]), Destination('me/tiny'), Patience(60))\n"
     )
     child = subprocess.Popen([sys.executable, "-c", program, str(folder)], env=dict(os.environ))  # noqa: S603

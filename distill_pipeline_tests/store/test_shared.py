@@ -9,17 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from distill_pipeline.store.local.disk import file_table
+from distill_pipeline.store.local.keys import StageKey, fingerprint
+from distill_pipeline.store.local.output import Damaged, Missing
+from distill_pipeline.store.local.remote_folder import RemoteError, RemoteFolder
+from distill_pipeline.store.local.shared import RemoteStore, remote_store
 
 from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.plan import plan
 from distill_pipeline.chain.stages import STAGES
 from distill_pipeline.recipe.recipe import Recipe
-from distill_pipeline.store.disk import file_table
-from distill_pipeline.store.keys import StageKey, fingerprint
 from distill_pipeline.store.local import Store
-from distill_pipeline.store.output import Damaged, Missing
-from distill_pipeline.store.remote_folder import RemoteError, RemoteFolder
-from distill_pipeline.store.shared import RemoteStore, remote_store
 from distill_pipeline_tests.running import HITS, Chain
 from distill_pipeline_tests.servers.bucket import SECRET, Bucket, for_a_process
 
@@ -129,9 +129,9 @@ def test_an_upload_that_was_killed_is_invisible_and_finished_by_the_next_run(
     program = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from distill_pipeline.home import Home, default_home\n"
-        "from distill_pipeline.remote_files import RemoteFolder\n"
-        "from distill_pipeline.store import Store\n"
+        "from distill_pipeline.chain.home import Home, default_home\n"
+        "from distill_pipeline.store.remote_folder import RemoteFolder\n"
+        "from distill_pipeline.store.local import Store\n"
         "from distill_pipeline_tests.test_remote_store import KEY, _write\n"
         "remote = Home(default_home()).store.remote\n"
         "write = RemoteFolder.write\n"
