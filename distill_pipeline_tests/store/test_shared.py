@@ -9,17 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from distill_pipeline.store.local.disk import file_table
-from distill_pipeline.store.local.keys import StageKey, fingerprint
-from distill_pipeline.store.local.output import Damaged, Missing
-from distill_pipeline.store.local.remote_folder import RemoteError, RemoteFolder
-from distill_pipeline.store.local.shared import RemoteStore, remote_store
 
 from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.plan import plan
 from distill_pipeline.chain.stages import STAGES
 from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline.store.disk import file_table
+from distill_pipeline.store.keys import StageKey, fingerprint
 from distill_pipeline.store.local import Store
+from distill_pipeline.store.output import Damaged, Missing
+from distill_pipeline.store.remote_folder import RemoteError, RemoteFolder
+from distill_pipeline.store.shared import RemoteStore, remote_store
 from distill_pipeline_tests.running import HITS, Chain
 from distill_pipeline_tests.servers.bucket import SECRET, Bucket, for_a_process
 
