@@ -12,6 +12,7 @@ import fire
 from fire.decorators import SetParseFn
 from rich.filesize import decimal
 
+from distill_pipeline.disk import size_of
 from distill_pipeline.encoders import choose_encoder
 from distill_pipeline.errors import DistillError
 from distill_pipeline.flags import HELP, STDIN, check_command_line, recipe_fields, truth, with_recipe_flags
@@ -108,7 +109,7 @@ def _print_plans(home: Home, wanted: Sequence[Recipe]) -> None:
 
 def recipes() -> None:
     """List the recipes, the shipped ones and those of this installation, with what each keeps in the store."""
-    from distill_pipeline.housekeeping import Address, size_of, sizes
+    from distill_pipeline.housekeeping import Address, sizes
 
     home = Home(default_home())
     valid, problems = home.load_recipes()

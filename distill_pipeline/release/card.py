@@ -119,7 +119,9 @@ def _header(recipe: Recipe, facts: CardFacts) -> str:
         for kind, label, figure in metrics
     ]
     header = ModelCardData(
-        **facts.licence,
+        license=facts.licence.get("license"),
+        license_name=facts.licence.get("license_name"),
+        license_link=facts.licence.get("license_link"),
         library_name="model2vec",
         pipeline_tag="sentence-similarity",
         tags=[
