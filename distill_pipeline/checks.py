@@ -105,8 +105,8 @@ def rows_are_finite_and_not_all_alike(_: Recipe, output: Output) -> tuple[bool, 
     return bad == 0 and whole and deviation > 0, {
         "rows_not_finite": bad,
         "rows_of_zeros": zero,
-        "least_norm": low,
-        "greatest_norm": high,
+        "min_norm": low,
+        "max_norm": high,
         "mean_deviation": deviation,
     }
 
@@ -125,7 +125,7 @@ def _matrix_is_finite(_: Recipe, output: Output) -> tuple[bool, Mapping[str, Any
 
 def _golden_vectors_come_back(_: Recipe, output: Output) -> tuple[bool, Mapping[str, Any]]:
     try:
-        return True, {"greatest_difference": verify_golden(output.folder)}
+        return True, {"max_difference": verify_golden(output.folder)}
     except StudentError as error:
         return False, {"problem": str(error)}
 

@@ -19,7 +19,7 @@ from distill_pipeline.assets.stage import (
     upstream_of,
 )
 from distill_pipeline.disk import write_json
-from distill_pipeline.distillation.kinds import since
+from distill_pipeline.distillation.kinds import comparable_figures
 from distill_pipeline.figures.captions import SINCE_RELEASE
 from distill_pipeline.figures.pictures import draw_kinds
 from distill_pipeline.home import Home
@@ -107,7 +107,7 @@ def _work(run: StageRun, override_reason: str) -> Mapping[str, Any]:
 
 def _draw_since_release(folder: Path, report: Path, released: Path) -> None:
     quality, before = (read_report(path.read_bytes()) if path.exists() else None for path in (report, released))
-    found = since(quality, before) if quality else {}
+    found = comparable_figures(before, quality) if quality else {}
     if quality and found:
         write_pictures(folder, {SINCE_RELEASE: draw_kinds(quality, found)})
 

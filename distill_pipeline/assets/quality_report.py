@@ -22,7 +22,7 @@ from distill_pipeline.assets.stage import (
 )
 from distill_pipeline.assets.yardstick import yardstick_memory, yardstick_student
 from distill_pipeline.disk import write_json
-from distill_pipeline.distillation.kinds import MEASURES, kinds_table, since
+from distill_pipeline.distillation.kinds import MEASURES, comparable_figures, kinds_table
 from distill_pipeline.distillation.labelled import score, set_identity
 from distill_pipeline.distillation.parts import Embeddings, embedding_array, part_name, write_table
 from distill_pipeline.distillation.quality import (
@@ -172,7 +172,7 @@ def _describe(output: Output, released: Mapping[str, Any] | None) -> Mapping[str
         "teacher_bytes": report["teacher_bytes"],
         **output.facts,
         # What is released may change at any time: it is looked at now, and is no part of the stored report.
-        "by_kind": dg.MetadataValue.md(markdown_table(*kinds_table(report, since(report, released)))),
+        "by_kind": dg.MetadataValue.md(markdown_table(*kinds_table(report, comparable_figures(released, report)))),
         **pictures_metadata(output.folder, (KINDS, SIMILARITIES)),
         **_sets(report["labelled_sets"]),
         "nearest_texts": dg.MetadataValue.md(

@@ -14,7 +14,7 @@ from distill_pipeline.disk import file_table
 
 @contextmanager
 def staging(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside a release's, and remove what is left of it in the end."""
+    """Yield an empty folder beside a release's folder, and remove it at the end if it is still there."""
     folder = target.with_name(f".{target.name}.{os.getpid()}.partial")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

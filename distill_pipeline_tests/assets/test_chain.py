@@ -19,7 +19,7 @@ from distill_pipeline.disk import file_table
 from distill_pipeline.distillation.parts import Embeddings
 from distill_pipeline.recipe import Recipe
 from distill_pipeline.release.files import CARD, PROVENANCE
-from distill_pipeline.release.provenance import stable
+from distill_pipeline.release.provenance import without_run_details
 from distill_pipeline.stages import STAGES
 from distill_pipeline.verdicts import examined
 from distill_pipeline_tests.chain import HITS, TO_MATRIX, Chain
@@ -279,5 +279,5 @@ def _without_the_run(folder: Path) -> dict[str, object]:
     """Return what identifies each file of a release, whichever run made it."""
     table: dict[str, object] = dict(file_table(folder))
     for name in (CARD, PROVENANCE):
-        table[name] = stable(name, (folder / name).read_bytes())
+        table[name] = without_run_details(name, (folder / name).read_bytes())
     return table
