@@ -55,7 +55,7 @@ SECONDS_FOR_AN_ANSWER = 5.0
 
 @dataclass(frozen=True)
 class RecipePlan:
-    """The plan of each stage of one recipe, in the chain's order; none, and a problem, when it can't be told."""
+    """The plan of each stage of one recipe, in the chain's order; or none and the problem that prevents it."""
 
     recipe: str
     stages: tuple[StagePlan, ...] = ()
@@ -84,7 +84,7 @@ class RecipePlan:
 def identify(home: Home, recipes: Iterable[Recipe]) -> tuple[list[tuple[Recipe, Mapping[str, str]]], dict[str, str]]:
     """Return each recipe with what its teacher is now, and what is wrong with the others' teachers by recipe.
 
-    A teacher that can't be found holds up no other.
+    A teacher that can't be found does not stop the others.
     """
     # Not `find_teacher`, which remembers for a process's life: a code server lives for months.
     found: dict[tuple[str, bool], TeacherSource | str] = {}

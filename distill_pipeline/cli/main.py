@@ -1,4 +1,4 @@
-"""The command line: a thin face over the same assets that the UI and the schedule run."""
+"""The command line: a thin layer over the same assets that the UI and the schedule run."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from distill_pipeline.teacher.backends import choose_encoder
 
 @SetParseFn(str)  # type: ignore[untyped-decorator]
 def run(recipe: str, force: str = "", *, dry_run: str = "false", override_reason: str = "", encoder: str = "") -> None:
-    """Run the whole chain for a recipe; what the store holds is not computed again.
+    """Run the whole chain for a recipe; what is in the store is not computed again.
 
     Args:
         recipe: Name of a recipe; see `distill-pipeline recipes`.
         force: Stages to compute in any case, separated by commas, or all.
-        dry_run: true to show the release's tree and how it differs from what is there, and to release nothing.
-        override_reason: Why a student is released that the gate would refuse; the card shows it.
+        dry_run: true to show the release's files and how they differ from the release in place, without releasing.
+        override_reason: Why to release a student that the gate would refuse; the card shows it.
         encoder: Where the teacher runs: local, or ray. $DISTILL_ENCODER, or local, when not given.
     """
     home = _usable_home()
@@ -53,7 +53,7 @@ def distill(force: str = "", name: str = "", encoder: str = "", **flags: str) ->
 
     Args:
         force: Stages to compute in any case, separated by commas, or all.
-        name: Name of the recipe to save. Made of the repository's or of the teacher's name when not given.
+        name: Name of the recipe to save; made from the repository's or the teacher's name when not given.
         encoder: Where the teacher runs: local, or ray. $DISTILL_ENCODER, or local, when not given.
     """
     home = _usable_home()
@@ -106,7 +106,8 @@ def _print_plans(home: Home, wanted: Sequence[Recipe]) -> None:
 
 def recipes() -> None:
     """List the recipes, the shipped ones and those of this installation, with what each keeps in the store."""
-    from distill_pipeline.chain.gc import Address, size_of, sizes
+    from distill_pipeline.chain.gc import Address, sizes
+    from distill_pipeline.store.disk import size_of
 
     home = Home(default_home())
     valid, problems = home.load_recipes()
@@ -152,13 +153,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("PAGER", "cat")
     try:
         check_command_line(COMMANDS, arguments)
-        if HELP & set(arguments[1:]):  # alone: for fire it would be about the result where a command takes any values
+        if HELP & set(arguments[1:]):  # alone: else fire may take it for one of a command's values
             arguments = [arguments[0], "--help"]
         if STDIN in arguments:  # for fire a lone "-" ends a call, unless something else does
             arguments += ["--", "--separator=\N{SYMBOL FOR UNIT SEPARATOR}"]
         fire.Fire(COMMANDS, command=arguments, name="distill-pipeline")
         sys.stdout.flush()
-    except BrokenPipeError:  # as by `| head`: who reads has seen enough
+    except BrokenPipeError:  # as by `| head`: the reader has seen enough
         # What Python writes when it ends would fail once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
@@ -168,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _usable_home() -> Home:
-    """Return the home, once it is known that its store can be used. Raises `RemoteError`."""
+    """Return the home, after checking that its store can be used. Raises `RemoteError`."""
     home = Home(default_home())
     _ = home.store
     return home
@@ -186,7 +187,7 @@ def _preview(home: Home, recipe: Recipe, override_reason: str) -> str:
 def _execute(
     home: Home, recipe: Recipe, forced: Sequence[str], override_reason: str = "", *, release: bool = True
 ) -> None:
-    """Run the job for one recipe in this process and print what came of it."""
+    """Run the job for one recipe in this process and print its summary."""
     from distill_pipeline.cli.summary import explain_failure, summarise
 
     with running(home) as run_recipe:

@@ -1,4 +1,4 @@
-"""What came of a run of the whole chain, as text for a terminal."""
+"""The summary of a run of the whole chain, for a terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from distill_pipeline.errors import DistillError
 
 
 def stage_metadata(result: dg.ExecuteInProcessResult) -> dict[str, Mapping[str, Any]]:
-    """Return the metadata values of each stage that a run materialised, hit or computed."""
+    """Return the metadata values of each stage that a run materialised, cached or computed."""
     return {
         event.asset_key.path[-1]: {name: value.value for name, value in event.materialization.metadata.items()}
         for event in result.get_asset_materialization_events()
@@ -51,13 +51,13 @@ def summarise(result: dg.ExecuteInProcessResult) -> Group:
 
 
 def interrupted(result: dg.ExecuteInProcessResult) -> bool:
-    """Whether someone stopped the run: Dagster catches Ctrl-C and makes a failed step of it."""
+    """Whether someone stopped the run: Dagster catches Ctrl-C and turns it into a failed step."""
     errors = [event.step_failure_data.error for event in result.filter_events(lambda event: event.is_step_failure)]
     return any(error and error.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in errors)
 
 
 def explain_failure(result: dg.ExecuteInProcessResult) -> str:
-    """Return what each failed step says, without Dagster's frames where the error is written for people."""
+    """Return each failed step's error, without the stack when the error is written for people."""
     names = {error.__name__ for error in _with_subclasses(DistillError)}
     lines = []
     for event in result.filter_events(lambda event: event.is_step_failure):

@@ -18,15 +18,15 @@ from distill_pipeline.release.provenance import RUN_BEGINS, RUN_ENDS, SPEEDS, wi
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What the card tells besides the recipe.
+    """What the card says besides the recipe.
 
     Attributes:
         quality: The quality report.
         student: Facts of `static_model`: rows, dimensions, dtype.
         teacher: What pins the teacher's files.
         licence: The card header's licence entries, as the teacher's own card gives them; empty when it has none.
-        fingerprints: Of each stage.
-        run: `made_by` of the stages.
+        fingerprints: Each stage's fingerprint.
+        run: What `made_by` returns for the stages.
         variants: Each variant's largest distance from the golden vectors.
         figures: Paths of pictures in the release.
         overridden: What the gate found, when a reason overrode it.
@@ -119,7 +119,9 @@ def _header(recipe: Recipe, facts: CardFacts) -> str:
         for kind, label, figure in metrics
     ]
     header = ModelCardData(
-        **dict[str, Any](facts.licence),
+        license=facts.licence.get("license"),
+        license_name=facts.licence.get("license_name"),
+        license_link=facts.licence.get("license_link"),
         library_name="model2vec",
         pipeline_tag="sentence-similarity",
         tags=[
@@ -149,7 +151,7 @@ def _variants(facts: CardFacts) -> str:
 
 
 def _figures(quality: Mapping[str, Any]) -> str:
-    """Return the table of figures, beside those of model2vec's plain recipe where they were measured."""
+    """Return the table of figures, with a column for model2vec.distill's student if that was measured."""
     plain = quality.get("model2vec") or {}
     rows: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
         ("Correlation of similarities with the teacher's", lambda q: f"{q['similarity_correlation']:.3f}"),
@@ -192,7 +194,7 @@ def _pictures(facts: CardFacts, *, of_making: bool) -> str:
 
 
 def _run_table(run: Mapping[str, Any]) -> str:
-    """Return which run made each stage; none of it decides the content."""
+    """Return the table of the runs that made the stages, which is no part of the release's content."""
     rows = [
         (
             stage,

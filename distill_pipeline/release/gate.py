@@ -1,8 +1,7 @@
 """What must hold before a student is released.
 
-The evidence is about these very files, reaches the recipe's floors, and is not much worse than what the release
-replaces. Only an explicit override with a reason lets a weaker student pass; no override mends evidence about
-other files.
+The evidence is about these very files, reaches the recipe's floors, and is not much worse than that of the release in
+place. An explicit override with a reason lets a weaker student pass, but never one with evidence about other files.
 """
 
 from __future__ import annotations

@@ -53,6 +53,12 @@ def file_table(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files below a folder; 0 when there is nothing."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
 def as_json(value: object) -> bytes:
     """Return JSON as people can read it and as it compares: indented, keys sorted."""
     return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()

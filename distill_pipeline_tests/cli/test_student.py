@@ -82,7 +82,7 @@ def own_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
         (["a.txt"], "needs a student, inputs and an output"),
         (["a.txt", "b.txt"], "the output comes last and ends in .parquet"),
         (["none.txt", "out.parquet"], "none.txt: there is no such file"),
-        (["a.txt", "old.parquet"], "there already: name another file, or add --overwrite true"),
+        (["a.txt", "old.parquet"], "exists: name another file, or add --overwrite true"),
         (["old.parquet", "old.parquet"], "input and output are the same file"),
         (["a.txt", "nowhere/out.parquet"], "there is no folder"),
     ],

@@ -17,7 +17,7 @@ from distill_pipeline.release.gate import ReleaseRefused, failed_floors, regress
 from distill_pipeline.release.ingredients import Ingredients
 from distill_pipeline.release.release import preview, release
 from distill_pipeline.release.variants import VariantError, check_variant, write_variant
-from distill_pipeline.release.verify import NotTheRelease, verify
+from distill_pipeline.release.verify import VerificationFailed, verify
 from distill_pipeline_tests.release.student import make_ingredients, make_release
 from distill_pipeline_tests.servers.hub import Fault, Hub
 
@@ -235,5 +235,5 @@ def test_a_release_that_was_touched_fails_its_verification(tmp_path: Path, damag
         "evidence": "quality.json is not about this model",
         "golden": "of the golden text",
     }
-    with pytest.raises(NotTheRelease, match=expected[damage]):
+    with pytest.raises(VerificationFailed, match=expected[damage]):
         verify(folder)
