@@ -84,7 +84,7 @@ def side(
         ours = load_teacher(source, pooling="mean", device=device, trust_remote_code=False)
         numbers = _in_products(ours.backbone)
         settled = settle_precision(ours, "auto" if name == "ours auto" else "float32", probe_sample(ids))
-        precision, cosine = settled.used, settled.least_cosine
+        precision, cosine = settled.used, settled.min_cosine
         with tempfile.TemporaryDirectory() as folder, device_seconds(device) as on_device:
             loaded = time.perf_counter()
             encode_to_parts(ids, ours, Path(folder))
@@ -97,7 +97,7 @@ def side(
         "peak_mb": peak_megabytes(),
         "imported_mb": imported,
         "precision": precision,
-        "least_cosine": cosine,
+        "min_cosine": cosine,
     }
 
 
@@ -145,7 +145,7 @@ def compare(label: str, teacher: Path, rows: int, options: argparse.Namespace) -
                 "peak / model2vec": round(peak / max(run["peak_mb"] for run in theirs), 2),
                 "above imports MB": round(_above_imports(runs)),
                 "above / model2vec": round(_above_imports(runs) / _above_imports(theirs), 2),
-                "least cosine": runs[0]["least_cosine"],
+                "min cosine": runs[0]["min_cosine"],
             }
         )
     return lines

@@ -1,4 +1,4 @@
-"""What the assets that run the teacher share: where it runs, and what they say of it.
+"""What the two assets that run the teacher share: where it runs, and the metadata about it.
 
 Holds no numerics: the encoders are in `teacher/encoding.py` and `teacher/cluster.py`.
 """
@@ -25,7 +25,7 @@ from distill_pipeline.teacher.reuse import EarlierOutput
 
 
 class EncoderConfig(StageConfig):
-    """Where the teacher runs; it decides none of the bytes, so no fingerprint holds it."""
+    """Where the teacher runs. It changes no byte of the output, so it is in no fingerprint."""
 
     encoder: str = Field(
         default="",
@@ -47,10 +47,10 @@ def encode_with_teacher(
     texts: Sequence[str] | None = None,
     groups: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """Encode token-id sequences into the stage's folder where the configuration says; returns facts.
+    """Encode token-id sequences into the stage's folder, where the configuration says, and return facts.
 
-    Texts that the same teacher encoded for an earlier output are taken from there, unless the stage is forced. Each
-    of the groups, whose sizes are given, begins a part, so that more of one moves no other's.
+    Texts that the same teacher encoded for an earlier output are copied from there, unless the stage is forced. Each of
+    the groups, given by their sizes, begins a new part, so that a longer group doesn't move the rows of the next ones.
 
     Raises:
         EncoderError: There is no such encoder.
@@ -71,7 +71,7 @@ def encode_with_teacher(
 
 @dataclass(frozen=True)
 class _Work:
-    """What there is to encode, see `encode_to_parts`."""
+    """What to encode; see `encode_to_parts`."""
 
     sequences: Sequence[Sequence[int]]
     texts: Sequence[str] | None
@@ -80,7 +80,7 @@ class _Work:
 
 
 def _earlier(run: StageRun, work: _Work) -> list[EarlierOutput]:
-    """Return the outputs here that hold what this very teacher gave, with these libraries on such a machine."""
+    """Return outputs in this store that the same teacher made, with the same libraries on the same kind of machine."""
     found: list[EarlierOutput] = []
     if work.texts is None or work.afresh:
         return found
@@ -94,9 +94,9 @@ def _earlier(run: StageRun, work: _Work) -> list[EarlierOutput]:
 
 
 def one_teacher_at_a_time(run: StageRun) -> AbstractContextManager[Any]:
-    """Return a block that waits until no other run on this machine has a teacher loaded.
+    """Return a lock that waits until no other run on this machine has a teacher loaded.
 
-    Dagster's pool counts the runs of a daemon; those from command lines meet here.
+    Dagster's pool limits the runs of a daemon; this also covers runs from command lines.
     """
     busy = Path(run.home.path) / f"teacher.{platform.node()}.lock"
     return locked(busy, lambda: run.log("another run on this machine uses a teacher; waiting for it"))
@@ -132,7 +132,7 @@ def _on_ray(run: StageRun, config: EncoderConfig, work: _Work) -> dict[str, Any]
         run.folder,
         texts=work.texts,
         groups=work.groups,
-        # A folder of its own: other stages and recipes write parts of the same names.
+        # A separate folder, since other stages and recipes write parts of the same names.
         destination=f"{url.rstrip('/')}/{run.key.stage}/{run.key.fingerprint}" if url else None,
         earlier=_earlier(run, work),
         report=run.reporter(),
@@ -141,11 +141,11 @@ def _on_ray(run: StageRun, config: EncoderConfig, work: _Work) -> dict[str, Any]
 
 
 def encoding_metadata(output: Output) -> Mapping[str, Any]:
-    """Return what `encode_with_teacher` found out, as metadata."""
+    """Return the facts of `encode_with_teacher` as metadata."""
     facts = output.facts
     names = ("dimensions", "precision", "precision_reason", "device", "forward", "rows_resumed")
     return {
         **{name: facts[name] for name in names},
-        "least_cosine_to_float32": facts["least_cosine_to_float32"] or "not measured in float32",
+        "min_cosine_to_float32": facts["min_cosine_to_float32"] or "not measured in float32",
         "dagster/row_count": facts["rows"],
     }

@@ -1,4 +1,4 @@
-"""Embeddings as Parquet parts: written one by one, each whole or absent, and read in bounded batches.
+"""Embeddings as Parquet parts: written one at a time, each whole or absent, and read in batches of bounded size.
 
 A part is finished when the ledger names it; a killed run leaves at most one unfinished part behind.
 """
@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 from distill_pipeline.store.disk import sha256_of
 
 LEDGER = ".ledger.jsonl"
-"""Hidden: no file of the output, and the store removes it once the output is in place."""
+"""Hidden, since it doesn't belong to the output; the store removes it once the output is in place."""
 
 ROWS_PER_GROUP = 512
-"""Parquet marks the place of each number of a group while it writes the group: measured, 55 MB for 8,192 rows of 768
-numbers at once, 18 MB for 512."""
+"""Parquet needs memory for each number of a group while it writes it: measured, 55 MB for a group of 8,192 rows of 768
+numbers, 18 MB for one of 512 rows."""
 
 
 def part_name(number: int) -> str:
@@ -31,7 +31,7 @@ def part_name(number: int) -> str:
 
 
 def part_slices(groups: Sequence[int], rows_per_part: int) -> list[slice]:
-    """Return which rows each part has, for groups of so many rows one after the other; no part has rows of two."""
+    """Return the rows of each part, for consecutive groups of these sizes; no part has rows of two groups."""
     slices, begin = [], 0
     for rows in groups:
         end = begin + rows
@@ -41,13 +41,13 @@ def part_slices(groups: Sequence[int], rows_per_part: int) -> list[slice]:
 
 
 def embedding_array(rows: npt.NDArray[np.float32]) -> pa.FixedSizeListArray:
-    """Wrap float32 (n, dims) as an Arrow `fixed_size_list<float32>[dims]` without a copy."""
+    """Return float32 (n, dims) as an Arrow `fixed_size_list<float32>[dims]`, without a copy."""
     flat = pa.array(np.ascontiguousarray(rows, dtype=np.float32).reshape(-1))
     return pa.FixedSizeListArray.from_arrays(flat, rows.shape[1])
 
 
 def write_table(path: Path, columns: dict[str, Any]) -> None:
-    """Write a Parquet file in one step. Floats don't compress, so no time is spent on trying."""
+    """Write a Parquet file that appears whole; uncompressed, since floats hardly compress."""
     partial = path.with_name(f".{path.name}.partial")
     pq.write_table(
         pa.table(columns),
@@ -58,16 +58,16 @@ def write_table(path: Path, columns: dict[str, Any]) -> None:
         write_statistics=False,
     )
     partial.replace(path)
-    pa.default_memory_pool().release_unused()  # of the system's blocks too, once `keep_freed_memory` was called
+    pa.default_memory_pool().release_unused()  # which is the system's once `keep_freed_memory` was called
 
 
 class Ledger:
-    """Which parts of a folder are finished, by name and content.
+    """Records which parts of a folder are finished, by name and sha256.
 
     Args:
-        folder: Where the parts are.
-        plan: What must be equal for parts of two attempts to fit together (JSON values). Parts that an attempt
-            with another plan left behind are removed.
+        folder: Holds the parts.
+        plan: What must be equal for parts of two attempts to fit together (JSON values). Parts of an attempt with
+            another plan are removed.
     """
 
     def __init__(self, folder: Path, plan: Mapping[str, Any]) -> None:
@@ -82,13 +82,13 @@ class Ledger:
             self._append(self.plan)
 
     def _read(self) -> dict[str, Any] | None:
-        """Read the finished parts; returns the plan that they were made with, or None."""
+        """Read the finished parts and return the plan with which they were made, or None."""
         plan = None
         if self.path.exists():
             for line in self.path.read_text(encoding="utf-8").splitlines():
                 try:
                     entry = json.loads(line)
-                except ValueError:  # empty, or being written when the run was killed
+                except ValueError:  # empty, or cut short when the run was killed
                     continue
                 if "part" in entry:
                     self._finished[entry["part"]] = entry["sha256"]
@@ -97,24 +97,24 @@ class Ledger:
         return plan
 
     def _append(self, entry: Mapping[str, Any]) -> None:
-        # A line break on both sides: a line cut short by a kill spoils no other.
+        # A line break on both sides, so that a line cut short by a kill doesn't run into another.
         with self.path.open("a", encoding="utf-8") as file:
             file.write(f"\n{json.dumps(entry, sort_keys=True)}\n")
 
     def has(self, part: Path) -> bool:
-        """Whether this part is finished and still has the bytes that it was finished with."""
+        """Return whether this part is finished and its bytes are unchanged."""
         if part.name not in self._finished or not part.is_file():
             return False
         return sha256_of(part) == self._finished[part.name]
 
     def add(self, part: Path, digest: str | None = None) -> None:
-        """Note that this part is finished, with the sha256 of its bytes if it is known."""
+        """Record that this part is finished; its sha256 is computed if it isn't given."""
         self._finished[part.name] = digest or sha256_of(part)
         self._append({"part": part.name, "sha256": self._finished[part.name]})
 
 
 class Embeddings:
-    """The rows of one or more Parquet files with a column `embedding`, re-readable, never all in memory."""
+    """The rows of Parquet files with a column `embedding`; they can be read repeatedly, in batches."""
 
     def __init__(self, paths: list[Path]) -> None:
         self.paths = paths
@@ -135,7 +135,7 @@ class Embeddings:
                 yield column.flatten().to_numpy(zero_copy_only=True).reshape(len(column), self.dimensions)
 
     def all(self) -> npt.NDArray[np.float32]:
-        """Return every row at once, float32 (rows, dims); for what needs them together, such as k-means."""
+        """Return all rows, float32 (rows, dims), for what needs them at once, such as k-means."""
         return np.concatenate(list(self.batches()))
 
 

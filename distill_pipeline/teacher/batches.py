@@ -1,4 +1,4 @@
-"""Batches of a teacher's work: formed by length, run side by side, halved when a GPU's memory runs out."""
+"""Batches for a teacher: sequences of one length, run in parallel, and halved when a GPU's memory runs out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from distill_pipeline.teacher.teacher import Teacher
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a stage has come."""
+    """The rows of a stage that are done, and the pace."""
 
     done: int
     total: int
@@ -28,13 +28,13 @@ class Progress:
 
     @property
     def seconds_left(self) -> float:
-        """At the present pace; infinite before the first row of this run."""
+        """Seconds left at this pace; infinite before the first row of this run."""
         return (self.total - self.done) / self.per_second if self.per_second else float("inf")
 
     def __str__(self) -> str:
         rows = f"{self.done:,}/{self.total:,} rows"
         if not self.per_second:
-            return f"{rows} are there already"
+            return f"{rows} are already encoded"
         return f"{rows}, {self.per_second:,.0f} rows/s, {self.seconds_left:,.0f} s left"
 
 
@@ -42,7 +42,7 @@ Report = Callable[[Progress], None]
 
 
 class Pace:
-    """Counts rows and reports them; rows kept from an earlier attempt count as done, not as speed."""
+    """Counts rows and reports progress; rows kept from an earlier attempt count as done, but not as speed."""
 
     def __init__(self, kept: int, total: int, report: Report) -> None:
         self.done, self.kept, self.total, self.report = kept, kept, total, report
@@ -58,9 +58,9 @@ class Pace:
 
 
 def batches_of_one_length(sequences: Sequence[Sequence[int]], token_budget: int) -> Iterator[list[int]]:
-    """Yield positions of sequences of equal length, each batch within a budget of tokens; the longest first.
+    """Yield batches, longest sequences first: the positions of sequences of one length, within the budget of tokens.
 
-    One sequence may exceed the budget alone. Empty ones are in none: there is nothing to encode.
+    A sequence that is longer than the budget is a batch by itself. Empty sequences are in no batch.
     """
     filled = (position for position, sequence in enumerate(sequences) if len(sequence))
     order = sorted(filled, key=lambda position: -len(sequences[position]))
@@ -76,7 +76,7 @@ def batches_of_one_length(sequences: Sequence[Sequence[int]], token_budget: int)
 
 
 class Encoding:
-    """Sequences whose batches are being encoded; each batch's rows go to their places as soon as it is done."""
+    """The rows of sequences whose batches are being encoded, filled in as batches finish."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -85,7 +85,7 @@ class Encoding:
         self._lock = Lock()
 
     def put(self, positions: list[int], encoded: npt.NDArray[np.float32]) -> int:
-        """Take the rows of a batch; returns how many they are."""
+        """Store a batch's rows, float32 (n, dims), at these positions; return n."""
         with self._lock:
             if not self._rows.size:
                 self._rows = np.zeros((self.count, encoded.shape[1]), dtype=np.float32)
@@ -93,12 +93,13 @@ class Encoding:
         return len(encoded)
 
     def rows(self, advance: Callable[[int], None]) -> npt.NDArray[np.float32]:
-        """Wait for all rows and return them in order, float32 (n, dims); `advance` is told of each batch.
+        """Wait for all rows and return them in order, float32 (n, dims); those of empty sequences are zero.
 
-        Rows of empty sequences are zero.
+        Args:
+            advance: Called with the number of rows of each finished batch.
 
         Raises:
-            TeacherError: What stopped a batch.
+            TeacherError: A batch failed.
         """
         for finished in as_completed(self.batches):
             advance(finished.result())
@@ -106,7 +107,7 @@ class Encoding:
 
 
 class BatchEncoder:
-    """Runs a teacher over batches, several side by side, for as long as its `with` block lasts."""
+    """Runs a teacher over several batches in parallel, inside a `with` block."""
 
     def __init__(self, teacher: Teacher) -> None:
         self.teacher = teacher
@@ -126,7 +127,7 @@ class BatchEncoder:
         self._open.close()
 
     def start(self, sequences: Sequence[Sequence[int]]) -> Encoding:
-        """Begin to encode token-id sequences behind those that were begun before."""
+        """Queue token-id sequences for encoding, after those that were queued before."""
         encoding = Encoding(len(sequences))
 
         def encode(positions: list[int]) -> int:
@@ -137,10 +138,10 @@ class BatchEncoder:
         return encoding
 
     def encode(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
-        """Encode sequences of one length, in smaller batches once memory runs out; float32 (n, dims).
+        """Return the rows of sequences of one length, float32 (n, dims); batches shrink when memory runs out.
 
         Raises:
-            TeacherError: One sequence alone doesn't fit.
+            TeacherError: A single sequence doesn't fit into memory.
         """
         import torch
 
@@ -161,7 +162,7 @@ class BatchEncoder:
         return np.concatenate(encoded)
 
     def _halve(self, tokens: int) -> None:
-        """Lower the budget to half of a batch that didn't fit, unless another batch has lowered it further."""
+        """Lower the budget to half of a batch that didn't fit, unless another batch already lowered it further."""
         import torch
 
         with self._lock:

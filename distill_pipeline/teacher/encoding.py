@@ -1,4 +1,4 @@
-"""From token ids to Parquet parts of embeddings, through the teacher."""
+"""Encode token ids with the teacher and write the embeddings as Parquet parts."""
 
 from __future__ import annotations
 
@@ -23,27 +23,34 @@ from distill_pipeline.teacher.tokenizer import load_tokenizer
 
 ROWS_PER_PART = 8192
 PROBE_ROWS = 64
-MOST_TOKENS = 256
+MAX_TOKENS = 256
 
 MIN_COSINE_TO_FLOAT32 = 0.999
-"""Of a row in bfloat16 to the same row in float32, for precision=auto to use bfloat16."""
+"""Between rows in bfloat16 and in float32; below it, precision=auto uses float32."""
 
 
 @dataclass(frozen=True)
 class Precision:
-    """The arithmetic in which the teacher runs, and why."""
+    """The precision in which the teacher runs, and why.
+
+    Attributes:
+        used: float32 or bfloat16.
+        reason: Why this one.
+        min_cosine: Between sample rows in bfloat16 and in float32, if that was measured.
+    """
 
     used: str
     reason: str
-    least_cosine: float | None = None
+    min_cosine: float | None = None
 
 
 def settle_precision(
     teacher: Teacher, wanted: Literal["auto", "float32", "bfloat16"], sample: Sequence[Sequence[int]]
 ) -> Precision:
-    """Convert the teacher to the wanted precision and return that; "auto" is bfloat16 where the hardware multiplies it.
+    """Convert the teacher to the wanted precision; return the precision to use.
 
-    When "auto" falls back to float32, the teacher must be loaded again: bfloat16 lost digits of its weights.
+    "auto" tries bfloat16 where the hardware multiplies it natively. When it falls back to float32, the teacher must be
+    loaded again: its weights have lost digits to bfloat16.
 
     Args:
         teacher: Loaded in float32.
@@ -56,14 +63,15 @@ def settle_precision(
         return Precision("float32", "this hardware has no bfloat16 products")
     exact = unit_rows(teacher.rows(sample))
     teacher.to_bfloat16()
-    least = float((exact * unit_rows(teacher.rows(sample))).sum(axis=1).min())
-    if wanted == "auto" and not least >= MIN_COSINE_TO_FLOAT32:  # nor when it is no number
-        return Precision("float32", f"bfloat16 gave cosine {least:.5f}, below the floor {MIN_COSINE_TO_FLOAT32}", least)
-    return Precision("bfloat16", "as the recipe says" if wanted == "bfloat16" else "native on this hardware", least)
+    cosine = float((exact * unit_rows(teacher.rows(sample))).sum(axis=1).min())
+    if wanted == "auto" and not cosine >= MIN_COSINE_TO_FLOAT32:  # also true of NaN
+        reason = f"bfloat16 gave cosine {cosine:.5f}, below the floor {MIN_COSINE_TO_FLOAT32}"
+        return Precision("float32", reason, cosine)
+    return Precision("bfloat16", "as the recipe says" if wanted == "bfloat16" else "native on this hardware", cosine)
 
 
 def probe_sample(sequences: Sequence[Sequence[int]]) -> list[Sequence[int]]:
-    """Return up to 64 sequences spread evenly over all."""
+    """Return up to 64 of the sequences, spread evenly; no empty ones."""
     step = max(1, len(sequences) // PROBE_ROWS)
     return [sequence for sequence in sequences[::step] if len(sequence)][:PROBE_ROWS]
 
@@ -81,21 +89,21 @@ def encode_to_parts(
 ) -> int:
     """Encode every sequence and write the rows in order as `part-*.parquet` (row or text, embedding float32).
 
-    Finished parts of an earlier attempt in the folder are kept, and a part's bytes don't depend on which
-    attempt wrote it. At most two parts are in memory: while one is written, the next is being encoded.
+    Finished parts of an earlier attempt in the folder are kept; a part has the same bytes whichever attempt writes it.
+    At most two parts are in memory: one is written while the next is encoded.
 
     Args:
         sequences: Token ids, special tokens included.
-        teacher: In the arithmetic to use.
-        folder: Where the parts are, and a ledger of the finished ones.
-        report: Told how far it is: at the beginning when something is kept, and after each batch.
+        teacher: In the precision to use.
+        folder: Holds the parts and the ledger of the finished ones.
+        report: Called with the progress: at the beginning if rows are kept, and after each batch.
         rows_per_part: Rows of each part but the last of a group.
-        texts: What the sequences are of; then the parts have a column `text` in place of `row`.
-        groups: Sizes of groups that follow each other, each of which begins a part; one of all when not given.
-        earlier: What this teacher made of texts before; a part of the very same texts is taken from there.
+        texts: The texts of the sequences; the parts then have a column `text` instead of `row`.
+        groups: Sizes of consecutive groups, each of which begins a new part; without them all sequences are one group.
+        earlier: Outputs that this teacher made of other texts; a part with exactly the same texts is copied from there.
 
     Returns:
-        The number of rows that were found finished, here or there.
+        The number of rows that were kept or copied, and so not encoded.
 
     Raises:
         TeacherError: The teacher gave a value that is not finite, or a sequence doesn't fit into memory.
@@ -103,7 +111,7 @@ def encode_to_parts(
     ledger = Ledger(folder, plan_of(len(sequences), rows_per_part, teacher.precision, teacher.forward.name))
     slices = part_slices(groups or [len(sequences)], rows_per_part)
     if texts is not None:
-        wanted = {part_name(number): texts[some] for number, some in enumerate(slices)}
+        wanted = {part_name(number): texts[rows] for number, rows in enumerate(slices)}
         take_over(wanted, folder, ledger, earlier, device=teacher.device)
     pending = [number for number in range(len(slices)) if not ledger.has(folder / part_name(number))]
     kept = len(sequences) - sum(len(sequences[slices[number]]) for number in pending)
@@ -111,8 +119,8 @@ def encode_to_parts(
 
     def finish(number: int, encoding: Encoding) -> None:
         rows = encoding.rows(pace.advance)
-        some = slices[number]
-        write_part(folder / part_name(number), rows, some.start, None if texts is None else texts[some])
+        place = slices[number]
+        write_part(folder / part_name(number), rows, place.start, None if texts is None else texts[place])
         ledger.add(folder / part_name(number))
 
     with BatchEncoder(teacher) as encoder:
@@ -127,25 +135,25 @@ def encode_to_parts(
 
 
 def plan_of(rows: int, rows_per_part: int, precision: str, forward: str) -> dict[str, Any]:
-    """Return what parts must have been made with to fit together."""
+    """Return what two attempts must share for their parts to fit together (see `Ledger`)."""
     return {"rows": rows, "rows_per_part": rows_per_part, "precision": precision, "forward": forward}
 
 
 def encoding_facts(rows: int, kept: int, precision: Precision, device: str, forward: str) -> dict[str, Any]:
-    """Return what a stage's manifest says about how its rows were made, `kept` of them by an earlier attempt."""
+    """Return what a stage's manifest says of its rows, of which `kept` were not encoded by this attempt."""
     return {
         "rows": rows,
         "rows_resumed": kept,
         "precision": precision.used,
         "precision_reason": precision.reason,
-        "least_cosine_to_float32": precision.least_cosine,
+        "min_cosine_to_float32": precision.min_cosine,
         "device": device,
         "forward": forward,
     }
 
 
 def write_part(path: Path, rows: npt.NDArray[np.float32], first: int, texts: Sequence[str] | None) -> None:
-    """Write a part whose rows, float32 (n, dims), begin with row `first`; `texts` are those of its rows.
+    """Write a part of rows, float32 (n, dims), beside their texts if it has any, else beside row numbers from `first`.
 
     Raises:
         TeacherError: A value is not finite.
@@ -164,17 +172,17 @@ def write_part(path: Path, rows: npt.NDArray[np.float32], first: int, texts: Seq
 
 
 def sentence_ids(teacher_folder: Path, texts: Sequence[str], *, prompt: str | None) -> list[list[int]]:
-    """Return the ids that the teacher reads for whole texts: special tokens and prompt included.
+    """Return the token ids of whole texts, special tokens and prompt included.
 
-    Cut at 256 tokens, or at fewer if the teacher reads no more.
+    They are truncated to 256 tokens, or fewer if the teacher takes fewer.
     """
     loaded = load_tokenizer(teacher_folder)
     tokenizer = loaded.backend_tokenizer
     tokenizer.no_padding()
-    limits = [MOST_TOKENS, loaded.model_max_length]
+    limits = [MAX_TOKENS, loaded.model_max_length]
     for name, field in (("sentence_bert_config.json", "max_seq_length"), ("config.json", "max_position_embeddings")):
         path = teacher_folder / name
-        limits.append((path.is_file() and json.loads(path.read_text(encoding="utf-8")).get(field)) or MOST_TOKENS)
+        limits.append((path.is_file() and json.loads(path.read_text(encoding="utf-8")).get(field)) or MAX_TOKENS)
     tokenizer.enable_truncation(min(limits))
     prompted = [f"{prompt}{text}" for text in texts] if prompt else list(texts)
     return [encoding.ids for encoding in tokenizer.encode_batch(prompted)]

@@ -1,4 +1,4 @@
-"""What the machine offers: its devices, its arithmetic, and how much work to give them at once."""
+"""The machine's devices: which one to use, whether it multiplies bfloat16, and how much work it gets at once."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 from distill_pipeline.teacher.memory import keep_freed_memory
 
 NUMBERS_PER_CPU_BATCH = 300_000
-"""Tokens times hidden size of a batch on one core: its activations stay in the cache. Measured on an EPYC with
+"""Tokens times hidden size of a batch on one core, so that its activations stay in the cache. Measured on an EPYC with
 1 MB of second-level cache per core: 502 rows/s at 384 tokens of 768 numbers, 430 at 768, 402 at 1,536."""
 
-MOST_TOKENS_ON_GPU = 65_536
-LEAST_TOKENS_ON_GPU = 512
+MAX_TOKENS_ON_GPU = 65_536
+MIN_TOKENS_ON_GPU = 512
 
 
 def best_device() -> str:
@@ -24,7 +24,7 @@ def best_device() -> str:
 
 
 def multiplies_bfloat16_natively(device: str) -> bool:
-    """Whether the hardware has instructions for bfloat16 products, so that using them pays."""
+    """Return whether the hardware has instructions for bfloat16 products, so that they are faster."""
     import torch
 
     if device.startswith("cuda"):
@@ -35,15 +35,15 @@ def multiplies_bfloat16_natively(device: str) -> bool:
 
 
 def tokens_per_batch(config: Any, device: str) -> int:
-    """Return how many tokens to encode at once.
+    """Return how many tokens to encode in one batch.
 
-    On a CPU as many as one core's cache takes, the same on every machine, since the last digits of a product
-    can depend on the number of its rows. On a GPU as many as fit into half of its free memory, rounded down to
-    a power of two, so that little changes in free memory change nothing.
+    On a CPU, as many as fit into a core's cache; the number is the same on every machine, since the last digits of a
+    product can depend on how many rows it has. On a GPU, as many as fit into half of its free memory, rounded down to a
+    power of two, so that small changes in free memory don't change the batches.
 
     Args:
         config: The transformer's configuration, read for `hidden_size` and `intermediate_size`.
-        device: Where it runs.
+        device: Where the transformer runs.
     """
     import torch
 
@@ -51,27 +51,27 @@ def tokens_per_batch(config: Any, device: str) -> int:
     if not device.startswith("cuda"):
         return max(1, NUMBERS_PER_CPU_BATCH // hidden)
     free, _ = torch.cuda.mem_get_info(torch.device(device))
-    # float32: stream and two sums, queries, keys and values before and after rotation; 16 bits: the same once
-    # more, and the gated halves of the feed-forward layer. Two batches are under way at a time.
+    # In float32: the residual stream and two sums, and queries, keys and values before and after rotation. In 16 bits:
+    # the same again, and both halves of the gated feed-forward layer. Two batches are encoded at a time.
     bytes_per_token = 50 * hidden + 8 * int(getattr(config, "intermediate_size", 4 * hidden))
     return power_of_two_below(free // 2 // (WORKERS_PER_GPU * bytes_per_token))
 
 
 def power_of_two_below(tokens: int) -> int:
-    """Return the greatest power of two that is not above `tokens`, within the bounds for a GPU."""
-    return min(MOST_TOKENS_ON_GPU, max(LEAST_TOKENS_ON_GPU, 1 << max(tokens, 1).bit_length() - 1))
+    """Return the largest power of two up to `tokens`, within the bounds for a GPU."""
+    return min(MAX_TOKENS_ON_GPU, max(MIN_TOKENS_ON_GPU, 1 << max(tokens, 1).bit_length() - 1))
 
 
 WORKERS_PER_GPU = 2
-"""While one batch's rows travel back, the other computes."""
+"""One batch's rows are copied back while the other computes."""
 
 
 @contextmanager
 def workers(device: str) -> Iterator[int]:
-    """Give the number of batches to encode side by side; for that time each runs on one core.
+    """Yield the number of batches to encode in parallel; until the block ends, torch uses one core for each.
 
-    Two cores on a batch each are faster than two on one batch: nothing waits at the end of each operation.
-    And a batch's bytes then don't depend on the number of cores.
+    Two cores with a batch each are faster than two cores on one batch, which wait for each other after each operation.
+    And a batch's bytes don't depend on the number of cores.
     """
     import torch
 

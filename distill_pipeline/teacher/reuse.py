@@ -1,6 +1,6 @@
-"""Texts that were encoded before: parts of earlier outputs that hold the very texts which are wanted now.
+"""Reuse parts of earlier outputs that encode exactly the same texts.
 
-A corpus of which more is sampled, or that is encoded beside other generated texts, begins with the same passages.
+A larger sample of a corpus begins with the passages of a smaller one, and so does one beside other generated texts.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from distill_pipeline.store.embeddings import Ledger
 
 @dataclass(frozen=True)
 class EarlierOutput:
-    """Finished parts of texts, made by the same teacher, with the same libraries on the same kind of machine.
+    """An output whose texts were encoded by the same teacher, with the same libraries, on the same kind of machine.
 
     Attributes:
-        folder: Where they are.
-        parts: The sha256 of each by its file's name.
-        precision: In which arithmetic the teacher made them.
-        forward: By which forward pass.
-        device: On which device.
+        folder: Holds the parts.
+        parts: The sha256 of each part by its file name.
+        precision: The precision in which the teacher ran.
+        forward: The name of the forward pass that ran.
+        device: The device on which it ran.
     """
 
     folder: Path
@@ -39,17 +39,17 @@ class EarlierOutput:
 def take_over(
     wanted: Mapping[str, Sequence[str]], folder: Path, ledger: Ledger, earlier: Sequence[EarlierOutput], *, device: str
 ) -> None:
-    """Copy what earlier outputs hold of the wanted parts, and note it as finished.
+    """Copy those of the wanted parts that earlier outputs hold, and mark them as finished.
 
-    A part's bytes follow from its texts, the teacher, and how and where it runs, so one of the same texts is the part
-    that would be made. One that is gone or was changed since is left.
+    A part's bytes follow from its texts, the teacher, and how and where it runs. So an earlier part of the same texts
+    is the part that would be made. One that was removed or changed since is skipped.
 
     Args:
-        wanted: The texts of each part, by its file's name.
-        folder: Where to put them.
-        ledger: Of that folder; its plan names the arithmetic and the forward pass.
-        earlier: Where to look.
-        device: Where the teacher is at work now.
+        wanted: The texts of each part, by its file name.
+        folder: Where to put the parts.
+        ledger: Of that folder; its plan names the precision and the forward pass.
+        earlier: The outputs to search.
+        device: Where the teacher runs now.
     """
     now = ledger.plan["precision"], ledger.plan["forward"], device
     alike = [output for output in earlier if (output.precision, output.forward, output.device) == now]
@@ -66,7 +66,7 @@ def take_over(
 
 
 def texts_of(part: Path) -> tuple[str, ...]:
-    """Return the texts of a part; none if it can't be read."""
+    """Return the texts of a part, or none if it can't be read."""
     try:
         return tuple(pq.read_table(part, columns=["text"])["text"].to_pylist())
     except (OSError, ValueError, KeyError, pa.ArrowException):
@@ -74,7 +74,7 @@ def texts_of(part: Path) -> tuple[str, ...]:
 
 
 def _copy(source: Path, target: Path, digest: str) -> bool:
-    """Copy a file if it has the bytes that it should have."""
+    """Copy a file if it has this sha256; return whether it was copied."""
     partial = target.with_name(f".{target.name}.partial")
     try:
         shutil.copyfile(source, partial)

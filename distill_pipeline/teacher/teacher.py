@@ -30,14 +30,14 @@ class Teacher:
         self.precision: Literal["float32", "bfloat16"] = "float32"
 
     def to_bfloat16(self) -> None:
-        """Convert the weights of the transformer in place. What comes after it stays in float32."""
+        """Convert the transformer's weights in place; the modules after it stay in float32."""
         self.forward.reduce_weights()
         self.precision = "bfloat16"
 
     def rows(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
-        """Encode token-id sequences, special tokens included; returns float32 (n, dims).
+        """Return the rows of token-id sequences, special tokens included, float32 (n, dims).
 
-        Those of one length run together, so that nothing is padded or masked. Several threads may call this.
+        Sequences of one length run together, so that nothing is padded or masked. Several threads may call this.
 
         Raises:
             TeacherError: `pooling` is "pooler", but this teacher has no pooler.
@@ -54,14 +54,14 @@ class Teacher:
         return rows
 
     def encode(self, texts: Sequence[str], prompt: str | None = None) -> npt.NDArray[np.float32]:
-        """Encode texts as sentence_transformers does, each after this prompt alone; returns float32 (n, dims)."""
+        """Return what sentence_transformers gives for texts with this prompt and no other, float32 (n, dims)."""
         prompted = [f"{prompt or ''}{text}" for text in texts]
-        # An empty prompt, lest the teacher put its default one before these.
+        # An empty prompt keeps the teacher from adding its default one.
         return np.asarray(self.model.encode(prompted, prompt="", show_progress_bar=False), dtype=np.float32)
 
 
 def load_teacher(source: TeacherSource, *, pooling: Pooling, device: str, trust_remote_code: bool) -> Teacher:
-    """Load a teacher in float32 from its local files, weights from safetensors alone.
+    """Return a teacher loaded in float32 from local files: safetensors, unless its source allows pickled weights.
 
     Raises:
         TeacherError: Its files don't form a Sentence Transformer, or need code that the recipe doesn't trust.
@@ -69,9 +69,9 @@ def load_teacher(source: TeacherSource, *, pooling: Pooling, device: str, trust_
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
 
-    transformers_logging.set_verbosity_error()  # its report of unused checkpoint entries says nothing to act upon
+    transformers_logging.set_verbosity_error()  # its reports of unused checkpoint entries need no action
     transformers_logging.disable_progress_bar()
-    # No attention is named: transformers takes sdpa where the architecture has it.
+    # attn_implementation isn't set: transformers uses sdpa where the architecture supports it.
     options: dict[str, Any] = {"dtype": "float32", "use_safetensors": None if source.allow_pickled_weights else True}
     try:
         model = SentenceTransformer(

@@ -84,7 +84,7 @@ def test_an_interrupted_encoding_resumes_with_the_same_bytes(
         encode_to_parts(sequences, teacher, broken, rows_per_part=16, report=interrupt)
     seen: list[Progress] = []
     assert encode_to_parts(sequences, teacher, broken, rows_per_part=16, report=seen.append) == 48
-    assert (seen[0].done, str(seen[0])) == (48, "48/100 rows are there already")
+    assert (seen[0].done, str(seen[0])) == (48, "48/100 rows are already encoded")
     assert seen[-1].done == 100
     assert file_table(broken) == file_table(whole)
 
@@ -154,7 +154,7 @@ def test_texts_that_were_encoded_before_are_not_encoded_again(
     kept = encode_to_parts(
         sequences, teacher, tmp_path / "now", rows_per_part=16, texts=texts, earlier=[earlier], report=seen.append
     )
-    assert (kept, sum(encoded), str(seen[0])) == (48, 52, "48/100 rows are there already")
+    assert (kept, sum(encoded), str(seen[0])) == (48, 52, "48/100 rows are already encoded")
     assert file_table(tmp_path / "now") == file_table(alone.folder)
 
 
@@ -201,8 +201,8 @@ def test_bfloat16_is_measured_against_float32(modernbert: Path, sequences: list[
     teacher = _load(modernbert)
     precision = settle_precision(teacher, "bfloat16", probe_sample(sequences))
     assert precision.used == teacher.precision == "bfloat16"
-    assert precision.least_cosine is not None
-    assert 0.9 < precision.least_cosine < 1
+    assert precision.min_cosine is not None
+    assert 0.9 < precision.min_cosine < 1
 
 
 def test_a_probe_that_is_no_number_is_no_reason_to_use_bfloat16(

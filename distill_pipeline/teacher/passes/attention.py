@@ -1,12 +1,12 @@
-"""Attention over sequences of one length, faster than torch's kernel where they are short.
+"""Attention over sequences of one length, faster than torch's kernel for short ones.
 
-The fused kernel pays its set-up for each head of each sequence. Measured on a processor for 1,536 tokens on 12 heads of
-32: in bfloat16 products over all heads at once take half of its time from 3 to 64 tokens; in float32 plain products and
-sums take half at three or four tokens, and nothing is won above. On an H100 in float32, 65,536 tokens on 16 heads of
-64 take 2.4 ms against 10.1 at three tokens, 3.1 against 7.7 at four, 5.9 against 3.9 at eight.
+The fused kernel has a set-up cost for each head of each sequence. Measured on a processor for 1,536 tokens on 12 heads
+of 32: in bfloat16, products over all heads at once take half of its time from 3 to 64 tokens; in float32, plain sums of
+products take half of its time at three or four tokens, and longer sequences gain nothing. On an H100 in float32, 65,536
+tokens on 16 heads of 64 take 2.4 ms against 10.1 at three tokens, 3.1 against 7.7 at four, 5.9 against 3.9 at eight.
 
 Products over all heads round the scores to bfloat16, as the library's eager attention does and the fused kernel does
-not; `settle_precision` checks the effect on the rows.
+not; `settle_precision` measures the effect on the rows.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-LONGEST_BY_HAND = 4
-LONGEST_BY_PRODUCTS = 64
+MAX_LENGTH_BY_SUMS = 4
+MAX_LENGTH_BY_PRODUCTS = 64
 
 _NAME = "distill_pipeline"
 
@@ -33,22 +33,22 @@ def attention_of(
 
     Args:
         query: In float32 or bfloat16.
-        key: As many heads as the query's.
-        value: As the key.
-        mask: True where a token may look; None for everywhere.
-        scale: What scores are multiplied by; size ** -0.5 if not given.
+        key: With as many heads as the query.
+        value: Like the key.
+        mask: True where a token may attend; None for everywhere.
+        scale: Factor of the scores; size ** -0.5 if not given.
     """
     import torch
 
     length = query.shape[1]
     if mask is None:
         scale = query.shape[-1] ** -0.5 if scale is None else scale
-        if query.dtype == torch.float32 and length <= LONGEST_BY_HAND:
+        if query.dtype == torch.float32 and length <= MAX_LENGTH_BY_SUMS:
             scores = (query.unsqueeze(2) * key.unsqueeze(1)).sum(-1) * scale
             shares = scores.softmax(2).unsqueeze(-1)
-            by_hand: torch.Tensor = (shares * value.unsqueeze(1)).sum(2)
-            return by_hand
-        if query.device.type == "cpu" and query.dtype == torch.bfloat16 and length <= LONGEST_BY_PRODUCTS:
+            by_sums: torch.Tensor = (shares * value.unsqueeze(1)).sum(2)
+            return by_sums
+        if query.device.type == "cpu" and query.dtype == torch.bfloat16 and length <= MAX_LENGTH_BY_PRODUCTS:
             query, key, value = query.transpose(1, 2), key.permute(0, 2, 3, 1), value.transpose(1, 2)
             shares = ((query @ key).float() * scale).softmax(-1).to(value.dtype)
             return (shares @ value).transpose(1, 2)
@@ -58,9 +58,9 @@ def attention_of(
 
 
 def use_in(backbone: Any) -> None:
-    """Let a transformer of the library's own, if it attends by sdpa, attend through `attention_of` where that may.
+    """Let a transformer of the library that uses sdpa compute its attention with `attention_of`.
 
-    Whatever has a mask, is causal, or shares keys among heads goes on through sdpa.
+    Attention with a mask, causal attention, and keys that heads share still go through sdpa.
     """
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.masking_utils import sdpa_mask
@@ -83,7 +83,7 @@ def _attend(
     is_causal: bool | None = None,
     **options: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Take (n, heads, length, size) and return (n, length, heads, size), as the library calls its attention."""
+    """Return attention (n, length, heads, size) of (n, heads, length, size), with the library's signature."""
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
     causal = getattr(module, "is_causal", True) if is_causal is None else is_causal

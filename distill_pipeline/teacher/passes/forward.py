@@ -30,7 +30,9 @@ MIN_COSINE_OF_KERNELS = 0.999
 
 
 class Forward:
-    """Turns token ids into rows, with the `ModernBert` pass where its rows equal those of the library, transformers.
+    """Turns token ids into rows: with the `ModernBert` pass where its rows equal the library's, else with the library.
+
+    The library is transformers, or the teacher's own code.
 
     Attributes:
         modernbert: The ModernBERT pass, or None where the library's runs.
@@ -53,7 +55,7 @@ class Forward:
 
     @property
     def name(self) -> str:
-        """Which pass runs: library, modernbert, or modernbert with Triton kernels."""
+        """The name of the pass that runs: the library's, or the ModernBERT pass without or with a GPU's kernels."""
         if self.modernbert is None:
             return "library"
         return MODERNBERT if self.modernbert.kernels is None else f"{MODERNBERT}, with Triton kernels"
@@ -142,7 +144,7 @@ class Forward:
         return hidden[:, 0 if self.pooling == "first" else -1]
 
     def _token_features(self, features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Return the features with those of the first module: the token embeddings, float32 (n, length, hidden)."""
+        """Return the features and the first module's token embeddings, float32 (n, length, hidden)."""
         if self.modernbert is not None:
             return {**features, "token_embeddings": self.modernbert(features["input_ids"])}
         features = self.model[0](features)
@@ -185,7 +187,7 @@ def _min_cosine(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float
 
 
 def _to_host(rows: torch.Tensor) -> torch.Tensor:
-    """Return rows in host memory; those on a GPU are waited for alone, not with the batches queued behind them."""
+    """Return rows in host memory, waiting for a GPU's copy of them but not for batches that are queued after it."""
     import torch
 
     if rows.device.type != "cuda":

@@ -1,12 +1,12 @@
-"""A GPU's kernels for what a ModernBERT's layer does between its matrix products, in Triton: each step is one pass.
+"""A GPU's kernels for the steps between the matrix products of a ModernBERT's layer, in Triton.
 
-Between the products a layer computes next to nothing and moves much memory, in torch's own steps: casts, the rotary
+In torch's steps, a layer computes next to nothing between its products and moves much memory: casts, the rotary
 embedding, norms, the gate, and attention made for long sequences. Measured on an H100, 50,368 sequences of three tokens
 through 28 layers of 1,024 numbers: 1,127 ms of the GPU's time in all with those steps and 220 with these kernels, of
-which the products are 140. What torch.compile made of the same steps took 27 s to compile and won a fifth.
+which the products are 140. What torch.compile made of the same steps took 27 s to compile and saved a fifth.
 
-Triton comes with torch where torch has CUDA, and compiles each kernel once, for about a second, into a cache of the
-user's. It needs a C compiler for that. This module is imported only then, so torch stands at its top.
+Triton comes with torch where torch has CUDA. It needs a C compiler, and compiles each kernel once, in about a second,
+into a cache in the user's home. This module is only imported to use Triton, so torch is imported at its top.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import triton
 import triton.language as tl
 
 QUERIES, KEYS, WARPS = 64, 64, 4
-"""Of one program of attention's kernel: the best of eight on an H100 over sequences of 3, 32 and 256 tokens."""
+"""Of one program of the attention kernel: the best of eight on an H100 for sequences of 3, 32 and 256 tokens."""
 
 NUMBERS_PER_PROGRAM = 1024
 
 
 def takes(head_size: int) -> bool:
-    """Whether attention's kernel is made for heads of this size: powers of two whose halves matrix units take."""
+    """Return whether the attention kernel takes heads of this size: powers of two whose halves fit matrix units."""
     return head_size in (32, 64, 128)
 
 
 def add_norm(stream: torch.Tensor, added: torch.Tensor, norm: torch.nn.LayerNorm, dtype: torch.dtype) -> torch.Tensor:
-    """Add to the residual stream in place and return its layer norm, (tokens, hidden).
+    """Add to the residual stream in place and return its layer norm, (tokens, hidden), computed in float32.
 
-    Ba et al. 2016, "Layer Normalization", over float32 numbers.
+    Ba et al. 2016, "Layer Normalization".
 
     Args:
         stream: float32 (tokens, hidden), contiguous.
@@ -54,16 +54,16 @@ def gated_gelu(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 def attend(
     joined: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor, shape: tuple[int, int, int], window: int
 ) -> torch.Tensor:
-    """Turn queries and keys by the rotary embedding and return what each token attends to, (n * length, hidden).
+    """Rotate queries and keys by the rotary embedding and return the attention's output, (n * length, hidden).
 
-    Su et al. 2021, "RoFormer"; the factors of both products are rounded to the dtype of `joined`, their sums float32.
+    Su et al. 2021, "RoFormer". Both products' factors are rounded to the dtype of `joined`; their sums are float32.
 
     Args:
         joined: Queries, keys and values, (n * length, 3 * hidden), contiguous.
         cosine: float32 (length, head size), contiguous, of which the first half is read.
-        sine: The same for the second half.
-        shape: n, length, and the number of heads, of a size that `takes` names.
-        window: How far a token sees to either side.
+        sine: The same shape, of which the second half is read.
+        shape: n, length, and the number of heads, whose size `takes` accepts.
+        window: How far a token attends to either side.
     """
     count, length, heads = shape
     half = joined.shape[1] // (6 * heads)
@@ -103,7 +103,7 @@ def _gated_gelu(first, second, gated, count, BLOCK: tl.constexpr):
 
 @triton.jit
 def _turned(rows, cosine, sine, places, inside, length, stride, HALF: tl.constexpr):
-    """Load both halves (a, b) of one head's vectors and turn them to (a cos - b sin, b cos + a sin)."""
+    """Load both halves (a, b) of one head's vectors and rotate them to (a cos - b sin, b cos + a sin)."""
     column = tl.arange(0, HALF)[None, :]
     inside = inside[:, None]
     turns = (places % length)[:, None] * (2 * HALF) + column
@@ -115,14 +115,15 @@ def _turned(rows, cosine, sine, places, inside, length, stride, HALF: tl.constex
     return (a * cos - b * sin).to(first.dtype), (b * cos + a * sin).to(first.dtype)
 
 
-@triton.jit(do_not_specialize=["tokens", "length", "group", "window"])  # one binary for texts of all lengths
+@triton.jit(do_not_specialize=["tokens", "length", "group", "window"])  # one binary for all lengths
 def _attend(
     joined, cosine, sine, attended, tokens, length, group, heads, window, scale,
     HALF: tl.constexpr, QUERIES: tl.constexpr, KEYS: tl.constexpr,
 ):  # fmt: skip
-    """One head of a group of whole sequences that lie one behind the other, for a block of their queries.
+    """Attention of one head in a group of whole, consecutive sequences, for a block of their queries.
 
-    Keys come in blocks, and the shares' sum is kept beside what they add up to (Dao et al. 2022, "FlashAttention").
+    Keys come in blocks, with a running sum of the weights and of the weighted values (Dao et al. 2022,
+    "FlashAttention").
     """
     start, head = tl.program_id(0).to(tl.int64) * group, tl.program_id(1)
     first = tl.program_id(2) * QUERIES
@@ -133,7 +134,8 @@ def _attend(
     stride = 3 * hidden
     rows = joined + start * stride + head * HALF * 2
     query_a, query_b = _turned(rows, cosine, sine, asking, asking < here, length, stride, HALF)
-    # Numbers, not infinities: a block may hold no key that a query sees, and what it adds counts for nothing later.
+    # Finite numbers, not infinities: a block may hold no key that a query attends to, and later blocks scale what such
+    # a block added down to zero.
     highest = tl.full((QUERIES,), -1e30, tl.float32)
     total = tl.zeros((QUERIES,), tl.float32)
     mixed = tl.zeros((QUERIES, 2 * HALF), tl.float32)

@@ -1,10 +1,10 @@
 """ModernBERT's forward pass over sequences of one length, which need neither padding nor masks.
 
-The library's pass spends over half of its time outside of matrix products when sequences are as short as a
-vocabulary's: casts and concatenations of the rotary embedding, attention kernels made for long sequences,
-activations written out and read again. This one computes the same function. The residual stream, norms and attention
-(but for a GPU's kernel) are float32 whatever the weights are, which costs nothing measurable and keeps bfloat16
-closer to float32 (least cosine on a teacher with random weights: 0.9964 in the library, 0.999999 here).
+For sequences as short as a vocabulary's, the library's pass spends over half of its time outside of matrix products:
+casts and concatenations of the rotary embedding, attention kernels made for long sequences, and activations that are
+written to memory and read again. This pass computes the same function. The residual stream, norms and attention (except
+in a GPU's kernel) are float32 whatever the weights are. That costs nothing measurable and keeps bfloat16 closer to
+float32 (minimum cosine on a teacher with random weights: 0.9964 in the library, 0.999999 here).
 
 Warner et al. 2024, "Smarter, Better, Faster, Longer" (ModernBERT); Su et al. 2021, "RoFormer" (rotary embedding).
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Matrices:
-    """The weights of one layer's matrix products: the model's own, or packed copies in another dtype."""
+    """The weights of one layer's matrix products: those of the model, or packed copies in another dtype."""
 
     joined: torch.Tensor
     attended: torch.Tensor
@@ -39,15 +39,15 @@ class Matrices:
         return cls(layer.attn.Wqkv.weight, layer.attn.Wo.weight, first, second, layer.mlp.Wo.weight)
 
     def all(self) -> list[torch.Tensor]:
-        """Return the five."""
+        """Return the five weights."""
         return [getattr(self, field.name) for field in fields(self)]
 
 
 class ModernBert:
-    """The forward pass of a loaded `transformers.ModernBertModel`, reading the model's own weights.
+    """The forward pass of a loaded `transformers.ModernBertModel`, which reads the model's weights.
 
     Attributes:
-        kernels: The module of them, where a GPU's are used.
+        kernels: The module of a GPU's kernels if they are used, else None.
     """
 
     def __init__(self, backbone: Any) -> None:
@@ -65,19 +65,19 @@ class ModernBert:
 
     @staticmethod
     def covers(backbone: Any) -> bool:
-        """Whether this is the library's own ModernBERT with the activation that is computed here."""
+        """Return whether this is the library's ModernBERT, with the activation that is computed here."""
         from transformers import ModernBertModel
 
         return type(backbone) is ModernBertModel and backbone.config.hidden_activation == "gelu"
 
     @staticmethod
     def first_of_each_kind(config: Any) -> int:
-        """Return how many layers hold one of each kind; the first has no norm, which is a kind of its own."""
+        """Return how many leading layers include each kind; the first layer, without a norm, is a kind by itself."""
         kinds = config.layer_types
         return 1 + max((kinds.index(kind, 1) for kind in set(kinds[1:])), default=0)
 
     def fitting_kernels(self) -> Any:
-        """Return the module of a GPU's kernels, which Triton compiles, or None where there are none for this model."""
+        """Return the module of a GPU's kernels, which Triton compiles, or None if there are none for this model."""
         try:
             from distill_pipeline.teacher.passes import kernels
         except ImportError:  # a torch without Triton
@@ -87,7 +87,7 @@ class ModernBert:
     def reduce_weights(self, dtype: torch.dtype) -> None:
         """Convert the weights of the matrix products; embeddings and norms stay float32.
 
-        Layer by layer, and the model loses its own, so that no second set of weights is ever in memory.
+        The model gives up its weights layer by layer, so that memory never holds a second set.
         """
         rows = tokens_per_batch(self.backbone.config, str(self.backbone.device))
         for place, layer in enumerate(self.backbone.layers):
@@ -115,7 +115,7 @@ class ModernBert:
         return states.view(count, length, -1)
 
     def _with_kernels(self, ids: torch.Tensor) -> torch.Tensor:
-        """Compute the same with a GPU's kernels for what is between the products."""
+        """Return the same as `__call__`, with a GPU's kernels for the steps between the products."""
         import torch
 
         kernels, model, (count, length) = self.kernels, self.backbone, ids.shape
@@ -138,7 +138,7 @@ class ModernBert:
         return states
 
     def _attend(self, layer: Any, matrices: Matrices, rows: torch.Tensor, count: int, length: int) -> torch.Tensor:
-        """Return what each token attends to, (count * length, hidden)."""
+        """Return the attention's output before its last product, float32 (count * length, hidden)."""
         import torch
 
         joined = linear(rows, matrices.joined, layer.attn.Wqkv.bias).float()
@@ -154,10 +154,10 @@ class ModernBert:
         return attention_of(query, key, value, mask).reshape(count * length, -1)
 
     def _rotary(self, kind: str, length: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return cosines and sines for each place, float32 (length, 1, 1, head size).
+        """Return the cosines and sines of each position, float32 (length, 1, 1, head size).
 
-        The library rotates (a, b) to (a cos - b sin, b cos + a sin) by swapping the halves and negating the
-        first; here the sign is in the sines, so that a plain swap of halves is left.
+        The library rotates (a, b) to (a cos - b sin, b cos + a sin) by swapping the halves and negating the first.
+        Here the sign is in the sines, so that only the swap remains.
         """
         import torch
 

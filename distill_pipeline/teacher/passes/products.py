@@ -1,9 +1,9 @@
-"""Products with a layer's weights, through the fastest exact routine that torch carries for this processor.
+"""Products with a layer's weights, through the fastest exact routine that torch has for this processor.
 
-torch sends float32 products to MKL, which gives processors that are not Intel's its AVX2 code: measured on an
-AVX-512 EPYC, 0.23 TFLOP/s where oneDNN, which the same torch carries, reaches 0.49 with the same result to the
-last few digits. oneDNN also applies an activation or a gate while a product's result is still in the cache.
-The entry points to it are those of torch's own compiler; each is tried on small matrices before it is used.
+torch sends float32 products to MKL, which uses AVX2 code on processors that are not Intel's: measured on an AVX-512
+EPYC, 0.23 TFLOP/s, where oneDNN, which torch also includes, reaches 0.49 with the same result to the last few digits.
+oneDNN also applies an activation or a gate while a product's result is still in the cache. Its entry points are those
+that torch's compiler uses; each is tried on small matrices before it is used.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 def linear(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *, gelu: bool = False) -> torch.Tensor:
     """Return rows @ weight.T + bias, (n, outputs), in the dtype of rows (n, inputs) and weight (outputs, inputs).
 
-    The weight may be one that `packed` returned.
+    The weight may come from `packed`.
 
     Args:
         rows: (n, inputs).
         weight: (outputs, inputs).
         bias: (outputs,), or None.
-        gelu: Return the exact gelu of it instead.
+        gelu: Return the exact gelu of that instead.
     """
     import torch
 
@@ -63,14 +63,13 @@ def gated_gelu(
 
 
 def packed(weight: torch.Tensor, rows: int) -> torch.Tensor:
-    """Return a copy of a weight (outputs, inputs) in the order that this processor's products read it in.
+    """Return a copy of a weight (outputs, inputs) in the memory order in which this processor's products read it.
 
-    Without it each product puts the weight into that order anew: 4 to 5 % of its time. The products' bytes are
-    the same.
+    Without it each product reorders the weight first, 4 to 5 % of its time. The products' bytes are the same.
 
     Args:
-        weight: On any device; where oneDNN doesn't take it, it comes back as it is.
-        rows: How many rows a product will have, about.
+        weight: On any device; returned as it is where oneDNN doesn't take it.
+        rows: Roughly how many rows a product will have.
     """
     import torch
 
@@ -81,9 +80,9 @@ def packed(weight: torch.Tensor, rows: int) -> torch.Tensor:
 
 
 def use_in(module: nn.Module) -> None:
-    """Let every plain linear layer of a module, which is kept for inference alone, compute through `linear`.
+    """Let every plain linear layer of a module that is used for inference alone compute with `linear`.
 
-    A block of nothing but such a layer and the exact gelu of it, as in BERT, becomes one step.
+    A block of only such a layer and its exact gelu, as in BERT, becomes one step.
     """
     from torch import nn
 
@@ -95,10 +94,10 @@ def use_in(module: nn.Module) -> None:
 
 
 def pack_in(module: nn.Module, rows: int) -> dict[nn.Linear, torch.Tensor]:
-    """Let the layers that `use_in` took hold `packed` weights, for products of about so many rows.
+    """Replace the weights of the layers that `use_in` changed by `packed` ones, for products of about so many rows.
 
     Returns:
-        The weights that they had, for a module that turns out to read them in other ways.
+        The previous weight of each layer, to restore it in a module that reads weights in other ways.
     """
     from torch import nn
 
@@ -122,7 +121,7 @@ def _forward_of(layer: nn.Linear, *, gelu: bool = False) -> Callable[[torch.Tens
 
 @lru_cache
 def onednn_takes(dtype: torch.dtype) -> bool:
-    """Whether this torch offers oneDNN's fused products on the CPU in this dtype, and they are right."""
+    """Return whether this torch has oneDNN's fused products on the CPU in this dtype, with correct results."""
     import torch
 
     if not all(hasattr(torch.ops.mkldnn, name) for name in ("_linear_pointwise", "_reorder_linear_weight")):
