@@ -17,7 +17,7 @@ from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import file_table
 from distill_pipeline.store.keys import StageKey, fingerprint
 from distill_pipeline.store.local import Store
-from distill_pipeline.store.output import Damaged, Missing
+from distill_pipeline.store.output import OutputDamaged, OutputMissing
 from distill_pipeline.store.remote_folder import RemoteError, RemoteFolder
 from distill_pipeline.store.shared import RemoteStore, remote_store
 from distill_pipeline_tests.running import HITS, Chain
@@ -101,7 +101,7 @@ def test_damage_in_the_bucket_is_noticed_and_the_output_made_and_uploaded_again(
         bucket.remove(key)
     else:
         bucket.put(key, b"1234567X" if damage == "changed" else content[: len(content) // 2])
-    with pytest.raises(Damaged, match=bucket.name):
+    with pytest.raises(OutputDamaged, match=bucket.name):
         b.get(KEY)
     assert not b.folder(KEY).exists()
     said: list[str] = []
@@ -129,10 +129,10 @@ def test_an_upload_that_was_killed_is_invisible_and_finished_by_the_next_run(
     program = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "from distill_pipeline.home import Home, default_home\n"
-        "from distill_pipeline.remote_files import RemoteFolder\n"
-        "from distill_pipeline.store import Store\n"
-        "from distill_pipeline_tests.test_remote_store import KEY, _write\n"
+        "from distill_pipeline.chain.home import Home, default_home\n"
+        "from distill_pipeline.store.remote_folder import RemoteFolder\n"
+        "from distill_pipeline.store.local import Store\n"
+        "from distill_pipeline_tests.store.test_shared import KEY, _write\n"
         "remote = Home(default_home()).store.remote\n"
         "write = RemoteFolder.write\n"
         "def die(self, name, content):\n"
@@ -147,7 +147,7 @@ def test_an_upload_that_was_killed_is_invisible_and_finished_by_the_next_run(
     assert killed.returncode == -9
     assert [key for key in bucket.objects() if key.endswith(ROWS)]
     assert not b.contains(KEY)
-    with pytest.raises(Missing):
+    with pytest.raises(OutputMissing):
         b.get(KEY)
     assert a.get_or_make(KEY, _write)[1]
     assert b.get_or_make(KEY, _write)[1]
@@ -200,7 +200,7 @@ def test_a_manifest_can_not_write_outside_of_the_store(machines: tuple[Store, St
     manifest = json.loads(bucket.objects()[place])
     manifest["files"]["../../../evil"] = {"sha256": "0", "size": 1}
     bucket.put(place, json.dumps(manifest).encode())
-    with pytest.raises(Damaged, match="outside"):
+    with pytest.raises(OutputDamaged, match="outside"):
         b.get(KEY)
 
 
