@@ -23,7 +23,7 @@ from distill_pipeline.quality.speed import side_by_side
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import write_json
 from distill_pipeline.store.environment import machine
-from distill_pipeline.store.keys import StageKey, fingerprint
+from distill_pipeline.store.keys import StageKey
 from distill_pipeline.store.local import Store
 from distill_pipeline.store.output import Output
 from distill_pipeline.student.files import REPORT
@@ -94,7 +94,7 @@ def find_reports(store: Store, recipes: Iterable[Recipe]) -> tuple[list[Report],
 
 
 def _find_report(store: Store, recipe: Recipe) -> Report | str:
-    made_of = store.remembered(recipe.name, "quality_report")
+    made_of = store.recorded_inputs(recipe.name, "quality_report")
     if made_of is None:
         return "no quality report was made yet"
     keys = stage_keys(recipe, made_of["teacher"])
@@ -107,8 +107,7 @@ def _find_report(store: Store, recipe: Recipe) -> Report | str:
 def comparison_key(reports: Sequence[Report]) -> StageKey:
     """Return where the comparison of these reports lies in the store."""
     made_of = {report.recipe.name: report.quality.key.fingerprint for report in reports}
-    inputs = {"stage": STAGE, "code_version": VERSION, "reports": made_of}
-    return StageKey(STAGE, fingerprint(inputs), inputs)
+    return StageKey.of({"stage": STAGE, "code_version": VERSION, "reports": made_of})
 
 
 def compare(reports: Sequence[Report]) -> Comparison:

@@ -24,7 +24,7 @@ from distill_pipeline.chain.teachers import find_teacher
 from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe.presets import EMBEDDED
 from distill_pipeline.recipe.recipe import Recipe, is_folder
-from distill_pipeline.store.keys import StageKey, remembered_key
+from distill_pipeline.store.keys import StageKey
 from distill_pipeline.store.local import Store
 
 Address = tuple[str, str]
@@ -114,12 +114,12 @@ def reach(home: Home) -> Reach:
 
 def remembered(store: Store, recipe_name: str) -> list[StageKey]:
     """Return the keys that this recipe's stages, and what lies beside them, were last made with."""
-    found = [made_of for stage in STAGES if (made_of := store.remembered(recipe_name, stage)) is not None]
+    found = [made_of for stage in STAGES if (made_of := store.recorded_inputs(recipe_name, stage)) is not None]
     # What a stage makes besides its own output may be remembered for `RECIPE/PURPOSE`.
-    for path in sorted((store.memories / recipe_name).glob("*/*.json")):
-        made_of = store.remembered(f"{recipe_name}/{path.parent.name}", path.stem)
+    for path in sorted((store.records / recipe_name).glob("*/*.json")):
+        made_of = store.recorded_inputs(f"{recipe_name}/{path.parent.name}", path.stem)
         found += [] if made_of is None else [made_of]
-    return [remembered_key(made_of) for made_of in found]
+    return [StageKey.of(made_of) for made_of in found]
 
 
 def _addresses(keys: Iterable[StageKey]) -> Iterator[Address]:
@@ -157,7 +157,7 @@ def look(store: Store, reached: Reach) -> Findings:
     if reached.all_read:
         findings.leftovers += [
             Leftover("recipes", path.name, MEMORY, (path,), size_of(path))
-            for path in sorted(store.memories.glob("*/"))
+            for path in sorted(store.records.glob("*/"))
             if path.name not in reached.names
         ]
     return findings
@@ -165,7 +165,7 @@ def look(store: Store, reached: Reach) -> Findings:
 
 def _entries(store: Store) -> Iterator[tuple[Address, dict[str, Path]]]:
     """Yield for each fingerprint in the store its paths by kind: "" the output, then what `_NAME` tells apart."""
-    folders = [path for path in store.root.glob("*/") if path != store.memories]
+    folders = [path for path in store.root.glob("*/") if path != store.records]
     for folder in folders:
         found: dict[str, dict[str, Path]] = {}
         for path in folder.iterdir():

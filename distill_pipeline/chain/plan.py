@@ -35,7 +35,7 @@ def plan(store: Store, recipe_name: str, keys: Mapping[str, StageKey]) -> list[S
 
 
 def _plan_stage(store: Store, recipe_name: str, key: StageKey) -> StagePlan:
-    before = store.remembered(recipe_name, key.stage)
+    before = store.recorded_inputs(recipe_name, key.stage)
     if store.contains(key):
         shared = (
             "" if before is not None and not changes(before, key.inputs) else ", made for another recipe or earlier"
@@ -49,7 +49,7 @@ def _plan_stage(store: Store, recipe_name: str, key: StageKey) -> StagePlan:
     return StagePlan(key.stage, "missing", "its output was removed from the store")
 
 
-SECONDS_FOR_AN_ANSWER = 5.0
+ANSWER_TIMEOUT_SECONDS = 5.0
 """A schedule's tick has a minute for all teachers."""
 
 
@@ -98,7 +98,7 @@ def identify(home: Home, recipes: Iterable[Recipe]) -> tuple[list[tuple[Recipe, 
                     recipe.teacher_location,
                     recipe.revision,
                     known_commits=home.root / "teachers.json",
-                    answer_seconds=SECONDS_FOR_AN_ANSWER,
+                    answer_seconds=ANSWER_TIMEOUT_SECONDS,
                     allow_pickled_weights=recipe.allow_pickled_weights,
                 )
             except DistillError as error:

@@ -19,7 +19,7 @@ from distill_pipeline.quality.measures import MEASURES
 from distill_pipeline.recipe.datasets import DataSet
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import Stamp, sha256_of, stamps
-from distill_pipeline.store.keys import StageKey, fingerprint
+from distill_pipeline.store.keys import StageKey
 from distill_pipeline.texts.corpus import source_files
 from distill_pipeline.texts.refinements import CORPUS_FIELDS, fields_of_texts
 
@@ -161,7 +161,7 @@ def stage_keys(recipe: Recipe, teacher_identity: Mapping[str, str]) -> dict[str,
         }
         if stage.reads_teacher(recipe):
             inputs["teacher"] = dict(teacher_identity)
-        keys[stage.name] = StageKey(stage.name, fingerprint(inputs), inputs)
+        keys[stage.name] = StageKey.of(inputs)
     return keys
 
 
@@ -192,8 +192,7 @@ def _side_key(report: StageKey, name: str, **upstream: str) -> StageKey:
     """Return the key of what is no stage, but lies in the store beside the stages' outputs: measured as the report is,
     and not of its student."""
     read = {field: value for field, value in report.inputs["recipe"].items() if field != "compare_with_model2vec"}
-    inputs = {**report.inputs, "stage": name, "recipe": read, "upstream": upstream}
-    return StageKey(name, fingerprint(inputs), inputs)
+    return StageKey.of({**report.inputs, "stage": name, "recipe": read, "upstream": upstream})
 
 
 def _canonical(field: str, value: Any) -> Any:

@@ -15,7 +15,7 @@ from distill_pipeline.chain.stages import RELEASE, stage_keys
 from distill_pipeline.chain.teachers import teacher_name
 from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe.recipe import Recipe
-from distill_pipeline.store.keys import StageKey, fingerprint
+from distill_pipeline.store.keys import StageKey
 from distill_pipeline.store.local import Store
 from distill_pipeline.teacher.source import follows_a_branch
 
@@ -117,10 +117,10 @@ def released_from(store: Store, recipe: Recipe) -> str | None:
     Returns:
         The commit; an empty text when that can't be told any more; None when nothing was ever released.
     """
-    made_of = store.remembered(recipe.name, RELEASE)
+    made_of = store.recorded_inputs(recipe.name, RELEASE)
     if made_of is None:
         return None
-    manifest = store.manifest(StageKey(RELEASE, fingerprint(made_of), made_of))
+    manifest = store.manifest(StageKey.of(made_of))
     return str(manifest["facts"].get("teacher", {}).get("commit", "")) if manifest else ""
 
 
@@ -157,7 +157,7 @@ def stale_recipes(
         except DistillError as error:  # a corpus or a word list that is gone
             alone.append(f"{recipe.name}: {error}")
             continue
-        if store.remembered(recipe.name, RELEASE) is None:
+        if store.recorded_inputs(recipe.name, RELEASE) is None:
             # A schedule must not be the first to publish something.
             alone.append(f"{recipe.name}: never released; run it once by hand")
             continue

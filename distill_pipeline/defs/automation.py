@@ -28,7 +28,7 @@ from distill_pipeline.defs.assets.recipe_comparison import recipe_comparison
 from distill_pipeline.defs.jobs import DISTILL
 from distill_pipeline.defs.partitions import RECIPES
 from distill_pipeline.defs.resources import DistillHome
-from distill_pipeline.hub.access import retry_after, use_one_try_client
+from distill_pipeline.hub.access import retry_after, use_client_without_retries
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.teacher.download import explained
 from distill_pipeline.teacher.source import ask_for_commit
@@ -97,7 +97,7 @@ def teacher_watch(context: dg.SensorEvaluationContext, distill_home: DistillHome
 
 
 def _ask(teacher: str, branch: str | None) -> str:
-    use_one_try_client()
+    use_client_without_retries()
     try:
         return ask_for_commit(teacher, branch, timeout=SECONDS_FOR_A_QUESTION)
     except (httpx.HTTPError, OSError) as error:

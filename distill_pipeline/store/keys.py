@@ -17,10 +17,10 @@ class StageKey:
     fingerprint: str
     inputs: Mapping[str, Any]
 
-
-def remembered_key(made_of: Mapping[str, Any]) -> StageKey:
-    """Return the key of an output from what it was made of, as the store remembers it."""
-    return StageKey(str(made_of["stage"]), fingerprint(made_of), made_of)
+    @classmethod
+    def of(cls, inputs: Mapping[str, Any]) -> StageKey:
+        """Return the key of the output of these inputs, which name their stage."""
+        return cls(inputs["stage"], fingerprint(inputs), inputs)
 
 
 def fingerprint(inputs: Mapping[str, Any]) -> str:

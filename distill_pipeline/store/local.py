@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from distill_pipeline.store.disk import MANIFEST, file_table, locked, replace_folder, write_json
 from distill_pipeline.store.environment import library_versions, machine
 from distill_pipeline.store.keys import StageKey, fingerprint
-from distill_pipeline.store.output import Damaged, Missing, Output, StoreError, verified
+from distill_pipeline.store.output import Output, OutputDamaged, OutputMissing, StoreError, verify_output
 
 if TYPE_CHECKING:
     from distill_pipeline.store.shared import RemoteStore
@@ -57,8 +57,8 @@ class Store:
         """Return the output after hashing each of its files; it is fetched if only the remote store has it.
 
         Raises:
-            Missing: It isn't there.
-            Damaged: A file is missing or was changed, or the manifest can't be read.
+            OutputMissing: It isn't there.
+            OutputDamaged: A file is missing or was changed, or the manifest can't be read.
         """
         try:
             return self._here(key)
@@ -71,8 +71,8 @@ class Store:
     def _here(self, key: StageKey) -> Output:
         folder = self.folder(key)
         if not folder.is_dir():
-            raise Missing(f"{key.stage} {key.fingerprint[:12]} is not in the store ({self.root})")
-        return verified(key, folder)
+            raise OutputMissing(f"{key.stage} {key.fingerprint[:12]} is not in the store ({self.root})")
+        return verify_output(key, folder)
 
     def _find(self, key: StageKey, log: Log) -> Output:
         """Return the output from here or, to here, from the remote store. The caller holds the lock."""
@@ -81,7 +81,7 @@ class Store:
         except StoreError as error:
             if self.remote is None or not self.remote.contains(key):
                 raise
-            reason = f": {error}" if isinstance(error, Damaged) else ""
+            reason = f": {error}" if isinstance(error, OutputDamaged) else ""
             log(f"fetching {key.stage} {key.fingerprint[:12]} from {self.remote.url}{reason}")
         fetched = self._hidden(key, "fetched")
         shutil.rmtree(fetched, ignore_errors=True)
@@ -127,8 +127,8 @@ class Store:
         force: bool = False,
         resumable: bool = False,
         still_valid: Callable[[Output], bool] = lambda _: True,
-        made_by: str | None = None,
-        made_for: str | None = None,
+        run_id: str | None = None,
+        recipe_name: str | None = None,
         log: Log = lambda _: None,
     ) -> tuple[Output, bool]:
         """Return the output and whether it was there already; make it otherwise.
@@ -141,8 +141,8 @@ class Store:
             force: Make it even when it is there.
             resumable: `make` recognises the finished parts of an earlier, killed attempt.
             still_valid: Asked about an output found intact; false makes it anew.
-            made_by: Id of the run that makes it, for the manifest.
-            made_for: Recipe to remember it for. Done before the lock is released, so that whoever removes what no
+            run_id: Id of the run that makes it, for the manifest.
+            recipe_name: Recipe to remember it for. Done before the lock is released, so that whoever removes what no
                 recipe reaches never finds an output between being made and being remembered.
             log: Receives a line when the caller waits, or when an output was fetched or found damaged.
         """
@@ -151,11 +151,11 @@ class Store:
                 try:
                     output = self._find(key, log)
                     if still_valid(output):
-                        self._keep(output, made_for, log, unless_there=True)
+                        self._keep(output, recipe_name, log, unless_there=True)
                         return output, True
-                except Missing:
+                except OutputMissing:
                     pass
-                except Damaged as damage:
+                except OutputDamaged as damage:
                     log(f"{damage}; making it again")
             if self.remote is not None:
                 self.remote.be_writable()
@@ -165,8 +165,8 @@ class Store:
             partial.mkdir(parents=True, exist_ok=True)
             started = time.monotonic()
             facts = make(partial)
-            output = self._finish(key, partial, facts, time.monotonic() - started, made_by)
-            self._keep(output, made_for, log)
+            output = self._finish(key, partial, facts, time.monotonic() - started, run_id)
+            self._keep(output, recipe_name, log)
             return output, False
 
     def _keep(self, output: Output, recipe_name: str | None, log: Log, *, unless_there: bool = False) -> None:
@@ -175,7 +175,7 @@ class Store:
         One that was found here may miss there, when the run that made it was killed.
         """
         if recipe_name is not None:
-            self._remember_here(recipe_name, output.key)  # first, so that it stays here when the upload fails
+            self._record_here(recipe_name, output.key)  # first, so that it stays here when the upload fails
         if self.remote is None:
             return
         if not (unless_there and self.remote.contains(output.key)):
@@ -183,10 +183,10 @@ class Store:
             self.remote.publish(output)
             log(f"uploaded {output.size:,} bytes to {self.remote.url} in {time.monotonic() - started:.1f} s")
         if recipe_name is not None:
-            self.remote.remember(recipe_name, output.key.stage, _note(output.key))
+            self.remote.record_inputs(recipe_name, output.key.stage, _note(output.key))
 
     def _finish(
-        self, key: StageKey, partial: Path, facts: Mapping[str, Any], seconds: float, made_by: str | None
+        self, key: StageKey, partial: Path, facts: Mapping[str, Any], seconds: float, run_id: str | None
     ) -> Output:
         manifest = {
             "fingerprint": key.fingerprint,
@@ -195,7 +195,7 @@ class Store:
             "facts": facts,
             "seconds": round(seconds, 3),
             "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "run_id": made_by,
+            "run_id": run_id,
             "machine": machine(),
             "versions": library_versions(),
         }
@@ -207,35 +207,35 @@ class Store:
         # Read back what readers will see: tuples have become lists.
         return Output(key, self.folder(key), json.loads((self.folder(key) / MANIFEST).read_text(encoding="utf-8")))
 
-    def remember(self, recipe_name: str, key: StageKey) -> None:
+    def record_inputs(self, recipe_name: str, key: StageKey) -> None:
         """Note that this recipe's stage now stands at this key."""
-        self._remember_here(recipe_name, key)
+        self._record_here(recipe_name, key)
         if self.remote is not None:
-            self.remote.remember(recipe_name, key.stage, _note(key))
+            self.remote.record_inputs(recipe_name, key.stage, _note(key))
 
-    def _remember_here(self, recipe_name: str, key: StageKey) -> None:
-        path = self._memory(recipe_name, key.stage)
+    def _record_here(self, recipe_name: str, key: StageKey) -> None:
+        path = self._record_path(recipe_name, key.stage)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, _note(key))
 
-    def remembered(self, recipe_name: str, stage: str) -> Mapping[str, Any] | None:
+    def recorded_inputs(self, recipe_name: str, stage: str) -> Mapping[str, Any] | None:
         """Return the inputs that this recipe's stage was last made of, on any machine, or None."""
-        note = self.remote.remembered(recipe_name, stage) if self.remote else None
+        note = self.remote.recorded_inputs(recipe_name, stage) if self.remote else None
         try:
             if note is None:
-                note = json.loads(self._memory(recipe_name, stage).read_text(encoding="utf-8"))
+                note = json.loads(self._record_path(recipe_name, stage).read_text(encoding="utf-8"))
             inputs: Mapping[str, Any] = note["made_of"]
         except (OSError, ValueError, KeyError):
             return None
         return inputs
 
     @property
-    def memories(self) -> Path:
+    def records(self) -> Path:
         """A folder per recipe: what its stages were last made of."""
         return self.root / "recipes"
 
-    def _memory(self, recipe_name: str, stage: str) -> Path:
-        return self.memories / recipe_name / f"{stage}.json"
+    def _record_path(self, recipe_name: str, stage: str) -> Path:
+        return self.records / recipe_name / f"{stage}.json"
 
 
 def _note(key: StageKey) -> Mapping[str, Any]:
@@ -251,7 +251,7 @@ def upstream_output(store: Store, recipe_name: str, key: StageKey) -> Output:
     try:
         return store.get(key)
     except StoreError as error:
-        reason = "was never made with these settings" if isinstance(error, Missing) else str(error)
+        reason = "was never made with these settings" if isinstance(error, OutputMissing) else str(error)
         raise StoreError(
             f"{recipe_name} needs {key.stage}, but it {reason}. Materialise {key.stage} first: "
             f"dagster asset materialize --select {key.stage} --partition {recipe_name} "

@@ -17,11 +17,11 @@ class StoreError(DistillError):
     """A stage output that is needed and can't be used; the message says why and what to do."""
 
 
-class Missing(StoreError):
+class OutputMissing(StoreError):
     """The output was never made, or was removed."""
 
 
-class Damaged(StoreError):
+class OutputDamaged(StoreError):
     """The output is there, but a file of it is missing, truncated or changed."""
 
 
@@ -45,25 +45,25 @@ class Output:
         return sum(file["size"] for file in self.manifest["files"].values())
 
 
-def verified(key: StageKey, folder: Path) -> Output:
+def verify_output(key: StageKey, folder: Path) -> Output:
     """Return the output in a folder after hashing each of its files.
 
     Raises:
-        Damaged: A file is missing or was changed, or the manifest can't be read.
+        OutputDamaged: A file is missing or was changed, or the manifest can't be read.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         expected = manifest["files"]
     except (OSError, ValueError, KeyError) as error:
-        raise Damaged(f"{folder / MANIFEST} can't be read: {error}") from error
+        raise OutputDamaged(f"{folder / MANIFEST} can't be read: {error}") from error
     if manifest.get("fingerprint") != key.fingerprint:
-        raise Damaged(f"{folder / MANIFEST} belongs to another fingerprint")
+        raise OutputDamaged(f"{folder / MANIFEST} belongs to another fingerprint")
     for name, file in expected.items():
         path = folder / name
         if not path.is_file():
-            raise Damaged(f"{path} is missing")
+            raise OutputDamaged(f"{path} is missing")
         if path.stat().st_size != file["size"]:
-            raise Damaged(f"{path} has {path.stat().st_size:,} bytes instead of {file['size']:,}")
+            raise OutputDamaged(f"{path} has {path.stat().st_size:,} bytes instead of {file['size']:,}")
         if sha256_of(path) != file["sha256"]:
-            raise Damaged(f"{path} was changed: its sha256 differs from the manifest's")
+            raise OutputDamaged(f"{path} was changed: its sha256 differs from the manifest's")
     return Output(key, folder, manifest)

@@ -22,7 +22,7 @@ from typing import Any
 
 from distill_pipeline.store.disk import MANIFEST, as_json
 from distill_pipeline.store.keys import StageKey, fingerprint
-from distill_pipeline.store.output import Damaged, Output, verified
+from distill_pipeline.store.output import Output, OutputDamaged, verify_output
 from distill_pipeline.store.remote_folder import RemoteFolder
 
 SETTING = "DISTILL_STORE_URL"
@@ -74,24 +74,24 @@ class RemoteStore:
         """Copy an output into a folder and hash each of its files.
 
         Raises:
-            Damaged: A file is missing or was changed, or the manifest can't be read.
+            OutputDamaged: A file is missing or was changed, or the manifest can't be read.
         """
         manifest = self.manifest(key)
         place = f"{self.url}/{_place(key)}"
         if manifest is None or not isinstance(manifest.get("files"), dict):
-            raise Damaged(f"{place}/{MANIFEST} can't be read")
+            raise OutputDamaged(f"{place}/{MANIFEST} can't be read")
         if not all((folder / name).resolve().is_relative_to(folder.resolve()) for name in manifest["files"]):
-            raise Damaged(f"{place}/{MANIFEST} names a file outside of the output")
+            raise OutputDamaged(f"{place}/{MANIFEST} names a file outside of the output")
         for name in manifest["files"]:
             try:
                 self.files.get(_place(key, _content(manifest), name), folder / name)
             except FileNotFoundError as error:
-                raise Damaged(f"{place}: {name} is missing") from error
+                raise OutputDamaged(f"{place}: {name} is missing") from error
         (folder / MANIFEST).write_bytes(as_json(manifest))
         try:
-            return verified(key, folder)
-        except Damaged as damage:
-            raise Damaged(f"{place}: {damage}") from damage
+            return verify_output(key, folder)
+        except OutputDamaged as damage:
+            raise OutputDamaged(f"{place}: {damage}") from damage
 
     def publish(self, output: Output) -> None:
         """Upload an output, its manifest last."""
@@ -101,11 +101,11 @@ class RemoteStore:
         )
         self.files.write(_place(output.key, MANIFEST), as_json(output.manifest))
 
-    def remember(self, recipe_name: str, stage: str, note: Mapping[str, Any]) -> None:
+    def record_inputs(self, recipe_name: str, stage: str, note: Mapping[str, Any]) -> None:
         """Note where a recipe's stage stands, for all machines."""
         self.files.write(f"recipes/{recipe_name}/{stage}.json", as_json(note))
 
-    def remembered(self, recipe_name: str, stage: str) -> Mapping[str, Any] | None:
+    def recorded_inputs(self, recipe_name: str, stage: str) -> Mapping[str, Any] | None:
         """Return that note, or None."""
         return _mapping(self.files.read(f"recipes/{recipe_name}/{stage}.json"))
 

@@ -20,7 +20,7 @@ from distill_pipeline.store.output import Output
 Verdict = tuple[bool, Mapping[str, Any]]
 
 
-def examined(store: Store, output: Output, check: str, examine: Callable[[], Verdict]) -> Verdict:
+def cached_verdict(store: Store, output: Output, check: str, examine: Callable[[], Verdict]) -> Verdict:
     """Return the verdict that was kept for an output, or examine it and keep the verdict if it passed.
 
     Args:

@@ -30,7 +30,7 @@ def _fill(home: Home, recipe: Recipe) -> list[StageKey]:
     home.save_recipe(recipe)
     keys = list(_keys(home, recipe).values())
     for key in keys:
-        home.store.get_or_make(key, _write, made_for=recipe.name)
+        home.store.get_or_make(key, _write, recipe_name=recipe.name)
     beside = teacher_side_key(keys[list(STAGES).index("quality_report")])
     home.store.get_or_make(beside, _write)
     return [*keys, beside]
@@ -51,7 +51,7 @@ def _stored(home: Home, keys: list[StageKey]) -> list[bool]:
     return [home.store.contains(key) for key in keys]
 
 
-def test_only_what_no_recipe_reaches_goes_with_its_locks_and_memory(home: Home, recipe: MakeRecipe) -> None:
+def test_only_what_no_recipe_reaches_goes_with_its_locks_and_records(home: Home, recipe: MakeRecipe) -> None:
     kept, gone = _fill(home, recipe()), _fill(home, recipe(name="other", pca_dims=4))
     (home.recipes / "other.yaml").unlink()
     own = [key for key in gone if key not in kept]
@@ -63,7 +63,7 @@ def test_only_what_no_recipe_reaches_goes_with_its_locks_and_memory(home: Home, 
     assert {leftover.kind for leftover in findings.leftovers} == {"output", "memory"}
     assert sum(leftover.bytes for leftover in findings.leftovers) > 1000 * len(own)
     assert not any(home.store.lock(key).exists() for key in own)
-    assert [path.name for path in home.store.memories.iterdir()] == ["tiny"]
+    assert [path.name for path in home.store.records.iterdir()] == ["tiny"]
     assert not look(home.store, reach(home)).leftovers
 
 
@@ -134,8 +134,8 @@ def test_a_recipe_whose_teacher_is_gone_keeps_what_may_be_its_own(
 ) -> None:
     keys = _fill(home, recipe())
     home.save_recipe(recipe(pca_dims=4).model_copy(update={"teacher": str(tmp_path / "moved-away")}))
-    for memory in home.store.memories.glob("*/*"):
-        memory.unlink()
+    for record in home.store.records.glob("*/*"):
+        record.unlink()
     of_the_hub = StageKey("vocabulary", fingerprint(hub := _made_of_hub_teacher()), hub)
     home.store.get_or_make(of_the_hub, _write)
     findings = _clean(home)

@@ -78,12 +78,12 @@ def test_the_plan_is_the_same_on_each_machine(machines: tuple[Store, Store]) -> 
     a, b = machines
     changed = StageKey(KEY.stage, fingerprint({"a": 2}), {"recipe": {"a": 2}})
     a.get_or_make(KEY, _write)
-    a.remember("tiny", KEY)
+    a.record_inputs("tiny", KEY)
     assert plan(b, "tiny", {KEY.stage: KEY})[0].state == "fresh"
     [stage] = plan(b, "tiny", {KEY.stage: changed})
     assert (stage.state, stage.why) == ("stale", "changed: a: 1 -> 2")
-    b.remember("tiny", changed)
-    assert a.remembered("tiny", KEY.stage) == changed.inputs
+    b.record_inputs("tiny", changed)
+    assert a.recorded_inputs("tiny", KEY.stage) == changed.inputs
     manifest = b.manifest(KEY)
     assert manifest is not None
     assert manifest["facts"] == {"rows": 8}

@@ -139,8 +139,8 @@ def _model2vec_side(
         }
 
     key = model2vec_side_key(run.keys["quality_report"], plain.key)
-    memory = baseline_note(run.recipe.name)
-    return run.home.store.get_or_make(key, make, made_for=memory, log=run.log)[0].facts
+    record = baseline_note(run.recipe.name)
+    return run.home.store.get_or_make(key, make, recipe_name=record, log=run.log)[0].facts
 
 
 _WORKS: Mapping[str, Work] = {
@@ -161,7 +161,7 @@ def _baseline_student(run: StageRun, dimensions: int) -> Output | None:
     if keys["static_model"].fingerprint == run.keys["static_model"].fingerprint:
         return None
     for stage in BASELINE_STAGES:
-        store.remember(baseline_note(run.recipe.name), keys[stage])
+        store.record_inputs(baseline_note(run.recipe.name), keys[stage])
     try:
         return store.get(keys["static_model"])
     except StoreError:

@@ -69,9 +69,7 @@ def recipe_comparison(
         return {}
 
     key = comparison_key(reports)
-    output, hit = home.store.get_or_make(
-        key, make, force=config.force, made_by=context.run.run_id, log=context.log.info
-    )
+    output, hit = home.store.get_or_make(key, make, force=config.force, run_id=context.run.run_id, log=context.log.info)
     found = read_comparison(output.folder)
     figure = base64.b64encode((output.folder / FIGURE).read_bytes()).decode()
     return dg.MaterializeResult(
