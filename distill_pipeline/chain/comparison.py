@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from distill_pipeline.chain.plan import plan
+from distill_pipeline.chain.plan import plan_stages
 from distill_pipeline.chain.stages import stage_keys
 from distill_pipeline.errors import DistillError
 from distill_pipeline.quality.agreement import evaluation_texts
@@ -98,7 +98,7 @@ def _find_report(store: Store, recipe: Recipe) -> Report | str:
     if made_of is None:
         return "no quality report was made yet"
     keys = stage_keys(recipe, made_of["teacher"])
-    wanting = [stage for stage in plan(store, recipe.name, keys) if stage.state != "fresh"]
+    wanting = [stage for stage in plan_stages(store, recipe.name, keys) if stage.state != "fresh"]
     if {"static_model", "quality_report"} & {stage.stage for stage in wanting}:
         return f"its last report is of other settings, or is gone ({wanting[0].stage}: {wanting[0].why})"
     return Report(recipe, store.get(keys["quality_report"]), store.get(keys["static_model"]))
@@ -187,7 +187,7 @@ def read_comparison(folder: Path) -> Comparison:
 HEADER = ("#", "recipe", "dims", "rows", "MB", "texts/s", "correlation", "overlap", "nearest", "labelled", "best for")
 
 
-def cells(comparison: Comparison) -> list[tuple[str, ...]]:
+def table_rows(comparison: Comparison) -> list[tuple[str, ...]]:
     """Return the table's lines under `HEADER`, as text."""
     return [
         (

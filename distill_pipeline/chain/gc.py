@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from distill_pipeline.chain.baseline import compared_keys
+from distill_pipeline.chain.baseline import baseline_keys
 from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.stages import STAGES, stage_keys, teacher_side_key
 from distill_pipeline.chain.teachers import find_teacher
@@ -107,7 +107,7 @@ def reach(home: Home) -> Reach:
             notes.append(f"all of its teacher is kept for {recipe.name}: {error}")
             continue
         addresses |= set(_addresses(keys.values()))
-        addresses |= set(_addresses(compared_keys(recipe, identity, keys["quality_report"])))
+        addresses |= set(_addresses(baseline_keys(recipe, identity, keys["quality_report"])))
     addresses |= _remembered_addresses(home)
     return Reach(frozenset(addresses), tuple(may_be), frozenset(names), not problems, tuple(notes))
 

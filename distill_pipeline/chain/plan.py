@@ -29,7 +29,7 @@ class StagePlan:
     why: str
 
 
-def plan(store: Store, recipe_name: str, keys: Mapping[str, StageKey]) -> list[StagePlan]:
+def plan_stages(store: Store, recipe_name: str, keys: Mapping[str, StageKey]) -> list[StagePlan]:
     """Return the plan of each stage in the chain's order."""
     return [_plan_stage(store, recipe_name, key) for key in keys.values()]
 
@@ -81,7 +81,7 @@ class RecipePlan:
         return next((stage for stage in self.stages if stage.state != "fresh"), None)
 
 
-def identify(home: Home, recipes: Iterable[Recipe]) -> tuple[list[tuple[Recipe, Mapping[str, str]]], dict[str, str]]:
+def identify_teachers(home: Home, recipes: Iterable[Recipe]) -> tuple[list[tuple[Recipe, Mapping[str, str]]], dict[str, str]]:
     """Return each recipe with what its teacher is now, and what is wrong with the others' teachers by recipe.
 
     A teacher that can't be found holds up no other.
@@ -113,7 +113,7 @@ def identify(home: Home, recipes: Iterable[Recipe]) -> tuple[list[tuple[Recipe, 
 
 def plan_recipes(home: Home, recipes: Iterable[Recipe]) -> list[RecipePlan]:
     """Return the plan of each recipe, by name."""
-    identified, problems = identify(home, recipes)
+    identified, problems = identify_teachers(home, recipes)
     plans = [RecipePlan(name, problem=problem) for name, problem in problems.items()]
     for recipe, identity in identified:
         try:
@@ -121,5 +121,5 @@ def plan_recipes(home: Home, recipes: Iterable[Recipe]) -> list[RecipePlan]:
         except DistillError as error:  # a corpus or a word list that is gone
             plans.append(RecipePlan(recipe.name, problem=str(error)))
         else:
-            plans.append(RecipePlan(recipe.name, tuple(plan(home.store, recipe.name, keys))))
+            plans.append(RecipePlan(recipe.name, tuple(plan_stages(home.store, recipe.name, keys))))
     return sorted(plans, key=lambda planned: planned.recipe)

@@ -165,7 +165,7 @@ def stage_keys(recipe: Recipe, teacher_identity: Mapping[str, str]) -> dict[str,
     return keys
 
 
-def encoded_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def same_encoding(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two outputs of a stage were asked of the same teacher in the same way, be it of other texts.
 
     Args:

@@ -66,13 +66,13 @@ def compare(*names: str, output: str = "") -> None:
     home = Home(default_home())
     if not names:
         raise UsageError("compare needs names of recipes or of a sweep; see distill-pipeline recipes")
-    reports, absent = compared.find_reports(home.store, home.named(names))
+    reports, absent = compared.find_reports(home.store, home.recipes_named(names))
     if reports:
         found = compared.compare(reports)
         folder = Path(output).expanduser() if output else home.root / "comparison"
         folder.mkdir(parents=True, exist_ok=True)
         compared.write_comparison(folder, found)
-        print(_table(compared.HEADER, compared.cells(found)))
+        print(_table(compared.HEADER, compared.table_rows(found)))
         print("", *found.notes, sep="\n")
     for recipe, why in absent.items():
         print(f"not compared: {recipe}: {why}", file=sys.stderr)

@@ -25,7 +25,7 @@ from distill_pipeline.store.keys import StageKey, fingerprint
 from distill_pipeline.store.output import Output, OutputDamaged, verify_output
 from distill_pipeline.store.remote_folder import RemoteFolder
 
-SETTING = "DISTILL_STORE_URL"
+STORE_URL = "DISTILL_STORE_URL"
 _MARKER = "distill-store.json"
 _LAYOUT = as_json({"layout": 1})
 
@@ -37,7 +37,7 @@ def remote_store(url: str) -> RemoteStore:
     Raises:
         RemoteError: The URL, its bucket or the credentials can't be used.
     """
-    store = RemoteStore(RemoteFolder(url, SETTING))
+    store = RemoteStore(RemoteFolder(url, STORE_URL))
     store.open()
     return store
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from distill_pipeline.chain.baseline import BASELINE_STAGES, compared_keys
+from distill_pipeline.chain.baseline import BASELINE_STAGES, baseline_keys
 from distill_pipeline.chain.gc import Findings, look, reach, remove, sizes
 from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.plan import plan_recipes
@@ -84,7 +84,7 @@ def test_what_a_recipe_is_compared_with_stays_though_another_recipe_had_it_made(
     """A cached report runs no comparison, so nothing is remembered for the recipe that found it."""
     wanted = recipe(compare_with_model2vec=True)
     _fill(home, wanted)
-    keys = compared_keys(wanted, find_teacher(home, wanted).identity, _keys(home, wanted)["quality_report"])
+    keys = baseline_keys(wanted, find_teacher(home, wanted).identity, _keys(home, wanted)["quality_report"])
     assert [key.stage for key in keys] == [*BASELINE_STAGES, "model2vec_evaluation"]
     for key in keys:
         home.store.get_or_make(key, _write)

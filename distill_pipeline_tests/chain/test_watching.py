@@ -94,7 +94,7 @@ def _job() -> None:
 @pytest.fixture(autouse=True)
 def questions_each_tick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask at each tick; that an answer is kept has a test of its own."""
-    monkeypatch.setattr("distill_pipeline.chain.watching.SECONDS_BETWEEN_QUESTIONS", 0.0)
+    monkeypatch.setattr("distill_pipeline.chain.watching.SECONDS_BETWEEN_CHECKS", 0.0)
     monkeypatch.setattr(automation, "SECONDS_AFTER_A_FAULT", 0.0)
     monkeypatch.setattr(access, "ANSWER_TIMEOUT_SECONDS", 0.4)
 
@@ -179,7 +179,7 @@ def test_pinned_local_and_never_released_recipes_are_left_alone(
 def test_a_teacher_is_asked_once_however_many_recipes_follow_it(
     ticks: Ticks, teacher: Repository, save: Save, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distill_pipeline.chain.watching.SECONDS_BETWEEN_QUESTIONS", 600.0)
+    monkeypatch.setattr("distill_pipeline.chain.watching.SECONDS_BETWEEN_CHECKS", 600.0)
     for name in ("tiny", "other", "third"):
         ticks.release(save(name), teacher.head.oid)
     ticks.sensor()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from distill_pipeline.chain.home import Home
-from distill_pipeline.chain.plan import plan
+from distill_pipeline.chain.plan import plan_stages
 from distill_pipeline.chain.stages import STAGES
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import file_table
@@ -79,8 +79,8 @@ def test_the_plan_is_the_same_on_each_machine(machines: tuple[Store, Store]) -> 
     changed = StageKey(KEY.stage, fingerprint({"a": 2}), {"recipe": {"a": 2}})
     a.get_or_make(KEY, _write)
     a.record_inputs("tiny", KEY)
-    assert plan(b, "tiny", {KEY.stage: KEY})[0].state == "fresh"
-    [stage] = plan(b, "tiny", {KEY.stage: changed})
+    assert plan_stages(b, "tiny", {KEY.stage: KEY})[0].state == "fresh"
+    [stage] = plan_stages(b, "tiny", {KEY.stage: changed})
     assert (stage.state, stage.why) == ("stale", "changed: a: 1 -> 2")
     b.record_inputs("tiny", changed)
     assert a.recorded_inputs("tiny", KEY.stage) == changed.inputs

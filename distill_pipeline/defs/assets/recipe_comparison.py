@@ -12,7 +12,7 @@ from distill_pipeline.chain.comparison import (
     HEADER,
     STAGE,
     VERSION,
-    cells,
+    table_rows,
     compare,
     comparison_key,
     find_reports,
@@ -56,7 +56,7 @@ def recipe_comparison(
 ) -> dg.MaterializeResult[Any]:
     """Compare the recipes' reports; the same reports are compared once."""
     home = distill_home.home
-    recipes = home.named(config.recipes) if config.recipes else home.load_recipes()[0].values()
+    recipes = home.recipes_named(config.recipes) if config.recipes else home.load_recipes()[0].values()
     reports, absent = find_reports(home.store, recipes)
     metadata: dict[str, Any] = {"recipes": len(reports)}
     if absent:
@@ -77,7 +77,7 @@ def recipe_comparison(
         metadata={
             **metadata,
             "dagster/uri": home.store.uri(key),
-            "table": dg.MetadataValue.md("\n\n".join([markdown_table(list(HEADER), cells(found)), *found.notes])),
+            "table": dg.MetadataValue.md("\n\n".join([markdown_table(list(HEADER), table_rows(found)), *found.notes])),
             "figure": dg.MetadataValue.md(
                 f"![agreement with the teacher against size and speed](data:image/png;base64,{figure})"
             ),
