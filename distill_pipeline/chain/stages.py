@@ -16,7 +16,7 @@ from typing import Any
 from distill_pipeline.quality.agreement import evaluation_texts
 from distill_pipeline.quality.labelled import set_identity
 from distill_pipeline.quality.measures import MEASURES
-from distill_pipeline.recipe.datasets import DataSet
+from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import Stamp, sha256_of, stamps
 from distill_pipeline.store.keys import StageKey
@@ -213,7 +213,7 @@ def _source_identity(source: str) -> dict[str, Any]:
     if not files:
         return {"data_set": source}
     found: dict[str, Any] = {"column": source.partition("#")[2], "sha256": sorted(map(_digest_of, files))}
-    data_set = DataSet.parse(source)
+    data_set = Dataset.parse(source)
     return found if data_set is None else {**found, "part": [data_set.config, data_set.split]}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-MIN_TEXTS = 100
+MIN_REFINEMENT_TEXTS = 100
 """A refinement needs so many: some are held out to measure the agreement on, and a few would say nothing."""
 
 WEIGHTINGS: Mapping[str, str] = {
@@ -45,7 +45,7 @@ WHITENING = 0.3
 """What `whitening: auto` stands for: retrieval wins what word similarity doesn't lose yet."""
 
 
-def described(choices: Mapping[str, str | Refinement]) -> str:
+def describe(choices: Mapping[str, str | Refinement]) -> str:
     """Return the names with what they mean, for a field's description."""
     texts = {name: choice if isinstance(choice, str) else choice.description for name, choice in choices.items()}
     return "; ".join(f"{name} = {text}" for name, text in texts.items())

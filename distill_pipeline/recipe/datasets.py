@@ -9,7 +9,7 @@ DATASET = "dataset:"
 
 
 @dataclass(frozen=True)
-class DataSet:
+class Dataset:
     """A data set of the Hub, or a folder of files that the library `datasets` reads.
 
     Attributes:
@@ -27,7 +27,7 @@ class DataSet:
     column: str = "text"
 
     @classmethod
-    def parse(cls, source: str) -> DataSet | None:
+    def parse(cls, source: str) -> Dataset | None:
         """Read an entry of a corpus; None for files."""
         if not source.startswith(DATASET):
             return None
@@ -41,11 +41,11 @@ class DataSet:
         """The folder, where the name is written as that of one."""
         return Path(self.name).expanduser() if self.name.startswith(("/", "./", "../", "~")) else None
 
-    def below(self, base: Path) -> DataSet:
+    def resolve(self, base: Path) -> Dataset:
         """Return it with its folder, if it is one, made absolute."""
         return self if self.folder is None else replace(self, name=str((base / self.folder).resolve()))
 
-    def without_path(self) -> DataSet:
+    def without_path(self) -> Dataset:
         """Return it with the last part of its folder alone, for others to read."""
         return self if self.folder is None else replace(self, name=f"./{self.folder.name}")
 

@@ -14,7 +14,7 @@ _SLUG = re.compile(rf"[a-z0-9](?:[a-z0-9._-]{{0,{MAX_NAME_LENGTH - 2}}}[a-z0-9])
 _REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-def number_if_it_reads_like_one(value: object) -> object:
+def parse_number(value: object) -> object:
     """Turn the text of a command line ("256", "0.9", "none") into what YAML would have given."""
     if not isinstance(value, str):
         return value
@@ -29,12 +29,12 @@ def number_if_it_reads_like_one(value: object) -> object:
         return text
 
 
-def none_if_empty(value: object) -> object:
+def parse_none(value: object) -> object:
     """Turn how people write "none" into None, and leave all else."""
     return None if isinstance(value, str) and value.strip().lower() in {"", "none", "null"} else value
 
 
-def _a_slug(name: str) -> str:
+def _check_slug(name: str) -> str:
     if not _SLUG.fullmatch(name) or ".." in name:
         raise ValueError(
             f"use 1 to {MAX_NAME_LENGTH} of a-z, 0-9, '.', '_', '-', beginning and ending with a letter or digit"
@@ -42,7 +42,7 @@ def _a_slug(name: str) -> str:
     return name
 
 
-def _a_device(device: str) -> str:
+def _check_device(device: str) -> str:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
         raise ValueError("use auto, cpu, cuda, cuda:N or mps")
     return device
@@ -53,18 +53,18 @@ def is_hub_name(text: str) -> bool:
     return _REPOSITORY.fullmatch(text) is not None
 
 
-def _a_hub_name(repository: str | None) -> str | None:
+def _check_hub_name(repository: str | None) -> str | None:
     if repository is not None and not is_hub_name(repository):
         raise ValueError("a Hub repository is written owner/name")
     return repository
 
 
-_FromText = BeforeValidator(number_if_it_reads_like_one)
+_FromText = BeforeValidator(parse_number)
 
-Slug = Annotated[str, AfterValidator(_a_slug)]
-Device = Annotated[str, AfterValidator(_a_device)]
-OptionalText = Annotated[str | None, BeforeValidator(none_if_empty)]
-OptionalHubName = Annotated[OptionalText, AfterValidator(_a_hub_name)]
+Slug = Annotated[str, AfterValidator(_check_slug)]
+Device = Annotated[str, AfterValidator(_check_device)]
+OptionalText = Annotated[str | None, BeforeValidator(parse_none)]
+OptionalHubName = Annotated[OptionalText, AfterValidator(_check_hub_name)]
 CountOrAuto = Annotated[Annotated[int, Field(ge=0)] | Literal["auto"], _FromText]
 ShareOrAuto = Annotated[Annotated[float, Field(ge=0, le=1)] | Literal["auto"], _FromText]
 Dimensions = Annotated[
@@ -91,7 +91,7 @@ def _split(value: object) -> object:
     return value
 
 
-def _known_variants(variants: tuple[str, ...]) -> tuple[str, ...]:
+def _check_variants(variants: tuple[str, ...]) -> tuple[str, ...]:
     for variant in variants:
         if not VARIANT.fullmatch(variant):
             raise ValueError(f"{variant!r} is no variant; use float32, float16, int8, onnx or dims-N")
@@ -100,7 +100,7 @@ def _known_variants(variants: tuple[str, ...]) -> tuple[str, ...]:
     return variants
 
 
-def _a_ref_outside_pull_requests(value: str | None, info: ValidationInfo) -> str | None:
+def _check_ref(value: str | None, info: ValidationInfo) -> str | None:
     if value is None:
         return None
     if not _REF.fullmatch(value):
@@ -110,5 +110,5 @@ def _a_ref_outside_pull_requests(value: str | None, info: ValidationInfo) -> str
     return value
 
 
-Variants = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_known_variants)]
-Ref = Annotated[str | None, BeforeValidator(none_if_empty), AfterValidator(_a_ref_outside_pull_requests)]
+Variants = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_check_variants)]
+Ref = Annotated[str | None, BeforeValidator(parse_none), AfterValidator(_check_ref)]

@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from distill_pipeline.errors import RecipeError, did_you_mean
-from distill_pipeline.recipe.datasets import DataSet
+from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.presets import ALIASES, PRESETS
 from distill_pipeline.recipe.recipe import Recipe
 
@@ -84,8 +84,8 @@ def _resolve_paths(values: dict[str, Any], base: Path | None) -> None:
 
 
 def _absolute_source(source: str, base: Path) -> str:
-    data_set = DataSet.parse(source)
-    return str(base / Path(source).expanduser()) if data_set is None else str(data_set.below(base))
+    data_set = Dataset.parse(source)
+    return str(base / Path(source).expanduser()) if data_set is None else str(data_set.resolve(base))
 
 
 def _absolute_set(name: str, base: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from distill_pipeline.errors import did_you_mean
-from distill_pipeline.recipe.choices import MIN_TEXTS, REFINEMENTS, WEIGHTINGS, WHITENING, described
+from distill_pipeline.recipe.choices import MIN_REFINEMENT_TEXTS, REFINEMENTS, WEIGHTINGS, WHITENING, describe
 from distill_pipeline.recipe.fields import (
     CountOrAuto,
     Device,
@@ -83,11 +83,11 @@ class Recipe(BaseModel):
     )
 
     weighting: Literal["auto", "fitted", "frequency", "none", "zipf"] = Field(
-        "auto", description=f"{described(WEIGHTINGS)}; auto = fitted with a refinement, else frequency."
+        "auto", description=f"{describe(WEIGHTINGS)}; auto = fitted with a refinement, else frequency."
     )
     refinement: Literal["none", "corpus", "generated"] = Field(
         "generated",
-        description=f"Fit the rows to the teacher's embeddings of texts: {described(REFINEMENTS)}; none = don't.",
+        description=f"Fit the rows to the teacher's embeddings of texts: {describe(REFINEMENTS)}; none = don't.",
     )
     corpus: tuple[str, ...] = Field(
         (),
@@ -185,8 +185,8 @@ class Recipe(BaseModel):
         if self.refinement == "corpus" and not self.corpus:
             raise ValueError("refinement=corpus needs texts: name files or a data set in corpus")
         count = self.resolved("generated_texts")
-        if self.refinement == "generated" and count < MIN_TEXTS:
-            raise ValueError(f"generated_texts={count}: a refinement needs at least {MIN_TEXTS} texts")
+        if self.refinement == "generated" and count < MIN_REFINEMENT_TEXTS:
+            raise ValueError(f"generated_texts={count}: a refinement needs at least {MIN_REFINEMENT_TEXTS} texts")
         from_list = count and self.words_from == "wordfreq"
         if from_list and self.language != "en" and listed_language(self.language) is None:
             raise ValueError(
