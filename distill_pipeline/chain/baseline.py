@@ -12,7 +12,15 @@ from distill_pipeline.store.keys import StageKey
 BASELINE_STAGES = ("vocabulary", "token_embeddings", "student_matrix", "static_model")
 """The stages that the baseline's student needs."""
 
-_TEACHER_FIELDS = ("name", "teacher", "revision", "trust_remote_code", "allow_pickled_weights", "device", "patience_seconds")
+_TEACHER_FIELDS = (
+    "name",
+    "teacher",
+    "revision",
+    "trust_remote_code",
+    "allow_pickled_weights",
+    "device",
+    "patience_seconds",
+)
 """Fields that say which teacher, and how to get at it."""
 
 
@@ -25,7 +33,11 @@ def baseline_recipe(recipe: Recipe, dimensions: int) -> Recipe:
         recipe: Whose teacher.
         dimensions: The student's; no more than the teacher's.
     """
-    fields = {**PRESETS["model2vec"], "pca_dims": dimensions, **{name: getattr(recipe, name) for name in _TEACHER_FIELDS}}
+    fields = {
+        **PRESETS["model2vec"],
+        "pca_dims": dimensions,
+        **{name: getattr(recipe, name) for name in _TEACHER_FIELDS},
+    }
     return Recipe.model_validate(fields)
 
 

@@ -81,7 +81,9 @@ class RecipePlan:
         return next((stage for stage in self.stages if stage.state != "fresh"), None)
 
 
-def identify_teachers(home: Home, recipes: Iterable[Recipe]) -> tuple[list[tuple[Recipe, Mapping[str, str]]], dict[str, str]]:
+def identify_teachers(
+    home: Home, recipes: Iterable[Recipe]
+) -> tuple[list[tuple[Recipe, Mapping[str, str]]], dict[str, str]]:
     """Return each recipe with what its teacher is now, and what is wrong with the others' teachers by recipe.
 
     A teacher that can't be found holds up no other.

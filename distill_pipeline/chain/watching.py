@@ -101,7 +101,9 @@ def read_cursor(text: str | None) -> dict[str, BranchState]:
     """Return what was seen before from a sensor's cursor; nothing when it can't be read."""
     try:
         values = json.loads(text or "{}")
-        return {str(name): BranchState(str(seen["commit"]), float(seen["ask_again_at"])) for name, seen in values.items()}
+        return {
+            str(name): BranchState(str(seen["commit"]), float(seen["ask_again_at"])) for name, seen in values.items()
+        }
     except (ValueError, TypeError, KeyError, AttributeError):
         return {}
 
@@ -124,7 +126,9 @@ def released_commit(store: Store, recipe: Recipe) -> str | None:
     return str(manifest["facts"].get("teacher", {}).get("commit", "")) if manifest else ""
 
 
-def find_moved_recipes(store: Store, recipes: Iterable[Recipe], seen: Mapping[str, BranchState], day: str) -> list[Request]:
+def find_moved_recipes(
+    store: Store, recipes: Iterable[Recipe], seen: Mapping[str, BranchState], day: str
+) -> list[Request]:
     """Return a request for each released recipe whose teacher stands elsewhere now.
 
     What counts is what the release was made of, not what an earlier tick saw: so no change is lost when a tick

@@ -23,7 +23,6 @@ from distill_pipeline.chain.watching import (
     read_cursor,
     write_cursor,
 )
-
 from distill_pipeline.defs.assets.plan import plan
 from distill_pipeline.defs.assets.recipe_comparison import recipe_comparison
 from distill_pipeline.defs.jobs import DISTILL
@@ -102,7 +101,9 @@ def _ask(teacher: str, branch: str | None) -> str:
     try:
         return ask_for_commit(teacher, branch, timeout=SECONDS_FOR_A_QUESTION)
     except (httpx.HTTPError, OSError) as error:
-        raise HubUnavailable(str(explained(error, teacher, branch)), retry_after(error) or SECONDS_AFTER_A_FAULT) from None
+        raise HubUnavailable(
+            str(explained(error, teacher, branch)), retry_after(error) or SECONDS_AFTER_A_FAULT
+        ) from None
 
 
 def _observations(recipes: list[Recipe], watch: TeacherCheck) -> list[dg.AssetObservation]:

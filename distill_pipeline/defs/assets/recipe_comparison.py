@@ -12,11 +12,11 @@ from distill_pipeline.chain.comparison import (
     HEADER,
     STAGE,
     VERSION,
-    table_rows,
     compare,
     comparison_key,
     find_reports,
     read_comparison,
+    table_rows,
     write_comparison,
 )
 from distill_pipeline.defs.jobs import ALL_RECIPES
