@@ -223,7 +223,7 @@ _SETTLED_NS = 2_000_000_000
 def _digest_of(path: Path) -> str:
     """Return a file's sha256, read once per process: a corpus has gigabytes, and each stage and check asks for it."""
     [file] = stamps([path])
-    if time.time_ns() - file.content_ns < _SETTLED_NS:  # it may be written again within the clock's grain
+    if time.time_ns() - file.mtime_ns < _SETTLED_NS:  # it may be written again within the clock's grain
         return sha256_of(path)
     return _remembered_digest(file)
 
