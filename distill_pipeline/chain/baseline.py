@@ -12,11 +12,19 @@ from distill_pipeline.store.keys import StageKey
 BASELINE_STAGES = ("vocabulary", "token_embeddings", "student_matrix", "static_model")
 """The stages that the baseline's student needs."""
 
-SHARED = ("name", "teacher", "revision", "trust_remote_code", "allow_pickled_weights", "device", "patience_seconds")
+_TEACHER_FIELDS = (
+    "name",
+    "teacher",
+    "revision",
+    "trust_remote_code",
+    "allow_pickled_weights",
+    "device",
+    "patience_seconds",
+)
 """Fields that say which teacher, and how to get at it."""
 
 
-def baseline(recipe: Recipe, dimensions: int) -> Recipe:
+def baseline_recipe(recipe: Recipe, dimensions: int) -> Recipe:
     """Return the preset `model2vec` for a recipe's teacher.
 
     Its stages have the keys that a recipe of this preset has, so they are made once for all recipes of the teacher.
@@ -25,11 +33,15 @@ def baseline(recipe: Recipe, dimensions: int) -> Recipe:
         recipe: Whose teacher.
         dimensions: The student's; no more than the teacher's.
     """
-    fields = {**PRESETS["model2vec"], "pca_dims": dimensions, **{name: getattr(recipe, name) for name in SHARED}}
+    fields = {
+        **PRESETS["model2vec"],
+        "pca_dims": dimensions,
+        **{name: getattr(recipe, name) for name in _TEACHER_FIELDS},
+    }
     return Recipe.model_validate(fields)
 
 
-def compared_keys(recipe: Recipe, teacher_identity: Mapping[str, str], report: StageKey) -> list[StageKey]:
+def baseline_keys(recipe: Recipe, teacher_identity: Mapping[str, str], report: StageKey) -> list[StageKey]:
     """Return the keys of what this recipe's report is compared with; none where only the data tells its dimensions.
 
     Args:
@@ -39,10 +51,10 @@ def compared_keys(recipe: Recipe, teacher_identity: Mapping[str, str], report: S
     """
     if not recipe.compare_with_model2vec or not isinstance(recipe.pca_dims, int):
         return []
-    keys = stage_keys(baseline(recipe, recipe.pca_dims), teacher_identity)
+    keys = stage_keys(baseline_recipe(recipe, recipe.pca_dims), teacher_identity)
     return [*(keys[stage] for stage in BASELINE_STAGES), model2vec_side_key(report, keys["static_model"])]
 
 
-def baseline_note(recipe_name: str) -> str:
+def baseline_record(recipe_name: str) -> str:
     """Return the name under which the store remembers what a recipe is compared with, so that `gc` keeps it."""
     return f"{recipe_name}/model2vec"

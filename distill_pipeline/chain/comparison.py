@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from distill_pipeline.chain.plan import plan
+from distill_pipeline.chain.plan import plan_stages
 from distill_pipeline.chain.stages import stage_keys
 from distill_pipeline.errors import DistillError
 from distill_pipeline.quality.agreement import evaluation_texts
@@ -23,7 +23,7 @@ from distill_pipeline.quality.speed import side_by_side
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import write_json
 from distill_pipeline.store.environment import machine
-from distill_pipeline.store.keys import StageKey, fingerprint
+from distill_pipeline.store.keys import StageKey
 from distill_pipeline.store.local import Store
 from distill_pipeline.store.output import Output
 from distill_pipeline.student.files import REPORT
@@ -94,11 +94,11 @@ def find_reports(store: Store, recipes: Iterable[Recipe]) -> tuple[list[Report],
 
 
 def _find_report(store: Store, recipe: Recipe) -> Report | str:
-    made_of = store.remembered(recipe.name, "quality_report")
+    made_of = store.recorded_inputs(recipe.name, "quality_report")
     if made_of is None:
         return "no quality report was made yet"
     keys = stage_keys(recipe, made_of["teacher"])
-    wanting = [stage for stage in plan(store, recipe.name, keys) if stage.state != "fresh"]
+    wanting = [stage for stage in plan_stages(store, recipe.name, keys) if stage.state != "fresh"]
     if {"static_model", "quality_report"} & {stage.stage for stage in wanting}:
         return f"its last report is of other settings, or is gone ({wanting[0].stage}: {wanting[0].why})"
     return Report(recipe, store.get(keys["quality_report"]), store.get(keys["static_model"]))
@@ -107,8 +107,7 @@ def _find_report(store: Store, recipe: Recipe) -> Report | str:
 def comparison_key(reports: Sequence[Report]) -> StageKey:
     """Return where the comparison of these reports lies in the store."""
     made_of = {report.recipe.name: report.quality.key.fingerprint for report in reports}
-    inputs = {"stage": STAGE, "code_version": VERSION, "reports": made_of}
-    return StageKey(STAGE, fingerprint(inputs), inputs)
+    return StageKey.of({"stage": STAGE, "code_version": VERSION, "reports": made_of})
 
 
 def compare(reports: Sequence[Report]) -> Comparison:
@@ -188,7 +187,7 @@ def read_comparison(folder: Path) -> Comparison:
 HEADER = ("#", "recipe", "dims", "rows", "MB", "texts/s", "correlation", "overlap", "nearest", "labelled", "best for")
 
 
-def cells(comparison: Comparison) -> list[tuple[str, ...]]:
+def table_rows(comparison: Comparison) -> list[tuple[str, ...]]:
     """Return the table's lines under `HEADER`, as text."""
     return [
         (

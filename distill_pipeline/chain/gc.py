@@ -16,14 +16,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from distill_pipeline.chain.baseline import compared_keys
+from distill_pipeline.chain.baseline import baseline_keys
 from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.stages import STAGES, stage_keys, teacher_side_key
 from distill_pipeline.chain.teachers import find_teacher
 from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import size_of
-from distill_pipeline.store.keys import StageKey, remembered_key
+from distill_pipeline.store.keys import StageKey
 from distill_pipeline.store.local import Store
 
 Address = tuple[str, str]
@@ -95,7 +95,7 @@ def find_leftovers(home: Home) -> Findings:
     names = _names(home)
     findings.leftovers += [
         Leftover("recipes", path.name, MEMORY, (path,), size_of(path))
-        for path in sorted(home.store.memories.glob("*/"))
+        for path in sorted(home.store.records.glob("*/"))
         if path.name not in names
     ]
     return findings
@@ -105,7 +105,7 @@ def _wanted_by(home: Home, recipe: Recipe) -> Iterator[Address]:
     """Yield what a recipe's present settings lead to. Raises `DistillError`, `OSError`."""
     identity = find_teacher(home, recipe.model_copy(update={"patience_seconds": 0})).identity
     keys = stage_keys(recipe, identity)
-    yield from _addresses([*keys.values(), *compared_keys(recipe, identity, keys["quality_report"])])
+    yield from _addresses([*keys.values(), *baseline_keys(recipe, identity, keys["quality_report"])])
 
 
 def _remembered_addresses(home: Home) -> set[Address]:
@@ -129,10 +129,10 @@ def remembered(store: Store, recipe_name: str) -> list[StageKey]:
     """Return the keys that this recipe's stages, and what lies beside them, were last made with."""
     names = [(recipe_name, stage) for stage in STAGES]
     # What a stage makes besides its own output may be remembered for `RECIPE/PURPOSE`.
-    beside = sorted((store.memories / recipe_name).glob("*/*.json"))
+    beside = sorted((store.records / recipe_name).glob("*/*.json"))
     names += [(f"{recipe_name}/{path.parent.name}", path.stem) for path in beside]
-    found = (store.remembered(name, stage) for name, stage in names)
-    return [remembered_key(made_of) for made_of in found if made_of is not None]
+    found = (store.recorded_inputs(name, stage) for name, stage in names)
+    return [StageKey.of(made_of) for made_of in found if made_of is not None]
 
 
 def _entries(store: Store) -> dict[Address, dict[str, Path]]:
@@ -140,7 +140,7 @@ def _entries(store: Store) -> dict[Address, dict[str, Path]]:
     entries: dict[Address, dict[str, Path]] = {}
     for path in store.root.glob("*/*"):
         match = _NAME.fullmatch(path.name)
-        if match and path.parent != store.memories:
+        if match and path.parent != store.records:
             entries.setdefault((path.parent.name, match["fingerprint"]), {})[match["kind"]] = path
     return entries
 

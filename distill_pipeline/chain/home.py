@@ -14,7 +14,7 @@ from distill_pipeline.recipe.reading import SWEEP, read_fields, read_recipe, rec
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.recipe.sweeps import expand
 from distill_pipeline.store.local import Store
-from distill_pipeline.store.shared import SETTING, remote_store
+from distill_pipeline.store.shared import STORE_URL, remote_store
 
 _DAGSTER_YAML = """\
 # Made once by distill-pipeline; yours to change.
@@ -51,7 +51,7 @@ class Home:
         Raises:
             RemoteError: That place can't be used.
         """
-        url = os.environ.get(SETTING)
+        url = os.environ.get(STORE_URL)
         return Store(self.root / "store", remote_store(url) if url else None)
 
     @property
@@ -106,7 +106,7 @@ class Home:
                     found[name] = members
         return found
 
-    def named(self, names: Iterable[str]) -> list[Recipe]:
+    def recipes_named(self, names: Iterable[str]) -> list[Recipe]:
         """Return the recipes of these names, each once; a sweep's name stands for its members.
 
         Raises:

@@ -29,13 +29,13 @@ class StagePlan:
     why: str
 
 
-def plan(store: Store, recipe_name: str, keys: Mapping[str, StageKey]) -> list[StagePlan]:
+def plan_stages(store: Store, recipe_name: str, keys: Mapping[str, StageKey]) -> list[StagePlan]:
     """Return the plan of each stage in the chain's order."""
     return [_plan_stage(store, recipe_name, key) for key in keys.values()]
 
 
 def _plan_stage(store: Store, recipe_name: str, key: StageKey) -> StagePlan:
-    before = store.remembered(recipe_name, key.stage)
+    before = store.recorded_inputs(recipe_name, key.stage)
     if store.contains(key):
         shared = (
             "" if before is not None and not changes(before, key.inputs) else ", made for another recipe or earlier"
@@ -49,7 +49,7 @@ def _plan_stage(store: Store, recipe_name: str, key: StageKey) -> StagePlan:
     return StagePlan(key.stage, "missing", "its output was removed from the store")
 
 
-SECONDS_FOR_AN_ANSWER = 5.0
+ANSWER_TIMEOUT_SECONDS = 5.0
 """A schedule's tick has a minute for all teachers."""
 
 
@@ -81,7 +81,9 @@ class RecipePlan:
         return next((stage for stage in self.stages if stage.state != "fresh"), None)
 
 
-def identify(home: Home, recipes: Iterable[Recipe]) -> tuple[list[tuple[Recipe, Mapping[str, str]]], dict[str, str]]:
+def identify_teachers(
+    home: Home, recipes: Iterable[Recipe]
+) -> tuple[list[tuple[Recipe, Mapping[str, str]]], dict[str, str]]:
     """Return each recipe with what its teacher is now, and what is wrong with the others' teachers by recipe.
 
     A teacher that can't be found does not stop the others.
@@ -98,7 +100,7 @@ def identify(home: Home, recipes: Iterable[Recipe]) -> tuple[list[tuple[Recipe, 
                     recipe.teacher_location,
                     recipe.revision,
                     known_commits=home.root / "teachers.json",
-                    answer_seconds=SECONDS_FOR_AN_ANSWER,
+                    answer_seconds=ANSWER_TIMEOUT_SECONDS,
                     allow_pickled_weights=recipe.allow_pickled_weights,
                 )
             except DistillError as error:
@@ -113,7 +115,7 @@ def identify(home: Home, recipes: Iterable[Recipe]) -> tuple[list[tuple[Recipe, 
 
 def plan_recipes(home: Home, recipes: Iterable[Recipe]) -> list[RecipePlan]:
     """Return the plan of each recipe, by name."""
-    identified, problems = identify(home, recipes)
+    identified, problems = identify_teachers(home, recipes)
     plans = [RecipePlan(name, problem=problem) for name, problem in problems.items()]
     for recipe, identity in identified:
         try:
@@ -121,5 +123,5 @@ def plan_recipes(home: Home, recipes: Iterable[Recipe]) -> list[RecipePlan]:
         except DistillError as error:  # a corpus or a word list that is gone
             plans.append(RecipePlan(recipe.name, problem=str(error)))
         else:
-            plans.append(RecipePlan(recipe.name, tuple(plan(home.store, recipe.name, keys))))
+            plans.append(RecipePlan(recipe.name, tuple(plan_stages(home.store, recipe.name, keys))))
     return sorted(plans, key=lambda planned: planned.recipe)

@@ -16,10 +16,10 @@ from typing import Any
 from distill_pipeline.quality.agreement import evaluation_texts
 from distill_pipeline.quality.labelled import set_identity
 from distill_pipeline.quality.measures import FLOORS
-from distill_pipeline.recipe.datasets import DataSet
+from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import Stamp, sha256_of, stamps
-from distill_pipeline.store.keys import StageKey, fingerprint
+from distill_pipeline.store.keys import StageKey
 from distill_pipeline.texts.corpus import source_files
 from distill_pipeline.texts.refinements import CORPUS_FIELDS, fields_of_texts
 
@@ -161,11 +161,11 @@ def stage_keys(recipe: Recipe, teacher_identity: Mapping[str, str]) -> dict[str,
         }
         if stage.reads_teacher(recipe):
             inputs["teacher"] = dict(teacher_identity)
-        keys[stage.name] = StageKey(stage.name, fingerprint(inputs), inputs)
+        keys[stage.name] = StageKey.of(inputs)
     return keys
 
 
-def encoded_alike(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def same_encoding(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two outputs of a stage were asked of the same teacher in the same way, be it of other texts.
 
     Args:
@@ -192,8 +192,7 @@ def _side_key(report: StageKey, name: str, **upstream: str) -> StageKey:
     """Return the key of what is no stage, but lies in the store beside the stages' outputs: measured as the report is,
     and not of its student."""
     read = {field: value for field, value in report.inputs["recipe"].items() if field != "compare_with_model2vec"}
-    inputs = {**report.inputs, "stage": name, "recipe": read, "upstream": upstream}
-    return StageKey(name, fingerprint(inputs), inputs)
+    return StageKey.of({**report.inputs, "stage": name, "recipe": read, "upstream": upstream})
 
 
 def _canonical(field: str, value: Any) -> Any:
@@ -214,7 +213,7 @@ def _source_identity(source: str) -> dict[str, Any]:
     if not files:
         return {"data_set": source}
     found: dict[str, Any] = {"column": source.partition("#")[2], "sha256": sorted(map(_digest_of, files))}
-    data_set = DataSet.parse(source)
+    data_set = Dataset.parse(source)
     return found if data_set is None else {**found, "part": [data_set.config, data_set.split]}
 
 
@@ -224,7 +223,7 @@ _SETTLED_NS = 2_000_000_000
 def _digest_of(path: Path) -> str:
     """Return a file's sha256, read once per process: a corpus has gigabytes, and each stage and check asks for it."""
     [file] = stamps([path])
-    if time.time_ns() - file.content_ns < _SETTLED_NS:  # it may be written again within the clock's grain
+    if time.time_ns() - file.mtime_ns < _SETTLED_NS:  # it may be written again within the clock's grain
         return sha256_of(path)
     return _remembered_digest(file)
 

@@ -74,7 +74,7 @@ def plan(recipe: str = "") -> None:
     Args:
         recipe: Name of a recipe, or of a sweep, whose recipes are shown in short. All recipes when not given.
     """
-    from distill_pipeline.chain.plan import plan as plan_stages
+    from distill_pipeline.chain.plan import plan_stages
     from distill_pipeline.chain.teachers import find_teacher
 
     home = Home(default_home())
@@ -85,7 +85,7 @@ def plan(recipe: str = "") -> None:
             print(f"left out: {problem}", file=sys.stderr)
         return
     if recipe in home.sweeps():
-        _print_plans(home, home.named([recipe]))
+        _print_plans(home, home.recipes_named([recipe]))
         return
     wanted = home.recipe(recipe)
     keys = stage_keys(wanted, find_teacher(home, wanted).identity)

@@ -67,14 +67,14 @@ def compare(*names: str, output: str = "") -> None:
     home = Home(default_home())
     if not names:
         raise UsageError("compare needs names of recipes or of a sweep; see distill-pipeline recipes")
-    reports, absent = compared.find_reports(home.store, home.named(names))
+    reports, absent = compared.find_reports(home.store, home.recipes_named(names))
     if reports:
         found = compared.compare(reports)
         folder = Path(output).expanduser() if output else home.root / "comparison"
         folder.mkdir(parents=True, exist_ok=True)
         compared.write_comparison(folder, found)
         rows = table(*compared.HEADER, right={*compared.HEADER} - {"recipe", "best for"}, header=True)
-        for cells in compared.cells(found):
+        for cells in compared.table_rows(found):
             rows.add_row(*cells)
         print(rendered(rows))
         print("", *found.notes, sep="\n")

@@ -11,24 +11,24 @@ from collections.abc import Iterable
 import dagster as dg
 import httpx
 
-from distill_pipeline.chain.plan import identify
+from distill_pipeline.chain.plan import identify_teachers
 from distill_pipeline.chain.teachers import teacher_name
 from distill_pipeline.chain.watching import (
-    CantAsk,
+    HubUnavailable,
     Request,
-    Watch,
-    look_at_teachers,
-    moved_recipes,
-    read_seen,
-    write_seen,
+    TeacherCheck,
+    check_teachers,
+    find_moved_recipes,
+    find_stale_recipes,
+    read_cursor,
+    write_cursor,
 )
-from distill_pipeline.chain.watching import stale_recipes as find_stale
 from distill_pipeline.defs.assets.plan import plan
 from distill_pipeline.defs.assets.recipe_comparison import recipe_comparison
 from distill_pipeline.defs.jobs import DISTILL
 from distill_pipeline.defs.partitions import RECIPES
 from distill_pipeline.defs.resources import DistillHome
-from distill_pipeline.hub.access import retry_after, use_one_try_client
+from distill_pipeline.hub.access import retry_after, use_client_without_retries
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.teacher.download import explained
 from distill_pipeline.teacher.source import ask_for_commit
@@ -54,9 +54,9 @@ def stale_recipes(
     """Request a run of each stale recipe that isn't running; a failed one is tried again at the next tick."""
     known = set(RECIPES.get_partition_keys())
     recipes = [recipe for recipe in distill_home.home.load_recipes()[0].values() if recipe.name in known]
-    identified, problems = identify(distill_home.home, recipes)
+    identified, problems = identify_teachers(distill_home.home, recipes)
     day = f"{context.scheduled_execution_time:%Y-%m-%d}"
-    requests, alone = find_stale(distill_home.store, identified, day)
+    requests, alone = find_stale_recipes(distill_home.store, identified, day)
     runs, waiting = requested_runs(context.instance, requests)
     unknown = [f"{recipe}: {problem}" for recipe, problem in problems.items()]
     for problem in unknown:
@@ -81,30 +81,32 @@ def teacher_watch(context: dg.SensorEvaluationContext, distill_home: DistillHome
     known = set(RECIPES.get_partition_keys())
     recipes = [recipe for recipe in distill_home.home.load_recipes()[0].values() if recipe.name in known]
     now = time.time()
-    watch = look_at_teachers(recipes, read_seen(context.cursor), _ask, now)
+    watch = check_teachers(recipes, read_cursor(context.cursor), _ask, now)
     for problem in watch.problems:
         context.log.warning(problem)
     day = time.strftime("%Y-%m-%d", time.gmtime(now))
-    requests = moved_recipes(distill_home.store, recipes, watch.seen, day)
+    requests = find_moved_recipes(distill_home.store, recipes, watch.seen, day)
     runs, waiting = requested_runs(context.instance, requests)
     reasons = [*waiting, *watch.problems] or ["no teacher moved"]
     return dg.SensorResult(
         run_requests=runs,
         skip_reason=None if runs else "; ".join(reasons),
-        cursor=write_seen(watch.seen),
+        cursor=write_cursor(watch.seen),
         asset_events=_observations(recipes, watch),
     )
 
 
 def _ask(teacher: str, branch: str | None) -> str:
-    use_one_try_client()
+    use_client_without_retries()
     try:
         return ask_for_commit(teacher, branch, timeout=SECONDS_FOR_A_QUESTION)
     except (httpx.HTTPError, OSError) as error:
-        raise CantAsk(str(explained(error, teacher, branch)), retry_after(error) or SECONDS_AFTER_A_FAULT) from None
+        raise HubUnavailable(
+            str(explained(error, teacher, branch)), retry_after(error) or SECONDS_AFTER_A_FAULT
+        ) from None
 
 
-def _observations(recipes: list[Recipe], watch: Watch) -> list[dg.AssetObservation]:
+def _observations(recipes: list[Recipe], watch: TeacherCheck) -> list[dg.AssetObservation]:
     """Return one observation per recipe whose teacher was seen at another commit than before."""
     return [
         dg.AssetObservation(

@@ -21,7 +21,7 @@ from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.gate import failed_floors
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.store.output import Output
-from distill_pipeline.store.verdicts import Verdict, examined
+from distill_pipeline.store.verdicts import Verdict, cached_verdict
 from distill_pipeline.student.files import REPORT
 from distill_pipeline.student.folder import StudentError, verify_golden
 from distill_pipeline.vocabulary.vocabulary import read_vocabulary
@@ -45,7 +45,7 @@ def _check(
         store = distill_home.store
         output = store.get(distill_home.stage_keys(recipe)[stage])
         now = partial(examine, recipe, output)
-        passed, metadata = examined(store, output, f"{name} {_VERSION}", now) if of_bytes else now()
+        passed, metadata = cached_verdict(store, output, f"{name} {_VERSION}", now) if of_bytes else now()
         reason = _override_reason(context) if stage == "quality_report" else ""
         if passed or not reason:
             return dg.AssetCheckResult(passed=passed, metadata=dict(metadata))

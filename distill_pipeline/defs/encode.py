@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field
 
-from distill_pipeline.chain.stages import encoded_alike
+from distill_pipeline.chain.stages import same_encoding
 from distill_pipeline.defs.stage import StageConfig, StageRun
 from distill_pipeline.store.disk import locked
 from distill_pipeline.store.embeddings import Embeddings
@@ -86,7 +86,7 @@ def _earlier(run: StageRun, work: _Work) -> list[EarlierOutput]:
         return found
     for folder, manifest in run.home.store.manifests(run.key.stage):
         made_here = (manifest["machine"], manifest["versions"]) == (machine(), library_versions())
-        if made_here and encoded_alike(manifest["made_of"], run.key.inputs):
+        if made_here and same_encoding(manifest["made_of"], run.key.inputs):
             facts = manifest["facts"]
             parts = {name: file["sha256"] for name, file in manifest["files"].items()}
             found.append(EarlierOutput(folder, parts, facts["precision"], facts["forward"], facts["device"]))

@@ -142,7 +142,7 @@ def materialize_stage(
     store = home.store
 
     def make(folder: Path) -> Mapping[str, Any]:
-        context.log.info(_why(store.remembered(recipe.name, stage), keys[stage], forced=config.force))
+        context.log.info(_why(store.recorded_inputs(recipe.name, stage), keys[stage], forced=config.force))
         if isinstance(recipe.pca_dims, int):
             check_dimensions(recipe.pca_dims, source.most_dimensions)
         return work(StageRun(recipe, keys[stage], folder, home, keys, context.log.info))
@@ -154,8 +154,8 @@ def materialize_stage(
         force=config.force,
         resumable=resumable,
         still_valid=still_valid,
-        made_by=context.run.run_id,
-        made_for=recipe.name,
+        run_id=context.run.run_id,
+        recipe_name=recipe.name,
         log=context.log.info,
     )
     seconds = time.monotonic() - started

@@ -21,7 +21,7 @@ from distill_pipeline.fitting.pca import (
 from distill_pipeline.fitting.ridge import Matrix, fit_start, token_shares, weight_curves
 from distill_pipeline.fitting.settings import Settings
 from distill_pipeline.fitting.weightings import row_weights
-from distill_pipeline.recipe.choices import MIN_TEXTS
+from distill_pipeline.recipe.choices import MIN_REFINEMENT_TEXTS
 from distill_pipeline.store.embeddings import Embeddings, unit_rows
 from distill_pipeline.vocabulary.vocabulary import Vocabulary
 
@@ -140,7 +140,7 @@ def hold_out(groups: Sequence[int], *, passages: bool) -> npt.NDArray[np.bool_]:
         passages: Whether the first group's texts alone count, as long as there are enough of them: what more passages
             win is seen on passages.
     """
-    among = groups[0] if passages and groups[0] >= MIN_TEXTS else sum(groups)
+    among = groups[0] if passages and groups[0] >= MIN_REFINEMENT_TEXTS else sum(groups)
     held_out = np.zeros(sum(groups), dtype=bool)
     held_out[: among : max(4, min(among // 500, HELD_OUT_EVERY))] = True
     held_out[np.flatnonzero(held_out)[MAX_HELD_OUT:]] = False

@@ -23,11 +23,11 @@ T = TypeVar("T")
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """Answers after which the same request may well succeed."""
 
-SECONDS_FOR_AN_ANSWER = 30.0
-"""A request counts as lost when the server is silent for longer."""
+ANSWER_TIMEOUT_SECONDS = 30.0
+"""Longest silence of a server before a request counts as lost."""
 
-MAX_WAIT = 30.0
-FIRST_WAIT = 1.0
+MAX_WAIT_SECONDS = 30.0
+FIRST_WAIT_SECONDS = 1.0
 
 
 class Patience:
@@ -60,7 +60,7 @@ class Patience:
         """
         import httpx
 
-        use_one_try_client()
+        use_client_without_retries()
         before, began = self._spent, None
         tries = 0
         while True:
@@ -72,9 +72,9 @@ class Patience:
                 began = started if began is None else began
                 self._spent = before + self._clock() - began
                 wait = _seconds_to_wait(error, tries)
-                if not passes_by_itself(error) or self._spent + wait > self.seconds:
+                if not is_transient(error) or self._spent + wait > self.seconds:
                     raise
-                self._log(f"the Hub: {in_short(error)}; trying again in {wait:.0f} s")
+                self._log(f"the Hub: {short_reason(error)}; trying again in {wait:.0f} s")
                 self._sleep(wait)
             else:
                 if began is not None:
@@ -87,8 +87,8 @@ def hub_status(error: BaseException) -> int | None:
     return getattr(getattr(error, "response", None), "status_code", None)
 
 
-def passes_by_itself(error: BaseException) -> bool:
-    """Whether trying again may help: the server was busy or failed, or the connection broke."""
+def is_transient(error: BaseException) -> bool:
+    """Whether trying again may help: the server was busy or broken, or the connection was."""
     import httpx
     from huggingface_hub.errors import OfflineModeIsEnabled
 
@@ -102,16 +102,16 @@ def passes_by_itself(error: BaseException) -> bool:
     if isinstance(error, ConnectionError | TimeoutError) or "Consistency check failed" in str(error):
         return True
     # The client says "not in the local cache" when the reason is that the Hub could not be asked.
-    return error.__cause__ is not None and passes_by_itself(error.__cause__)
+    return error.__cause__ is not None and is_transient(error.__cause__)
 
 
-def in_short(error: BaseException) -> str:
-    """Return an error in a few words, without addresses: signed ones must not end up in a log."""
+def short_reason(error: BaseException) -> str:
+    """Return a fault in a few words, without addresses: signed ones must not end up in a log."""
     status = hub_status(error)
     if status is not None:
         return f"it answered {status}"
-    if isinstance(error, OSError) and error.__cause__ is not None and passes_by_itself(error.__cause__):
-        return in_short(error.__cause__)
+    if isinstance(error, OSError) and error.__cause__ is not None and is_transient(error.__cause__):
+        return short_reason(error.__cause__)
     if "Name or service not known" in str(error) or "name resolution" in str(error):
         return "its name can't be resolved (DNS)"
     return f"no answer ({type(error).__name__})"
@@ -134,15 +134,15 @@ def retry_after(error: BaseException) -> float | None:
 
 
 def _seconds_to_wait(error: BaseException, tries: int) -> float:
-    """Return the time until the next try: twice as long each time, and different for each client."""
-    backoff: float = min(MAX_WAIT, FIRST_WAIT * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
+    """Return the time until the next try: twice as long each time, and never the same for two clients."""
+    backoff: float = min(MAX_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
     asked = retry_after(error)
     return backoff if asked is None else asked + min(backoff, 1.0)
 
 
 @lru_cache(maxsize=1)
-def use_one_try_client() -> None:
-    """Give huggingface_hub, for the whole process, a client that tries once and waits for a limited time."""
+def use_client_without_retries() -> None:
+    """Give huggingface_hub, for the whole process, a client that tries once and doesn't wait forever."""
     import httpx
     from huggingface_hub import get_session, set_client_factory
     from huggingface_hub.errors import HfHubHTTPError
@@ -156,7 +156,7 @@ def use_one_try_client() -> None:
         def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
             limits = request.extensions.get("timeout", {})
             request.extensions["timeout"] = {
-                kind: min(limits.get(kind) or SECONDS_FOR_AN_ANSWER, SECONDS_FOR_AN_ANSWER)
+                kind: min(limits.get(kind) or ANSWER_TIMEOUT_SECONDS, ANSWER_TIMEOUT_SECONDS)
                 for kind in ("connect", "read", "write", "pool")
             }
             try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from distill_pipeline.errors import DistillError
-from distill_pipeline.hub.access import hub_status, in_short, passes_by_itself
+from distill_pipeline.hub.access import hub_status, is_transient, short_reason
 
 RELEASING = "release to"
 _HOW_TO_LOG_IN = "Set HF_TOKEN to one with the role write, or run `hf auth login`"
@@ -55,8 +55,8 @@ def _explained(error: Exception, repository: str, doing: str) -> HubError:
     reason = reasons.get(hub_status(error) or 0)
     if hub_status(error) in {401, 404} and get_token() is None:
         reason = f"the Hub shows it to nobody without an access token. {_HOW_TO_LOG_IN}"
-    if reason is None and passes_by_itself(error):
-        reason = f"the Hub is out of reach: {in_short(error)}, for longer than it is waited for here; {again} later"
+    if reason is None and is_transient(error):
+        reason = f"the Hub is out of reach: {short_reason(error)}, for longer than it is waited for here; {again} later"
     if reason is None:
-        reason = f"the Hub can't be used: {in_short(error) if isinstance(error, httpx.HTTPError) else error}"
+        reason = f"the Hub can't be used: {short_reason(error) if isinstance(error, httpx.HTTPError) else error}"
     return HubError(f"{doing} {repository}: {reason}.{' Finished stages are kept.' if releasing else ''}")

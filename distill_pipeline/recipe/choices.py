@@ -1,16 +1,11 @@
-"""What a recipe may choose among: names, descriptions, and what `auto` stands for. Plain data that imports nothing.
+"""What a recipe may choose among, as plain data: names, descriptions, and what `auto` stands for.
 
-The functions behind the names are tables too: of weightings in `fitting/weightings.py`, of refinements in
-`texts/refinements.py`.
+The functions behind the names are in `fitting/weightings.py` and `texts/refinements.py`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-
-MIN_TEXTS = 100
-"""A refinement needs so many: some are held out to measure the agreement on, and a few would say nothing."""
 
 WEIGHTINGS: Mapping[str, str] = {
     "fitted": "a curve over frequency fitted to the refinement's texts",
@@ -20,32 +15,23 @@ WEIGHTINGS: Mapping[str, str] = {
 }
 """How much each vocabulary entry counts in a text's mean."""
 
-
-@dataclass(frozen=True)
-class Refinement:
-    """One kind of texts that the rows are fitted to.
-
-    Attributes:
-        description: A few words for the recipe's reference.
-        generated_texts: What the recipe's `generated_texts: auto` stands for.
-    """
-
-    description: str
-    generated_texts: int
-
-
-REFINEMENTS: Mapping[str, Refinement] = {
-    # Four times as many generated texts as without a corpus bring the similarities of other texts closer to the
-    # teacher's, for half as much again of its time.
-    "corpus": Refinement("passages of a corpus, and generated ones besides", generated_texts=180_000),
-    "generated": Refinement("generated from frequencies of words and word pairs", generated_texts=45_000),
+REFINEMENTS: Mapping[str, str] = {
+    "corpus": "passages of a corpus, plus generated texts",
+    "generated": "texts generated from frequencies of words and word pairs",
 }
+"""Texts that the rows are fitted to."""
+
+GENERATED_TEXTS: Mapping[str, int] = {"corpus": 180_000, "generated": 45_000}
+"""What `generated_texts: auto` stands for. Beside a corpus, four times as many texts bring the similarities of other
+texts closer to the teacher's, and the teacher runs for half as long again."""
+
+MIN_REFINEMENT_TEXTS = 100
+"""Some texts are held out to measure the agreement; fewer than this would measure nothing."""
 
 WHITENING = 0.3
-"""What `whitening: auto` stands for: retrieval wins what word similarity doesn't lose yet."""
+"""What `whitening: auto` stands for: retrieval improves, and word similarity doesn't suffer yet."""
 
 
-def described(choices: Mapping[str, str | Refinement]) -> str:
-    """Return the names with what they mean, for a field's description."""
-    texts = {name: choice if isinstance(choice, str) else choice.description for name, choice in choices.items()}
-    return "; ".join(f"{name} = {text}" for name, text in texts.items())
+def describe(choices: Mapping[str, str]) -> str:
+    """Return the names with their descriptions, for a field's description."""
+    return "; ".join(f"{name} = {text}" for name, text in choices.items())

@@ -1,23 +1,22 @@
-"""Names of Hugging Face data sets in a recipe's corpus: `dataset:NAME[:CONFIG[:SPLIT]][@REVISION][#COLUMN]`."""
+"""Hugging Face datasets in a recipe's corpus: `dataset:NAME[:CONFIG[:SPLIT]][@REVISION][#COLUMN]`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-DATASET = "dataset:"
+_PREFIX = "dataset:"
 
 
 @dataclass(frozen=True)
-class DataSet:
-    """A data set of the Hub, or a folder of files that the library `datasets` reads.
+class Dataset:
+    """A dataset of the Hub, or a folder that the library `datasets` reads.
 
     Attributes:
         name: Its name on the Hub, or the folder.
-        config: Which of its configurations (subsets); empty for the only one.
-        split: Which part of it.
+        config: Configuration (subset); empty for the only one.
         revision: Commit, tag or branch; empty for the newest.
-        column: Holds the texts.
+        column: Column of the texts.
     """
 
     name: str
@@ -27,30 +26,29 @@ class DataSet:
     column: str = "text"
 
     @classmethod
-    def parse(cls, source: str) -> DataSet | None:
-        """Read an entry of a corpus; None for files."""
-        if not source.startswith(DATASET):
+    def parse(cls, source: str) -> Dataset | None:
+        """Return the dataset that an entry of a corpus names, or None when it names files."""
+        if not source.startswith(_PREFIX):
             return None
-        body, _, column = source.removeprefix(DATASET).partition("#")
+        body, _, column = source.removeprefix(_PREFIX).partition("#")
         body, _, revision = body.partition("@")
         name, config, split = (*body.split(":", 2), "", "")[:3]
         return cls(name, config, split or "train", revision, column or "text")
 
     @property
     def folder(self) -> Path | None:
-        """The folder, where the name is written as that of one."""
+        """The dataset's folder, or None for a dataset of the Hub."""
         return Path(self.name).expanduser() if self.name.startswith(("/", "./", "../", "~")) else None
 
-    def below(self, base: Path) -> DataSet:
-        """Return it with its folder, if it is one, made absolute."""
+    def resolve(self, base: Path) -> Dataset:
+        """Return the dataset with its folder, if any, made absolute."""
         return self if self.folder is None else replace(self, name=str((base / self.folder).resolve()))
 
-    def without_path(self) -> DataSet:
-        """Return it with the last part of its folder alone, for others to read."""
+    def without_path(self) -> Dataset:
+        """Return the dataset with only the last part of its folder, so that a release shows no path of a machine."""
         return self if self.folder is None else replace(self, name=f"./{self.folder.name}")
 
     def __str__(self) -> str:
-        parts = [self.name, self.config, "" if self.split == "train" else self.split]
-        named = ":".join(parts).rstrip(":")
-        revision, column = (f"@{self.revision}" if self.revision else ""), f"#{self.column}"
-        return f"{DATASET}{named}{revision}{'' if self.column == 'text' else column}"
+        name = f"{self.name}:{self.config}:{'' if self.split == 'train' else self.split}".rstrip(":")
+        revision, column = self.revision and f"@{self.revision}", "" if self.column == "text" else f"#{self.column}"
+        return f"{_PREFIX}{name}{revision}{column}"

@@ -1,4 +1,4 @@
-"""Types of a recipe's fields, as command lines, YAML and code give them."""
+"""Types of a recipe's fields; they accept what YAML, Python and a command line give."""
 
 from __future__ import annotations
 
@@ -8,90 +8,54 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 MAX_NAME_LENGTH = 63
-"""Letters of a recipe's name."""
+VARIANT = re.compile(r"float32|float16|int8|onnx|dims-[1-9]\d*")
+NEXT_TAG = "next"
 
-_SLUG = re.compile(rf"[a-z0-9](?:[a-z0-9._-]{{0,{MAX_NAME_LENGTH - 2}}}[a-z0-9])?")
-_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_HUB_NAME = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
 
 
-def number_if_it_reads_like_one(value: object) -> object:
-    """Turn the text of a command line ("256", "0.9", "none") into what YAML would have given."""
+def is_hub_name(text: str) -> bool:
+    """Whether a text has the form of a Hub repository's name, owner/name."""
+    return re.fullmatch(_HUB_NAME, text) is not None
+
+
+def _matches(pattern: str, message: str) -> AfterValidator:
+    """Return a validator of texts that must match a pattern; None passes."""
+
+    def check(value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(pattern, value):
+            raise ValueError(message)
+        return value
+
+    return AfterValidator(check)
+
+
+def _parse_none(value: object) -> object:
+    return None if isinstance(value, str) and value.strip().lower() in {"", "none", "null"} else value
+
+
+def _parse_number(value: object) -> object:
+    """Return the number, or None, that a command line's text ("256", "0.9", "none") stands for; others unchanged."""
     if not isinstance(value, str):
         return value
     text = value.strip()
     if text.lower() in {"none", "null"}:
         return None
-    if re.fullmatch(r"[+-]?\d+", text):
-        return int(text)
     try:
-        return float(text)
+        return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
     except ValueError:
         return text
 
 
-def none_if_empty(value: object) -> object:
-    """Turn how people write "none" into None, and leave all else."""
-    return None if isinstance(value, str) and value.strip().lower() in {"", "none", "null"} else value
+def _parse_list(value: object) -> object:
+    """Return the list that a command line's text ("int8,onnx") stands for; others unchanged."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    return [] if text.lower() in {"", "none", "()"} else [part.strip() for part in text.split(",")]
 
 
-def _a_slug(name: str) -> str:
-    if not _SLUG.fullmatch(name) or ".." in name:
-        raise ValueError(
-            f"use 1 to {MAX_NAME_LENGTH} of a-z, 0-9, '.', '_', '-', beginning and ending with a letter or digit"
-        )
-    return name
-
-
-def _a_device(device: str) -> str:
-    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", device):
-        raise ValueError("use auto, cpu, cuda, cuda:N or mps")
-    return device
-
-
-def is_hub_name(text: str) -> bool:
-    """Whether a text is written as the Hub's repositories are."""
-    return _REPOSITORY.fullmatch(text) is not None
-
-
-def _a_hub_name(repository: str | None) -> str | None:
-    if repository is not None and not is_hub_name(repository):
-        raise ValueError("a Hub repository is written owner/name")
-    return repository
-
-
-_FromText = BeforeValidator(number_if_it_reads_like_one)
-
-Slug = Annotated[str, AfterValidator(_a_slug)]
-Device = Annotated[str, AfterValidator(_a_device)]
-OptionalText = Annotated[str | None, BeforeValidator(none_if_empty)]
-OptionalHubName = Annotated[OptionalText, AfterValidator(_a_hub_name)]
-CountOrAuto = Annotated[Annotated[int, Field(ge=0)] | Literal["auto"], _FromText]
-ShareOrAuto = Annotated[Annotated[float, Field(ge=0, le=1)] | Literal["auto"], _FromText]
-Dimensions = Annotated[
-    Annotated[int, Field(ge=1, le=65536, strict=True)]
-    | Annotated[float, Field(gt=0, lt=1, strict=True)]
-    | Literal["auto"]
-    | None,
-    _FromText,
-]
-"""A number of them, a share of variance, all, or none to choose from."""
-
-
-VARIANT = re.compile(r"float32|float16|int8|onnx|dims-[1-9]\d*")
-NEXT_TAG = "next"
-
-_REF = re.compile(r"(?!.*(\.\.|//|@\{|\.lock$))[A-Za-z0-9][\w./-]*")
-
-
-def _split(value: object) -> object:
-    """Turn a command line's "int8,onnx" into a list."""
-    if isinstance(value, str):
-        text = value.strip()
-        return [] if text.lower() in {"", "none", "()"} else [part.strip() for part in text.split(",")]
-    return value
-
-
-def _known_variants(variants: tuple[str, ...]) -> tuple[str, ...]:
+def _check_variants(variants: tuple[str, ...]) -> tuple[str, ...]:
     for variant in variants:
         if not VARIANT.fullmatch(variant):
             raise ValueError(f"{variant!r} is no variant; use float32, float16, int8, onnx or dims-N")
@@ -100,15 +64,37 @@ def _known_variants(variants: tuple[str, ...]) -> tuple[str, ...]:
     return variants
 
 
-def _a_ref_outside_pull_requests(value: str | None, info: ValidationInfo) -> str | None:
-    if value is None:
-        return None
-    if not _REF.fullmatch(value):
-        raise ValueError("not a name that git allows for a branch or tag")
-    if info.data.get("pull_request"):
+def _not_with_pull_request(value: str | None, info: ValidationInfo) -> str | None:
+    if value is not None and info.data.get("pull_request"):
         raise ValueError("a pull request goes to main and gets no tag; leave out pull_request or this")
     return value
 
 
-Variants = Annotated[tuple[str, ...], BeforeValidator(_split), AfterValidator(_known_variants)]
-Ref = Annotated[str | None, BeforeValidator(none_if_empty), AfterValidator(_a_ref_outside_pull_requests)]
+Slug = Annotated[
+    str,
+    _matches(
+        rf"(?!.*\.\.)[a-z0-9](?:[a-z0-9._-]{{0,{MAX_NAME_LENGTH - 2}}}[a-z0-9])?",
+        f"use 1 to {MAX_NAME_LENGTH} of a-z, 0-9, '.', '_', '-', beginning and ending with a letter or digit",
+    ),
+]
+Device = Annotated[str, _matches(r"auto|cpu|mps|cuda(:\d+)?", "use auto, cpu, cuda, cuda:N or mps")]
+OptionalText = Annotated[str | None, BeforeValidator(_parse_none)]
+OptionalHubName = Annotated[OptionalText, _matches(_HUB_NAME, "a Hub repository is written owner/name")]
+Ref = Annotated[
+    OptionalText,
+    _matches(r"(?!.*(\.\.|//|@\{|\.lock$))[A-Za-z0-9][\w./-]*", "not a name that git allows for a branch or tag"),
+    AfterValidator(_not_with_pull_request),
+]
+Variants = Annotated[tuple[str, ...], BeforeValidator(_parse_list), AfterValidator(_check_variants)]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
+CountOrAuto = Annotated[Annotated[int, Field(ge=0)] | Literal["auto"], BeforeValidator(_parse_number)]
+Share = Annotated[float, Field(ge=0, le=1)]
+ShareOrAuto = Annotated[Share | Literal["auto"], BeforeValidator(_parse_number)]
+Dimensions = Annotated[
+    Annotated[int, Field(ge=1, le=65536, strict=True)]
+    | Annotated[float, Field(gt=0, lt=1, strict=True)]
+    | Literal["auto"]
+    | None,
+    BeforeValidator(_parse_number),
+]
+"""A number of dimensions, the share of variance to keep, all ("auto"), or None for no projection."""

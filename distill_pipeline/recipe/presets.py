@@ -1,4 +1,4 @@
-"""Short names: of teachers, and of settings that belong together."""
+"""Short names for teachers, and for settings that belong together."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 SHIPPED_RECIPES = Path(str(files("distill_pipeline"))) / "data" / "recipes"
-"""Recipes that come with the package."""
+"""Folder of the recipes that come with the package."""
 
 EMBEDDED = "embedded:"
-"""Begins the location of a teacher that an installed package carries."""
+"""Prefix of the location of a teacher that an installed package contains."""
 
 ALIASES: Mapping[str, str] = {
     "MODERNBERT_BASE": "nomic-ai/modernbert-embed-base",
     "MODERNBERT_LARGE": "lightonai/modernbert-embed-large",
     "MINILM_EMBEDDED": f"{EMBEDDED}all-MiniLM-L6-v2",
 }
-"""Short teacher names in capitals, and what they stand for."""
+"""Locations of teachers by alias."""
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # What `model2vec.distill` 0.10 does when it is called with a model's name alone.
@@ -32,4 +32,4 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "dtype": "float16",
     }
 }
-"""Fields by a preset's name; what a recipe says besides goes before them."""
+"""Fields by preset; a recipe's own fields override them."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,38 +11,39 @@ import yaml
 from pydantic import ValidationError
 
 from distill_pipeline.errors import RecipeError, did_you_mean
-from distill_pipeline.recipe.datasets import DataSet
+from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.presets import ALIASES, PRESETS
 from distill_pipeline.recipe.recipe import Recipe
 
 SWEEP = "sweep"
-"""The field of a file that makes it a sweep; see `sweeps.py`."""
+"""The field that makes a recipe file a sweep; see `sweeps.py`."""
 
 _ACCESS_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
 
 
 def make_recipe(fields: Mapping[str, Any], *, source: str, base: Path | None = None) -> Recipe:
-    """Build a recipe from plain values, a `preset` first.
+    """Return the recipe of these fields, which may begin with a `preset`.
 
     Args:
-        fields: Field names and values as YAML or a command line gives them.
+        fields: Values by field, as YAML or a command line gives them.
         source: Where they come from, for the error message.
-        base: Folder that a relative teacher folder or word-list path counts from.
+        base: Folder that relative paths count from; None is the working folder.
 
     Raises:
-        RecipeError: With one line per problem: the field, the value, what is wrong, what is near.
+        RecipeError: With one line per problem: the field, its value, what is wrong, and the nearest valid name.
     """
-    given = dict(fields)
-    refuse_access_tokens(given, source)
-    preset = given.pop("preset", None)
+    refuse_access_tokens(fields, source)
+    preset = fields.get("preset")
     if preset is not None and preset not in PRESETS:
         raise RecipeError(f"{source}: preset={preset!r} is unknown{did_you_mean(str(preset), PRESETS)}")
-    values = {**(PRESETS[preset] if preset else {}), **given}
-    _resolve_paths(values, base)
+    values = {**(PRESETS[preset] if preset else {}), **fields}
+    values.pop("preset", None)
+    _resolve_paths(values, base or Path.cwd())
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        raise RecipeError("\n".join(f"{source}: {line}" for line in _problems(error))) from None
+        problems = dict.fromkeys(_problems(error))  # a union's field has a problem for each of its types
+        raise RecipeError("\n".join(f"{source}: {problem}" for problem in problems)) from None
 
 
 def refuse_access_tokens(fields: Mapping[str, Any], source: str) -> None:
@@ -56,74 +57,61 @@ def refuse_access_tokens(fields: Mapping[str, Any], source: str) -> None:
             raise RecipeError(f"{source}: {name} holds what looks like an access token; set HF_TOKEN instead")
 
 
-def _resolve_paths(values: dict[str, Any], base: Path | None) -> None:
+def _resolve_paths(values: dict[str, Any], base: Path) -> None:
     """Make the paths among the values absolute, so that a recipe means the same from any folder."""
-    base = base or Path.cwd()
     teacher = values.get("teacher")
-    if isinstance(teacher, str):
-        written_as_path = teacher.startswith(("./", "../", "~", "/"))
+    if isinstance(teacher, str) and teacher not in ALIASES:
         folder = base / Path(teacher).expanduser()
-        if teacher not in ALIASES and (written_as_path or folder.is_dir()):
+        if teacher.startswith(("./", "../", "~", "/")) or folder.is_dir():
             values["teacher"] = str(folder.resolve())
     for field in ("words", "evaluation_texts"):
-        named = values.get(field)
-        if isinstance(named, str | Path):
-            path = (base / Path(named).expanduser()).resolve()
-            if not path.is_file():
-                raise RecipeError(f"{field}={str(named)!r}: there is no such file; it has one entry a line")
-            values[field] = path
-    sets = values.get("labelled_sets")
-    if isinstance(sets, str | list | tuple):
-        values["labelled_sets"] = [
-            _absolute_set(str(name), base) for name in ([sets] if isinstance(sets, str) else sets)
-        ]
-    corpus = values.get("corpus")
-    corpus = [corpus] if isinstance(corpus, str) else corpus
-    if isinstance(corpus, list | tuple):
-        values["corpus"] = [_absolute_source(str(source), base) for source in corpus]
+        name = values.get(field)
+        if isinstance(name, str | Path):
+            values[field] = (base / Path(name).expanduser()).resolve()
+            if not values[field].is_file():
+                raise RecipeError(f"{field}={str(name)!r}: there is no such file; it has one entry a line")
+    for field, resolve in (("labelled_sets", _resolve_set), ("corpus", _resolve_source)):
+        names = values.get(field)
+        if isinstance(names, str | list | tuple):
+            values[field] = [resolve(str(name), base) for name in ([names] if isinstance(names, str) else names)]
 
 
-def _absolute_source(source: str, base: Path) -> str:
-    data_set = DataSet.parse(source)
-    return str(base / Path(source).expanduser()) if data_set is None else str(data_set.below(base))
-
-
-def _absolute_set(name: str, base: Path) -> str:
+def _resolve_set(name: str, base: Path) -> str:
     kind, _, path = name.partition(":")
     return name if kind == "mteb" else f"{kind}:{(base / Path(path).expanduser()).resolve()}"
 
 
-def _problems(error: ValidationError) -> Iterable[str]:
-    seen = set()
+def _resolve_source(source: str, base: Path) -> str:
+    dataset = Dataset.parse(source)
+    return str(dataset.resolve(base)) if dataset else str(base / Path(source).expanduser())
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
     for problem in error.errors():
-        field = str(problem["loc"][0]) if problem["loc"] else "recipe"
+        message = problem["msg"].removeprefix("Value error, ")
+        if not problem["loc"]:
+            yield message
+            continue
+        field, value = str(problem["loc"][0]), problem["input"]
         if problem["type"] == "extra_forbidden":
-            line = f"unknown field {field!r}{did_you_mean(field, [*Recipe.model_fields, 'preset'])}"
+            yield f"unknown field {field!r}{did_you_mean(field, [*Recipe.model_fields, 'preset'])}"
         elif problem["type"] == "missing":
-            line = f"{field} is missing: {Recipe.model_fields[field].description}"
-        elif not problem["loc"]:
-            line = problem["msg"].removeprefix("Value error, ")
+            yield f"{field} is missing: {Recipe.model_fields[field].description}"
         elif field == "pca_dims":
-            line = (
-                f"pca_dims={problem['input']!r}: use a whole number from 1, a share of variance between 0 and 1, "
-                "'auto', or 'none'"
-            )
+            kinds = "a whole number from 1, a share of variance between 0 and 1, 'auto', or 'none'"
+            yield f"pca_dims={value!r}: use {kinds}"
         elif problem["type"] == "literal_error":
             choices = re.findall(r"'([^']+)'", str(problem["ctx"]["expected"]))
-            line = f"{field}={problem['input']!r}: use one of {', '.join(choices)}"
-            line += did_you_mean(str(problem["input"]), choices)
+            yield f"{field}={value!r}: use one of {', '.join(choices)}{did_you_mean(str(value), choices)}"
         else:
-            line = f"{field}={problem['input']!r}: {problem['msg'].removeprefix('Value error, ')}"
-        if line not in seen:
-            seen.add(line)
-            yield line
+            yield f"{field}={value!r}: {message}"
 
 
 def read_fields(path: Path) -> dict[str, Any]:
-    """Read one YAML file's fields, unchecked.
+    """Return the unchecked fields of a YAML file, with its stem as the name.
 
     Raises:
-        RecipeError: The file isn't a mapping of fields, or gives another name than its own.
+        RecipeError: The file isn't a mapping of fields, or gives a name that differs from its own.
     """
     try:
         fields = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -137,11 +125,7 @@ def read_fields(path: Path) -> dict[str, Any]:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read one YAML file; the file's stem is the recipe's name.
-
-    Raises:
-        RecipeError: When the file isn't a mapping of fields or a field is wrong.
-    """
+    """Return the recipe of one YAML file. Raises `RecipeError`."""
     return make_recipe(read_fields(path), source=str(path), base=path.parent)
 
 

@@ -1,7 +1,4 @@
-"""What a student is made of: the `Recipe`, its fields, presets and what must hold among them.
-
-Knows nothing of stages, stores or Dagster, and never touches a teacher's weights.
-"""
+"""The `Recipe`: its fields, and what must hold among them. Never reads a teacher's weights."""
 
 from __future__ import annotations
 
@@ -13,14 +10,23 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from distill_pipeline.errors import did_you_mean
-from distill_pipeline.recipe.choices import MIN_TEXTS, REFINEMENTS, WEIGHTINGS, WHITENING, described
+from distill_pipeline.recipe.choices import (
+    GENERATED_TEXTS,
+    MIN_REFINEMENT_TEXTS,
+    REFINEMENTS,
+    WEIGHTINGS,
+    WHITENING,
+    describe,
+)
 from distill_pipeline.recipe.fields import (
+    Count,
     CountOrAuto,
     Device,
     Dimensions,
     OptionalHubName,
     OptionalText,
     Ref,
+    Share,
     ShareOrAuto,
     Slug,
     Variants,
@@ -34,7 +40,7 @@ class Recipe(BaseModel):
     """Everything that decides a student's bytes and, apart from that, where it is released.
 
     One recipe is one Dagster partition. Raises pydantic's `ValidationError`; `make_recipe` and
-    `read_recipe` turn that into a `RecipeError` that a person can act upon.
+    `read_recipe` turn that into a `RecipeError` that a user can act on.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
@@ -63,8 +69,8 @@ class Recipe(BaseModel):
         description="words = the language's frequent words and the teacher's pieces, with a tokenizer of the "
         "student's own; teacher = the teacher's tokens and tokenizer.",
     )
-    vocabulary_words: int = Field(
-        100_000, ge=0, le=1_000_000, description="How many of the language's most frequent words vocabulary=words has."
+    vocabulary_words: Count = Field(
+        100_000, description="Number of the language's most frequent words in the vocabulary (vocabulary=words)."
     )
     words: tuple[str, ...] | Path = Field(
         (), description="Words and phrases of your own to add: a list, or a file with one a line."
@@ -75,8 +81,8 @@ class Recipe(BaseModel):
     )
     words_from: Literal["wordfreq", "corpus"] = Field(
         "wordfreq",
-        description="Where the words of vocabulary=words, of generated texts, and all frequencies come from: "
-        "wordfreq's list of the language, or counted in the corpus.",
+        description="Source of the words of vocabulary=words and of generated texts, and of all frequencies: "
+        "wordfreq's list of the language, or the corpus.",
     )
 
     pooling: Literal["auto", "mean", "first", "last", "pooler"] = Field(
@@ -89,29 +95,26 @@ class Recipe(BaseModel):
     )
 
     weighting: Literal["auto", "fitted", "frequency", "none", "zipf"] = Field(
-        "auto", description=f"{described(WEIGHTINGS)}; auto = fitted with a refinement, else frequency."
+        "auto", description=f"{describe(WEIGHTINGS)}; auto = fitted with a refinement, else frequency."
     )
     refinement: Literal["none", "corpus", "generated"] = Field(
         "generated",
-        description=f"Fit the rows to the teacher's embeddings of texts: {described(REFINEMENTS)}; none = don't.",
+        description=f"Fit the rows to the teacher's embeddings of texts: {describe(REFINEMENTS)}; none = don't.",
     )
     corpus: tuple[str, ...] = Field(
         (),
         description="Texts for refinement=corpus and words_from=corpus: files or patterns (.txt, .jsonl, .parquet, "
-        "also .gz), dataset:NAME:CONFIG:SPLIT@REVISION (NAME of the Hub or ./FOLDER; rest optional); a column after "
+        "also .gz), dataset:NAME:CONFIG:SPLIT@REVISION (NAME on the Hub or ./FOLDER; rest optional); a column after "
         "# (default text).",
     )
-    corpus_texts: int = Field(200_000, ge=100, description="Most passages that are sampled from the corpus.")
+    corpus_texts: int = Field(200_000, ge=100, description="Maximum number of passages sampled from the corpus.")
     generated_texts: CountOrAuto = Field(
         "auto",
-        description="Texts generated for the refinement; besides a corpus they show the teacher rare words; auto = "
-        "45000, or 180000 with a corpus.",
+        description="Texts generated for the refinement; with a corpus they add rare words; auto = 45000, or 180000 "
+        "with a corpus.",
     )
-    phrases: int = Field(
-        20_000,
-        ge=0,
-        le=1_000_000,
-        description="How many pairs of words of the corpus vocabulary=words has as entries of their own.",
+    phrases: Count = Field(
+        20_000, description="Number of word pairs of the corpus in the vocabulary (vocabulary=words)."
     )
     seed: int = Field(0, ge=0, description="Seed of the texts that are generated or sampled.")
     whitening: ShareOrAuto = Field(
@@ -125,8 +128,8 @@ class Recipe(BaseModel):
 
     evaluation_texts: Path | None = Field(
         None,
-        description="File of texts, one a line, on which teacher and student are compared; none = "
-        "our own, English sentences or texts generated in another language.",
+        description="File of texts, one a line, on which teacher and student are compared; none = the English "
+        "sentences of this package or, in another language, generated texts.",
     )
     labelled_sets: tuple[str, ...] = Field(
         (),
@@ -135,31 +138,25 @@ class Recipe(BaseModel):
     )
     compare_with_model2vec: bool = Field(
         True,
-        description="Measure what model2vec.distill makes of the same teacher too; once a teacher and number of "
-        "dimensions, and the teacher must encode its own vocabulary for it.",
+        description="Also measure what model2vec.distill makes of this teacher. Done once per teacher and number of "
+        "dimensions; the teacher encodes its own vocabulary for it.",
     )
     min_similarity_correlation: float = Field(
         0.0, ge=-1, le=1, description="Floor for a release: correlation of student and teacher similarities."
     )
-    min_neighbour_overlap: float = Field(
-        0.0,
-        ge=0,
-        le=1,
-        description="Floor for a release: share of the teacher's 10 nearest texts that are the student's.",
+    min_neighbour_overlap: Share = Field(
+        0.0, description="Floor for a release: share of the teacher's 10 nearest texts that are the student's."
     )
     max_regression: float = Field(
-        0.1,
-        ge=0,
-        le=2,
-        description="How far a figure, or the score on a labelled set, may lie below that of the release now in place.",
+        0.1, ge=0, le=2, description="How far a figure or a labelled set's score may fall below the current release's."
     )
     variants: Variants = Field(
-        (), description="Further forms in the same release, checked each: float32, float16, int8, onnx, dims-N."
+        (), description="Further forms in the same release, each checked: float32, float16, int8, onnx, dims-N."
     )
-    repository: OptionalHubName = Field(None, description="Hub repository to release to; none = local folder alone.")
+    repository: OptionalHubName = Field(None, description="Hub repository to release to; none = only the local folder.")
     private: bool = Field(False, description="Create the Hub repository as private.")
     pull_request: bool = Field(False, description="Open a pull request instead of committing to the branch.")
-    branch: Ref = Field(None, description="Branch to release to, made when it isn't there; none means main.")
+    branch: Ref = Field(None, description="Branch to release to, created when it doesn't exist; none means main.")
     tag: Ref = Field(None, description="Tag of the release's commit; next = v1, v2, ...; none = no tag.")
     commit_message: str = Field("Release a distilled static model", min_length=1, description="Of the Hub commit.")
     patience_seconds: float = Field(
@@ -195,8 +192,8 @@ class Recipe(BaseModel):
         if self.refinement == "corpus" and not self.corpus:
             raise ValueError("refinement=corpus needs texts: name files or a data set in corpus")
         count = self.resolved("generated_texts")
-        if self.refinement == "generated" and count < MIN_TEXTS:
-            raise ValueError(f"generated_texts={count}: a refinement needs at least {MIN_TEXTS} texts")
+        if self.refinement == "generated" and count < MIN_REFINEMENT_TEXTS:
+            raise ValueError(f"generated_texts={count}: a refinement needs at least {MIN_REFINEMENT_TEXTS} texts")
         from_list = count and self.words_from == "wordfreq"
         if from_list and self.language != "en" and listed_language(self.language) is None:
             raise ValueError(
@@ -206,17 +203,15 @@ class Recipe(BaseModel):
         return self
 
     def resolved(self, field: str) -> Any:
-        """Return a field's value, or what its `auto` stands for where the refinement decides that."""
+        """Return a field's value; `auto` is resolved where the recipe alone decides what it stands for."""
         value = getattr(self, field)
         if value != "auto":
             return value
+        if field == "weighting":
+            return "frequency" if self.refinement == "none" else "fitted"
         if self.refinement == "none":
-            return "frequency" if field == "weighting" else value
-        meanings = {
-            "weighting": "fitted",
-            "whitening": WHITENING,
-            "generated_texts": REFINEMENTS[self.refinement].generated_texts,
-        }
+            return value
+        meanings = {"whitening": WHITENING, "generated_texts": GENERATED_TEXTS[self.refinement]}
         return meanings.get(field, value)
 
     @property
@@ -226,7 +221,7 @@ class Recipe(BaseModel):
 
     @property
     def teacher_label(self) -> str:
-        """The teacher's name for others to read: its Hub name, or its folder's name without the path."""
+        """The teacher's public name: its Hub name, or its folder's name without the path."""
         location = self.teacher_location
         if location.startswith(EMBEDDED):
             return f"sentence-transformers/{location.removeprefix(EMBEDDED)}"
@@ -242,11 +237,11 @@ def derived_name(fields: Mapping[str, Any]) -> str:
 
 
 def is_folder(teacher: str) -> bool:
-    """Whether this teacher's name is written as, or is, a folder on this machine."""
+    """Whether a teacher's name is, or is written as, a folder on this machine."""
     return teacher.startswith(("/", "./", "../", "~")) or Path(teacher).is_dir()
 
 
 RELEASE_FIELDS = frozenset(
     {"repository", "private", "pull_request", "branch", "tag", "commit_message", "patience_seconds"}
 )
-"""Where and how a student is released; they decide none of its bytes."""
+"""Fields that say where and how to release; they decide none of the student's bytes."""

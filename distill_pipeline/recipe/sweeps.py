@@ -1,4 +1,4 @@
-"""Sweeps: one recipe file that stands for many recipes, one for each combination of the swept fields' values.
+"""Sweeps: a recipe file that stands for many recipes, one per combination of the swept fields' values.
 
 A member is an ordinary recipe everywhere: a partition, a plan, a run. Knows nothing of stages, stores or Dagster.
 """
@@ -18,22 +18,21 @@ from distill_pipeline.recipe.reading import SWEEP, make_recipe, refuse_access_to
 from distill_pipeline.recipe.recipe import Recipe
 
 MAX_MEMBERS = 64
-"""Each member is a partition that everybody sees; a wider search belongs in several files, one after another."""
+"""Each member is a partition that everyone sees; a wider search belongs in several files."""
 
 _FIELDS = [name for name in (*Recipe.model_fields, "preset") if name != "name"]
 _SHORT = {"pca_dims": "dims"}
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9_-]*[a-z0-9])?")
-_NAMED_IN_FULL = (str, int, float, type(None))
 
-Choice = tuple[str | None, Any]
-"""A value of a swept field, and its label when the file gives one."""
+Choice = tuple[str, Any]
+"""A value of a swept field, after its part of the member's name."""
 
 
 def expand(fields: Mapping[str, Any], path: Path) -> dict[str, Recipe]:
     """Return the members of a sweep by name, in the order of the file's values.
 
-    A member is called `NAME.dims-128.weighting-zipf`: the swept fields in the file's order, with their values, or
-    with their labels alone where the file gives labels. So a name changes only when its own values do.
+    A member's name is `NAME.dims-128.weighting-zipf`: the swept fields in the file's order with their values, or only
+    their labels where the file gives labels. So a name changes only when the member's own values do.
 
     Args:
         fields: The file's content, with `sweep`: a mapping of fields to their values, or a list of such mappings,
@@ -41,96 +40,76 @@ def expand(fields: Mapping[str, Any], path: Path) -> dict[str, Recipe]:
         path: The file; its stem is the sweep's name, and relative paths in it count from its folder.
 
     Raises:
-        RecipeError: A field is unknown or both set and swept; a value can't be followed; there are no members, too
-            many, two alike, or two that would be released over each other.
+        RecipeError: A field is unknown or both set and swept; a value is invalid; there are no members or too many;
+            two members are equal or would be released over each other.
     """
     refuse_access_tokens(fields, str(path))
     base = {field: value for field, value in fields.items() if field not in {SWEEP, "name"}}
-    grids = [_grid(grid, base, path) for grid in _grids(fields[SWEEP], path)]
+    grids: list[Any] = fields[SWEEP] if isinstance(fields[SWEEP], list) else [fields[SWEEP]]
+    if not grids or not all(isinstance(grid, dict) and grid for grid in grids):
+        raise RecipeError(f"{path}: {SWEEP} is a mapping such as 'pca_dims: [64, 128]', or a list of such mappings")
+    grids = [{field: _choices(field, values, base, path) for field, values in grid.items()} for grid in grids]
     count = sum(math.prod(map(len, grid.values())) for grid in grids)
     if count > MAX_MEMBERS:
         raise RecipeError(f"{path}: the sweep has {count:,} recipes; at most {MAX_MEMBERS} are allowed")
     members: dict[str, Recipe] = {}
-    for grid in grids:
-        for choice in _choices(grid):
-            member = _member(base, choice, path)
-            if member.name in members:
-                raise RecipeError(f"{path}: two recipes of the sweep would be called {member.name!r}; give labels")
-            members[member.name] = member
-    _refuse_equals(members, path)
+    for name, values in _combinations(grids, path):
+        if name in members:
+            raise RecipeError(f"{path}: two recipes of the sweep would be called {name!r}; give labels")
+        members[name] = make_recipe({**base, **values, "name": name}, source=f"{path}, {name}", base=path.parent)
+    _refuse_duplicates(members, path)
     return members
 
 
-def _grids(sweep: object, path: Path) -> list[Mapping[str, Any]]:
-    grids: list[Any] = sweep if isinstance(sweep, list) else [sweep]
-    if not grids or not all(isinstance(grid, dict) and grid for grid in grids):
-        raise RecipeError(f"{path}: {SWEEP} is a mapping such as 'pca_dims: [64, 128]', or a list of such mappings")
-    return grids
-
-
-def _grid(grid: Mapping[str, Any], base: Mapping[str, Any], path: Path) -> dict[str, list[Choice]]:
-    found: dict[str, list[Choice]] = {}
-    for field, values in grid.items():
-        if field not in _FIELDS:
-            raise RecipeError(f"{path}: {SWEEP} has the unknown field {field!r}{did_you_mean(str(field), _FIELDS)}")
-        if field in base:
-            raise RecipeError(f"{path}: {field} is both set and swept; keep one of them")
-        if not isinstance(values, list | dict) or not values:
-            raise RecipeError(
-                f"{path}: {SWEEP}.{field}={values!r}: give a list of values, or a mapping of labels to values"
-            )
-        found[field] = _labelled(field, values, path) if isinstance(values, dict) else [(None, v) for v in values]
-    return found
-
-
-def _labelled(field: str, values: Mapping[Any, Any], path: Path) -> list[Choice]:
+def _choices(field: str, values: object, base: Mapping[str, Any], path: Path) -> list[Choice]:
+    """Return the choices of one swept field."""
+    if field not in _FIELDS:
+        raise RecipeError(f"{path}: {SWEEP} has the unknown field {field!r}{did_you_mean(str(field), _FIELDS)}")
+    if field in base:
+        raise RecipeError(f"{path}: {field} is both set and swept; keep one of them")
+    if not isinstance(values, list | dict) or not values:
+        wanted = "give a list of values, or a mapping of labels to values"
+        raise RecipeError(f"{path}: {SWEEP}.{field}={values!r}: {wanted}")
+    if isinstance(values, list):
+        return [(_name_part(field, value, path), value) for value in values]
     for label in values:
         if not _LABEL.fullmatch(str(label)):
-            raise RecipeError(f"{path}: {SWEEP}.{field}: the label {label!r} may have a-z, 0-9, '_' and '-' alone")
+            raise RecipeError(f"{path}: {SWEEP}.{field}: the label {label!r} may have only a-z, 0-9, '_' and '-'")
     return [(str(label), value) for label, value in values.items()]
 
 
-def _choices(grid: Mapping[str, list[Choice]]) -> Iterator[dict[str, Choice]]:
-    for combination in itertools.product(*grid.values()):
-        yield dict(zip(grid, combination, strict=True))
+def _name_part(field: str, value: object, path: Path) -> str:
+    """Return what stands for a value without a label in a member's name."""
+    if isinstance(value, str | int | float | None):
+        text = str(value).lower().rstrip("/").rsplit("/", 1)[-1]
+        return f"{_SHORT.get(field, field)}-{re.sub(r'[^a-z0-9._]+', '-', text).strip('-._')}"
+    example = f"{field}: {{short: [...], long: [...]}}"
+    raise RecipeError(f"{path}: {SWEEP}.{field}: {value!r} needs a label, as in '{example}'")
 
 
-def _member(base: Mapping[str, Any], choice: Mapping[str, Choice], path: Path) -> Recipe:
-    parts = [_part(field, *labelled, path) for field, labelled in choice.items()]
-    name = ".".join([path.stem, *parts])
-    values = {field: value for field, (_, value) in choice.items()}
-    if len(name) > MAX_NAME_LENGTH:
-        raise RecipeError(
-            f"{path}: the name {name!r} has {len(name)} letters; at most {MAX_NAME_LENGTH} are allowed: shorten the "
-            "file's name, or give values short labels"
-        )
-    return make_recipe({**base, **values, "name": name}, source=f"{path}, {name}", base=path.parent)
+def _combinations(grids: list[dict[str, list[Choice]]], path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield each member's name and its values of the swept fields."""
+    for grid in grids:
+        for choices in itertools.product(*grid.values()):
+            name = ".".join([path.stem, *(part for part, _ in choices)])
+            if len(name) > MAX_NAME_LENGTH:
+                raise RecipeError(
+                    f"{path}: the name {name!r} has {len(name)} letters; at most {MAX_NAME_LENGTH} are allowed: "
+                    "shorten the file's name, or give values short labels"
+                )
+            yield name, dict(zip(grid, (value for _, value in choices), strict=True))
 
 
-def _part(field: str, label: str | None, value: object, path: Path) -> str:
-    """Return what stands for one field's value in a member's name."""
-    if label is not None:
-        return label
-    if not isinstance(value, _NAMED_IN_FULL):
-        raise RecipeError(
-            f"{path}: {SWEEP}.{field}: {value!r} needs a label, as in '{field}: {{short: [...], long: [...]}}'"
-        )
-    text = str(value).lower().rstrip("/").rsplit("/", 1)[-1]
-    return f"{_SHORT.get(field, field)}-{re.sub(r'[^a-z0-9._]+', '-', text).strip('-._')}"
-
-
-def _refuse_equals(members: Mapping[str, Recipe], path: Path) -> None:
-    """Two members that are the same recipe, or that one release would overwrite, are a mistake in the file."""
-    seen: dict[str, str] = {}
-    places: dict[tuple[str, str | None], str] = {}
+def _refuse_duplicates(members: Mapping[str, Recipe], path: Path) -> None:
+    """Refuse two members that are the same recipe, or that would be released to the same place."""
+    names: dict[object, str] = {}
     for name, recipe in members.items():
-        same = seen.setdefault(recipe.model_dump_json(exclude={"name"}), name)
+        same = names.setdefault(recipe.model_dump_json(exclude={"name"}), name)
         if same != name:
             raise RecipeError(f"{path}: {same!r} and {name!r} are the same recipe; leave one value out")
-        if recipe.repository:
-            place = places.setdefault((recipe.repository, recipe.branch), name)
-            if place != name:
-                raise RecipeError(
-                    f"{path}: {place!r} and {name!r} would both be released to {recipe.repository}; leave out "
-                    "repository, or sweep it or the branch"
-                )
+        place = names.setdefault((recipe.repository, recipe.branch), name) if recipe.repository else name
+        if place != name:
+            raise RecipeError(
+                f"{path}: {place!r} and {name!r} would both be released to {recipe.repository}; leave out repository, "
+                "or sweep it or the branch"
+            )

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from distill_pipeline.recipe.datasets import DataSet
+from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.recipe import RELEASE_FIELDS, Recipe, is_folder
 from distill_pipeline.store.disk import file_table
 from distill_pipeline.student.files import CARD, PROVENANCE
@@ -43,7 +43,7 @@ def without_paths(recipe: Recipe) -> Recipe:
 
 
 def _without_path(source: str) -> str:
-    data_set = DataSet.parse(source)
+    data_set = Dataset.parse(source)
     return Path(source).name if data_set is None else str(data_set.without_path())
 
 

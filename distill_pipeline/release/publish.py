@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distill_pipeline.hub.access import Patience, hub_status, in_short
+from distill_pipeline.hub.access import Patience, hub_status, short_reason
 from distill_pipeline.hub.explain import HubError, explaining, require_token
 from distill_pipeline.recipe.fields import NEXT_TAG
 from distill_pipeline.recipe.recipe import Recipe
@@ -168,7 +168,7 @@ class _Attempt:
             self.may_have_gone_through = True
             ours = self._find_commit()
             if ours is not None:
-                self.log(f"the commit's answer was lost ({in_short(error)}), but it went through")
+                self.log(f"the commit's answer was lost ({short_reason(error)}), but it went through")
                 return ours
             if hub_status(error) == 412:
                 raise _conflict(self.destination.repository) from error

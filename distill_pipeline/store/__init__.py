@@ -1,1 +1,1 @@
-"""Stage outputs by fingerprint: whole and verified, or not there; on this machine and shared."""
+"""Stage outputs by fingerprint: complete and verified, or absent; on this machine and shared."""

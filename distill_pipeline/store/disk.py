@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there, their digests, and locks that die with a process."""
+"""Files and folders that are complete or absent, their digests, and locks that end with their process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from uuid import uuid4
 from filelock import FileLock, Timeout
 
 MANIFEST = "manifest.json"
-"""Of a stage's output; the last file written, and no part of what it lists."""
+"""The file that describes a stage's output; written last, and not listed in itself."""
 
 
 def sha256_of(path: Path) -> str:
@@ -25,17 +25,17 @@ def sha256_of(path: Path) -> str:
 
 
 class Stamp(NamedTuple):
-    """What changes when a file does; the times are of its content's change and of its own, in nanoseconds.
+    """What changes when a file does.
 
-    A file that is written in place twice within the clock's grain keeps its stamp; one that is put into the place of
-    another, as all of the store's are, doesn't.
+    A file that is written in place twice within the clock's grain keeps its stamp; one that replaces another, as all
+    of the store's do, doesn't.
     """
 
     path: Path
     inode: int
     size: int
-    content_ns: int
-    changed_ns: int
+    mtime_ns: int
+    ctime_ns: int
 
 
 def stamps(paths: Iterable[Path]) -> tuple[Stamp, ...]:
@@ -59,21 +59,21 @@ def size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def as_json(value: object) -> bytes:
-    """Return JSON as people can read it and as it compares: indented, keys sorted."""
+def json_bytes(value: object) -> bytes:
+    """Return a value as indented JSON with sorted keys, so that equal values have equal bytes."""
     return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write JSON so that a reader sees the old file or the new one, never half of it."""
-    # Machines that share a folder may have processes of one number.
+    """Write a value as JSON; a reader sees the old file or the new one, never half of it."""
+    # Not the process id: machines that share a folder may have equal ones.
     partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
-    partial.write_bytes(as_json(value))
+    partial.write_bytes(json_bytes(value))
     partial.replace(path)
 
 
 def replace_folder(source: Path, target: Path) -> None:
-    """Move a folder into another's place; a reader of the target never sees a mixture of the two."""
+    """Move a folder to the place of another; a reader of the target never sees a mixture of the two."""
     target.parent.mkdir(parents=True, exist_ok=True)
     old = target.with_name(f".{target.name}.{os.getpid()}.old")
     if target.exists():
@@ -83,14 +83,14 @@ def replace_folder(source: Path, target: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock that the system releases when the process dies; `waiting` is called when another holds it."""
+def locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock that the system releases when the process dies; `on_wait` is called if another process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        waiting()
+        on_wait()
         lock.acquire()
     try:
         yield

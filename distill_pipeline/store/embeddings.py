@@ -1,4 +1,4 @@
-"""Embeddings as Parquet parts: written one at a time, each whole or absent, and read in batches of bounded size.
+"""Embeddings as Parquet parts: written one by one, each complete or absent, and read in bounded batches.
 
 A part is finished when the ledger names it; a killed run leaves at most one unfinished part behind.
 """
@@ -18,11 +18,11 @@ import pyarrow.parquet as pq
 from distill_pipeline.store.disk import sha256_of
 
 LEDGER = ".ledger.jsonl"
-"""Hidden, since it doesn't belong to the output; the store removes it once the output is in place."""
+"""Hidden, so not a file of the output; the store removes it once the output is in place."""
 
 ROWS_PER_GROUP = 512
-"""Parquet needs memory for each number of a group while it writes it: measured, 55 MB for a group of 8,192 rows of 768
-numbers, 18 MB for one of 512 rows."""
+"""The Parquet writer keeps bookkeeping for each number of a group. Measured: 55 MB for groups of 8,192 rows of 768
+numbers, 18 MB for 512."""
 
 
 def part_name(number: int) -> str:
@@ -47,26 +47,20 @@ def embedding_array(rows: npt.NDArray[np.float32]) -> pa.FixedSizeListArray:
 
 
 def write_table(path: Path, columns: dict[str, Any]) -> None:
-    """Write a Parquet file that appears whole; uncompressed, since floats hardly compress."""
+    """Write a Parquet file that appears when it is complete; uncompressed, because floats don't compress."""
     partial = path.with_name(f".{path.name}.partial")
-    pq.write_table(
-        pa.table(columns),
-        partial,
-        row_group_size=ROWS_PER_GROUP,
-        compression="none",
-        use_dictionary=False,
-        write_statistics=False,
-    )
+    options = {"compression": "none", "use_dictionary": False, "write_statistics": False}
+    pq.write_table(pa.table(columns), partial, row_group_size=ROWS_PER_GROUP, **options)
     partial.replace(path)
-    pa.default_memory_pool().release_unused()  # which is the system's once `keep_freed_memory` was called
+    pa.default_memory_pool().release_unused()  # also the system's, once `keep_freed_memory` was called
 
 
 class Ledger:
-    """Records which parts of a folder are finished, by name and sha256.
+    """The finished parts of a folder, by name and content.
 
     Args:
-        folder: Holds the parts.
-        plan: What must be equal for parts of two attempts to fit together (JSON values). Parts of an attempt with
+        folder: Folder of the parts.
+        plan: JSON values that must be equal for parts of two attempts to fit together; parts of an attempt with
             another plan are removed.
     """
 
@@ -74,8 +68,7 @@ class Ledger:
         self.path = folder / LEDGER
         self.plan = dict(plan)
         self._finished: dict[str, str] = {}
-        found = self._read()
-        if found != self.plan:
+        if self._read() != self.plan:
             for path in [self.path, *folder.glob("part-*.parquet")]:
                 path.unlink(missing_ok=True)
             self._finished = {}
@@ -84,16 +77,15 @@ class Ledger:
     def _read(self) -> dict[str, Any] | None:
         """Read the finished parts and return the plan with which they were made, or None."""
         plan = None
-        if self.path.exists():
-            for line in self.path.read_text(encoding="utf-8").splitlines():
-                try:
-                    entry = json.loads(line)
-                except ValueError:  # empty, or cut short when the run was killed
-                    continue
-                if "part" in entry:
-                    self._finished[entry["part"]] = entry["sha256"]
-                else:
-                    plan = entry
+        for line in self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else ():
+            try:
+                entry = json.loads(line)
+            except ValueError:  # empty, or cut short when the run was killed
+                continue
+            if "part" in entry:
+                self._finished[entry["part"]] = entry["sha256"]
+            else:
+                plan = entry
         return plan
 
     def _append(self, entry: Mapping[str, Any]) -> None:
@@ -102,24 +94,22 @@ class Ledger:
             file.write(f"\n{json.dumps(entry, sort_keys=True)}\n")
 
     def has(self, part: Path) -> bool:
-        """Return whether this part is finished and its bytes are unchanged."""
-        if part.name not in self._finished or not part.is_file():
-            return False
-        return sha256_of(part) == self._finished[part.name]
+        """Whether this part is finished and still has the bytes that it was finished with."""
+        digest = self._finished.get(part.name)
+        return digest is not None and part.is_file() and sha256_of(part) == digest
 
     def add(self, part: Path, digest: str | None = None) -> None:
-        """Record that this part is finished; its sha256 is computed if it isn't given."""
+        """Note that this part is finished; its sha256 is computed unless given."""
         self._finished[part.name] = digest or sha256_of(part)
         self._append({"part": part.name, "sha256": self._finished[part.name]})
 
 
 class Embeddings:
-    """The rows of Parquet files with a column `embedding`; they can be read repeatedly, in batches."""
+    """The rows of Parquet files with a column `embedding`; can be read repeatedly, without holding all in memory."""
 
     def __init__(self, paths: list[Path]) -> None:
         self.paths = paths
-        schema = pq.read_schema(paths[0])
-        self.dimensions: int = schema.field("embedding").type.list_size
+        self.dimensions: int = pq.read_schema(paths[0]).field("embedding").type.list_size
         self.rows: int = sum(pq.read_metadata(path).num_rows for path in paths)
 
     @classmethod
@@ -127,15 +117,15 @@ class Embeddings:
         """Open all parts of a folder in row order."""
         return cls(sorted(folder.glob("part-*.parquet")))
 
-    def batches(self, rows: int = 8192) -> Iterator[npt.NDArray[np.float32]]:
-        """Yield float32 (at most `rows`, dims) in row order."""
+    def batches(self) -> Iterator[npt.NDArray[np.float32]]:
+        """Yield float32 (at most 8192, dims) in row order."""
         for path in self.paths:
-            for batch in pq.ParquetFile(path).iter_batches(rows, columns=["embedding"]):
+            for batch in pq.ParquetFile(path).iter_batches(8192, columns=["embedding"]):
                 column = batch.column(0)
                 yield column.flatten().to_numpy(zero_copy_only=True).reshape(len(column), self.dimensions)
 
     def all(self) -> npt.NDArray[np.float32]:
-        """Return all rows, float32 (rows, dims), for what needs them at once, such as k-means."""
+        """Return every row, float32 (rows, dims)."""
         return np.concatenate(list(self.batches()))
 
 

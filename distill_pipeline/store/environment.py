@@ -1,4 +1,4 @@
-"""What an output was made with: the installed libraries and the kind of machine."""
+"""What outputs are made with: the installed libraries and the kind of machine."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def library_versions() -> Mapping[str, str]:
 
 
 def machine() -> str:
-    """Return what kind of machine this is; never its name."""
+    """Return what kind of machine this is, never its name."""
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"

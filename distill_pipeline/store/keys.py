@@ -1,4 +1,4 @@
-"""An output's address in the store: the fingerprint of all that it was made of."""
+"""An output's address in the store: the fingerprint of everything it is made of."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ from typing import Any
 
 @dataclass(frozen=True)
 class StageKey:
-    """A stage's address in the store, and all that it was made of."""
+    """An output's address in the store, and the inputs that it is made of."""
 
     stage: str
     fingerprint: str
     inputs: Mapping[str, Any]
 
+    @classmethod
+    def of(cls, inputs: Mapping[str, Any]) -> StageKey:
+        """Return the key of these inputs, which name their stage."""
+        return cls(inputs["stage"], fingerprint(inputs), inputs)
 
-def remembered_key(made_of: Mapping[str, Any]) -> StageKey:
-    """Return the key of an output from what it was made of, as the store remembers it."""
-    return StageKey(str(made_of["stage"]), fingerprint(made_of), made_of)
+    @property
+    def record(self) -> Mapping[str, Any]:
+        """What the store records of a recipe's stage."""
+        return {"fingerprint": self.fingerprint, "made_of": self.inputs}
 
 
 def fingerprint(inputs: Mapping[str, Any]) -> str:
@@ -30,22 +35,13 @@ def fingerprint(inputs: Mapping[str, Any]) -> str:
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Name each input that differs, e.g. `pca_dims: 256 -> 128` or `upstream student_matrix`.
-
-    Args:
-        before: `StageKey.inputs` of an earlier output.
-        after: Those of the wanted one.
-    """
-    found = []
-    if before.get("code_version") != after.get("code_version"):
-        found.append(f"code version: {before.get('code_version')} -> {after.get('code_version')}")
-    for group, label in (("recipe", ""), ("teacher", "teacher ")):
+    """Return each difference between the inputs of two outputs, e.g. `pca_dims: 256 -> 128`."""
+    old, new = before.get("code_version"), after.get("code_version")
+    found = [] if old == new else [f"code version: {old} -> {new}"]
+    for group, label in (("recipe", ""), ("teacher", "teacher "), ("upstream", "upstream ")):
         old, new = before.get(group, {}), after.get(group, {})
-        found += [
-            f"{label}{field}: {old.get(field)} -> {new.get(field)}"
-            for field in sorted({*old, *new})
-            if old.get(field) != new.get(field)
-        ]
-    old, new = before.get("upstream", {}), after.get("upstream", {})
-    found += [f"upstream {name}" for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+        for name in sorted({*old, *new}):
+            if old.get(name) != new.get(name):
+                values = "" if group == "upstream" else f": {old.get(name)} -> {new.get(name)}"
+                found.append(f"{label}{name}{values}")
     return found

@@ -1,9 +1,8 @@
-"""Stage outputs, addressed by fingerprint: whole and verified, or not there.
+"""The stage outputs on this machine, addressed by fingerprint: complete and verified, or absent.
 
-A folder `STAGE/FINGERPRINT/` appears by one rename, after its `manifest.json` was written last. Until then
-the work lives in `STAGE/.FINGERPRINT.partial/`, where a resumable stage finds its finished parts again.
-With a store that machines share (`remote_store.py`), this folder is what a machine has of it: what is missing here is
-fetched from there, and what is made here is uploaded.
+A folder `STAGE/FINGERPRINT/` appears by one rename, after its `manifest.json` was written last. Until then the work
+is in `STAGE/.FINGERPRINT.partial/`, where a resumable stage finds its finished parts. With a store that machines
+share (`shared.py`), what is missing here is fetched from there, and what is made here is uploaded.
 Knows nothing of recipes' meaning, numerics or Dagster.
 """
 
@@ -17,10 +16,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distill_pipeline.store.disk import MANIFEST, file_table, locked, replace_folder, write_json
+from distill_pipeline.store.disk import MANIFEST, file_table, json_bytes, locked, replace_folder, write_json
 from distill_pipeline.store.environment import library_versions, machine
 from distill_pipeline.store.keys import StageKey, fingerprint
-from distill_pipeline.store.output import Damaged, Missing, Output, StoreError, verified
+from distill_pipeline.store.output import Output, OutputDamaged, OutputMissing, StoreError, verify_output
 
 if TYPE_CHECKING:
     from distill_pipeline.store.shared import RemoteStore
@@ -35,69 +34,74 @@ class Store:
         self.root = root
         self.remote = remote
 
+    @property
+    def records(self) -> Path:
+        """Folder of the records: for each recipe, what its stages were last made of."""
+        return self.root / "recipes"
+
     def folder(self, key: StageKey) -> Path:
-        """Return where this output is, or would be."""
+        """Return the output's folder, whether it exists or not."""
         return self.root / key.stage / key.fingerprint
 
     def uri(self, key: StageKey) -> str:
         """Return the output's URI: in the shared store if there is one, else its folder's."""
-        return (
-            f"{self.remote.url}/{key.stage}/{key.fingerprint}" if self.remote else self.folder(key).absolute().as_uri()
-        )
+        if self.remote:
+            return f"{self.remote.url}/{key.stage}/{key.fingerprint}"
+        return self.folder(key).absolute().as_uri()
 
     def lock(self, key: StageKey) -> Path:
-        """Return the lock that who makes, or removes, this output holds."""
+        """Return the lock that a process holds while it makes or removes the output."""
         return self._hidden(key, "lock")
 
     def verdict(self, key: StageKey) -> Path:
-        """Return where a check keeps what it found in this output."""
+        """Return the file where a check keeps what it found in the output."""
         return self._hidden(key, "verdict")
+
+    def _hidden(self, key: StageKey, suffix: str) -> Path:
+        return self.root / key.stage / f".{key.fingerprint}.{suffix}"
+
+    def _locked(self, key: StageKey, log: Log) -> AbstractContextManager[None]:
+        waiting = f"another run is making {key.stage} {key.fingerprint[:12]}; waiting for it"
+        return locked(self.lock(key), lambda: log(waiting))
 
     def get(self, key: StageKey) -> Output:
         """Return the output after hashing each of its files; it is fetched if only the remote store has it.
 
         Raises:
-            Missing: It isn't there.
-            Damaged: A file is missing or was changed, or the manifest can't be read.
+            OutputMissing: It isn't in the store.
+            OutputDamaged: A file is missing or changed, or the manifest can't be read.
         """
         try:
-            return self._here(key)
+            return self._read(key)
         except StoreError:
             if self.remote is None:
                 raise
-            with self._locked(key):
-                return self._find(key, lambda _: None)
+            with self._locked(key, lambda _: None):
+                return self._read_or_fetch(key, lambda _: None)
 
-    def _here(self, key: StageKey) -> Output:
+    def _read(self, key: StageKey) -> Output:
         folder = self.folder(key)
         if not folder.is_dir():
-            raise Missing(f"{key.stage} {key.fingerprint[:12]} is not in the store ({self.root})")
-        return verified(key, folder)
+            raise OutputMissing(f"{key.stage} {key.fingerprint[:12]} is not in the store ({self.root})")
+        return verify_output(key, folder)
 
-    def _find(self, key: StageKey, log: Log) -> Output:
-        """Return the output from here or, to here, from the remote store. The caller holds the lock."""
+    def _read_or_fetch(self, key: StageKey, log: Log) -> Output:
+        """Return the output, fetched from the remote store if need be. The caller holds the lock."""
         try:
-            return self._here(key)
+            return self._read(key)
         except StoreError as error:
             if self.remote is None or not self.remote.contains(key):
                 raise
-            reason = f": {error}" if isinstance(error, Damaged) else ""
+            reason = f": {error}" if isinstance(error, OutputDamaged) else ""
             log(f"fetching {key.stage} {key.fingerprint[:12]} from {self.remote.url}{reason}")
         fetched = self._hidden(key, "fetched")
         shutil.rmtree(fetched, ignore_errors=True)
-        output = self.remote.fetch(key, fetched)
+        manifest = self.remote.fetch(key, fetched).manifest
         replace_folder(fetched, self.folder(key))
-        return Output(key, self.folder(key), output.manifest)
-
-    def _hidden(self, key: StageKey, suffix: str) -> Path:
-        return self.root / key.stage / f".{key.fingerprint}.{suffix}"
-
-    def _locked(self, key: StageKey, log: Log = lambda _: None) -> AbstractContextManager[None]:
-        waiting = f"another run is making {key.stage} {key.fingerprint[:12]}; waiting for it"
-        return locked(self.lock(key), lambda: log(waiting))
+        return Output(key, self.folder(key), manifest)
 
     def manifest(self, key: StageKey) -> Mapping[str, Any] | None:
-        """Return an output's manifest without looking at its files, or None when it isn't there."""
+        """Return an output's manifest without looking at its files, or None when it isn't in the store."""
         try:
             manifest: Mapping[str, Any] = json.loads((self.folder(key) / MANIFEST).read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -105,18 +109,18 @@ class Store:
         return manifest
 
     def contains(self, key: StageKey) -> bool:
-        """Whether the output is there by its manifest, without reading its files."""
+        """Whether the output's manifest is in the store; its files are not read."""
         return (self.folder(key) / MANIFEST).is_file() or (self.remote is not None and self.remote.contains(key))
 
     def manifests(self, stage: str) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-        """Yield the folder and manifest of each output of a stage that is here, whatever made it; files unread."""
+        """Yield folder and manifest of each output of a stage on this machine; the other files are not read."""
         for path in sorted((self.root / stage).glob(f"[!.]*/{MANIFEST}")):
             try:
                 manifest = json.loads(path.read_text(encoding="utf-8"))
-                whole = manifest["fingerprint"] == fingerprint(manifest["made_of"]) == path.parent.name
-            except (OSError, ValueError, KeyError, TypeError):  # being removed, or damaged: who wants it will say so
+                intact = manifest["fingerprint"] == fingerprint(manifest["made_of"]) == path.parent.name
+            except (OSError, ValueError, KeyError, TypeError):  # being removed, or damaged: `get` reports that
                 continue
-            if whole:
+            if intact:
                 yield path.parent, manifest
 
     def get_or_make(
@@ -127,67 +131,52 @@ class Store:
         force: bool = False,
         resumable: bool = False,
         still_valid: Callable[[Output], bool] = lambda _: True,
-        made_by: str | None = None,
-        made_for: str | None = None,
+        run_id: str | None = None,
+        recipe_name: str | None = None,
         log: Log = lambda _: None,
     ) -> tuple[Output, bool]:
-        """Return the output and whether it was there already; make it otherwise.
+        """Return the output, made if the store lacks it, and whether the store had it.
 
         Of two callers on one machine with the same key, one makes the output while the other waits and then finds it.
 
         Args:
-            key: Which output.
-            make: Fills the folder it is given, returns facts to keep in the manifest.
-            force: Make it even when it is there.
+            key: The output's key.
+            make: Fills the folder it is given, and returns facts for the manifest.
+            force: Make the output even if the store has it.
             resumable: `make` recognises the finished parts of an earlier, killed attempt.
-            still_valid: Asked about an output found intact; false makes it anew.
-            made_by: Id of the run that makes it, for the manifest.
-            made_for: Recipe to remember it for. Done before the lock is released, so that whoever removes what no
-                recipe reaches never finds an output between being made and being remembered.
-            log: Receives a line when the caller waits, or when an output was fetched or found damaged.
+            still_valid: Whether an intact output may be used; otherwise it is made again.
+            run_id: Id of the Dagster run, for the manifest.
+            recipe_name: Recipe to record the inputs for, before the lock is released: so `gc` never finds an output
+                that was made and isn't recorded yet.
+            log: Receives a line when the caller waits, or when an output was fetched, uploaded or found damaged.
         """
         with self._locked(key, log):
             if not force:
                 try:
-                    output = self._find(key, log)
+                    output = self._read_or_fetch(key, log)
                     if still_valid(output):
-                        self._keep(output, made_for, log, unless_there=True)
+                        self._record_and_upload(output, recipe_name, log, made_now=False)
                         return output, True
-                except Missing:
+                except OutputMissing:
                     pass
-                except Damaged as damage:
+                except OutputDamaged as damage:
                     log(f"{damage}; making it again")
             if self.remote is not None:
-                self.remote.be_writable()
+                self.remote.check_writable()
             partial = self._hidden(key, "partial")
             if partial.exists() and (force or not resumable):
                 shutil.rmtree(partial)
             partial.mkdir(parents=True, exist_ok=True)
             started = time.monotonic()
             facts = make(partial)
-            output = self._finish(key, partial, facts, time.monotonic() - started, made_by)
-            self._keep(output, made_for, log)
+            output = self._finish(key, partial, facts, time.monotonic() - started, run_id)
+            self._record_and_upload(output, recipe_name, log, made_now=True)
             return output, False
 
-    def _keep(self, output: Output, recipe_name: str | None, log: Log, *, unless_there: bool = False) -> None:
-        """Note here whose output this is, upload it, and only then note it there.
-
-        One that was found here may miss there, when the run that made it was killed.
-        """
-        if recipe_name is not None:
-            self._remember_here(recipe_name, output.key)  # first, so that it stays here when the upload fails
-        if self.remote is None:
-            return
-        if not (unless_there and self.remote.contains(output.key)):
-            started = time.monotonic()
-            self.remote.publish(output)
-            log(f"uploaded {output.size:,} bytes to {self.remote.url} in {time.monotonic() - started:.1f} s")
-        if recipe_name is not None:
-            self.remote.remember(recipe_name, output.key.stage, _note(output.key))
-
     def _finish(
-        self, key: StageKey, partial: Path, facts: Mapping[str, Any], seconds: float, made_by: str | None
+        self, key: StageKey, partial: Path, facts: Mapping[str, Any], seconds: float, run_id: str | None
     ) -> Output:
+        """Write the manifest and move the output to its place."""
         manifest = {
             "fingerprint": key.fingerprint,
             "made_of": key.inputs,
@@ -195,51 +184,55 @@ class Store:
             "facts": facts,
             "seconds": round(seconds, 3),
             "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "run_id": made_by,
+            "run_id": run_id,
             "machine": machine(),
             "versions": library_versions(),
         }
         write_json(partial / MANIFEST, manifest)
-        replace_folder(partial, self.folder(key))
-        # What a resumable stage notes about its finished parts may go only now: killed before, it resumes.
-        for path in self.folder(key).glob(".*"):
+        folder = self.folder(key)
+        replace_folder(partial, folder)
+        # A resumable stage's notes about its finished parts go only now: killed before, it resumes.
+        for path in folder.glob(".*"):
             path.unlink()
-        # Read back what readers will see: tuples have become lists.
-        return Output(key, self.folder(key), json.loads((self.folder(key) / MANIFEST).read_text(encoding="utf-8")))
+        return Output(key, folder, json.loads(json_bytes(manifest)))  # as readers will see it: tuples become lists
 
-    def remember(self, recipe_name: str, key: StageKey) -> None:
-        """Note that this recipe's stage now stands at this key."""
-        self._remember_here(recipe_name, key)
+    def _record_and_upload(self, output: Output, recipe_name: str | None, log: Log, *, made_now: bool) -> None:
+        """Record the inputs here, upload the output, and only then record them in the remote store.
+
+        An output found here may be absent there, if the run that made it was killed.
+        """
+        if recipe_name is not None:
+            self._record_here(recipe_name, output.key)  # first, so that `gc` keeps it when the upload fails
+        if self.remote is None:
+            return
+        if made_now or not self.remote.contains(output.key):
+            started = time.monotonic()
+            self.remote.publish(output)
+            log(f"uploaded {output.size:,} bytes to {self.remote.url} in {time.monotonic() - started:.1f} s")
+        if recipe_name is not None:
+            self.remote.record_inputs(recipe_name, output.key)
+
+    def record_inputs(self, recipe_name: str, key: StageKey) -> None:
+        """Record what a recipe's stage was last made of, on this machine and for the others."""
+        self._record_here(recipe_name, key)
         if self.remote is not None:
-            self.remote.remember(recipe_name, key.stage, _note(key))
+            self.remote.record_inputs(recipe_name, key)
 
-    def _remember_here(self, recipe_name: str, key: StageKey) -> None:
-        path = self._memory(recipe_name, key.stage)
+    def _record_here(self, recipe_name: str, key: StageKey) -> None:
+        path = self.records / recipe_name / f"{key.stage}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, _note(key))
+        write_json(path, key.record)
 
-    def remembered(self, recipe_name: str, stage: str) -> Mapping[str, Any] | None:
-        """Return the inputs that this recipe's stage was last made of, on any machine, or None."""
-        note = self.remote.remembered(recipe_name, stage) if self.remote else None
+    def recorded_inputs(self, recipe_name: str, stage: str) -> Mapping[str, Any] | None:
+        """Return the inputs that a recipe's stage was last made of, on any machine, or None."""
+        record = self.remote.record(recipe_name, stage) if self.remote else None
         try:
-            if note is None:
-                note = json.loads(self._memory(recipe_name, stage).read_text(encoding="utf-8"))
-            inputs: Mapping[str, Any] = note["made_of"]
+            if record is None:
+                record = json.loads((self.records / recipe_name / f"{stage}.json").read_text(encoding="utf-8"))
+            inputs: Mapping[str, Any] = record["made_of"]
         except (OSError, ValueError, KeyError):
             return None
         return inputs
-
-    @property
-    def memories(self) -> Path:
-        """A folder per recipe: what its stages were last made of."""
-        return self.root / "recipes"
-
-    def _memory(self, recipe_name: str, stage: str) -> Path:
-        return self.memories / recipe_name / f"{stage}.json"
-
-
-def _note(key: StageKey) -> Mapping[str, Any]:
-    return {"fingerprint": key.fingerprint, "made_of": key.inputs}
 
 
 def upstream_output(store: Store, recipe_name: str, key: StageKey) -> Output:
@@ -251,9 +244,8 @@ def upstream_output(store: Store, recipe_name: str, key: StageKey) -> Output:
     try:
         return store.get(key)
     except StoreError as error:
-        reason = "was never made with these settings" if isinstance(error, Missing) else str(error)
+        reason = "was never made with these settings" if isinstance(error, OutputMissing) else str(error)
         raise StoreError(
             f"{recipe_name} needs {key.stage}, but it {reason}. Materialise {key.stage} first: "
-            f"dagster asset materialize --select {key.stage} --partition {recipe_name} "
-            "-m distill_pipeline.definitions"
+            f"dagster asset materialize --select {key.stage} --partition {recipe_name} -m distill_pipeline.definitions"
         ) from error

@@ -1,4 +1,4 @@
-"""One stored output: whole and verified, or an error that says what is wrong with it."""
+"""A stored output, complete and verified, and the errors that say what is wrong with one."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from distill_pipeline.store.keys import StageKey
 
 
 class StoreError(DistillError):
-    """A stage output that is needed and can't be used; the message says why and what to do."""
+    """A stage output that is needed can't be used; the message says why and what to do."""
 
 
-class Missing(StoreError):
+class OutputMissing(StoreError):
     """The output was never made, or was removed."""
 
 
-class Damaged(StoreError):
-    """The output is there, but a file of it is missing, truncated or changed."""
+class OutputDamaged(StoreError):
+    """A file of the output is missing, truncated or changed."""
 
 
 @dataclass(frozen=True)
 class Output:
-    """One verified stage output."""
+    """A verified stage output."""
 
     key: StageKey
     folder: Path
@@ -35,7 +35,7 @@ class Output:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What the stage found out while it computed (JSON values)."""
+        """What the stage reported about its work (JSON values)."""
         facts: Mapping[str, Any] = self.manifest["facts"]
         return facts
 
@@ -45,25 +45,25 @@ class Output:
         return sum(file["size"] for file in self.manifest["files"].values())
 
 
-def verified(key: StageKey, folder: Path) -> Output:
+def verify_output(key: StageKey, folder: Path) -> Output:
     """Return the output in a folder after hashing each of its files.
 
     Raises:
-        Damaged: A file is missing or was changed, or the manifest can't be read.
+        OutputDamaged: A file is missing or changed, or the manifest can't be read.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        expected = manifest["files"]
+        files = manifest["files"]
     except (OSError, ValueError, KeyError) as error:
-        raise Damaged(f"{folder / MANIFEST} can't be read: {error}") from error
+        raise OutputDamaged(f"{folder / MANIFEST} can't be read: {error}") from error
     if manifest.get("fingerprint") != key.fingerprint:
-        raise Damaged(f"{folder / MANIFEST} belongs to another fingerprint")
-    for name, file in expected.items():
+        raise OutputDamaged(f"{folder / MANIFEST} belongs to another fingerprint")
+    for name, file in files.items():
         path = folder / name
         if not path.is_file():
-            raise Damaged(f"{path} is missing")
+            raise OutputDamaged(f"{path} is missing")
         if path.stat().st_size != file["size"]:
-            raise Damaged(f"{path} has {path.stat().st_size:,} bytes instead of {file['size']:,}")
+            raise OutputDamaged(f"{path} has {path.stat().st_size:,} bytes instead of {file['size']:,}")
         if sha256_of(path) != file["sha256"]:
-            raise Damaged(f"{path} was changed: its sha256 differs from the manifest's")
+            raise OutputDamaged(f"{path} was changed: its sha256 differs from the manifest's")
     return Output(key, folder, manifest)

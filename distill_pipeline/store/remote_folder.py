@@ -1,6 +1,6 @@
-"""Files at fsspec URLs: whole or absent, and faults that say what to do. Knows nothing of stages or teachers.
+"""Files at fsspec URLs: complete or absent, with errors that say what to do. Knows nothing of stages or teachers.
 
-Credentials come from the environment alone, as the driver reads them (`AWS_*`, `AWS_ENDPOINT_URL`, `FSSPEC_S3_*`);
+Credentials come only from the environment, as the driver reads them (`AWS_*`, `AWS_ENDPOINT_URL`, `FSSPEC_S3_*`);
 no message repeats one.
 """
 
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,60 +16,54 @@ from uuid import uuid4
 
 from distill_pipeline.errors import DistillError, install_hint
 
-_WHOLE_BY_THEMSELVES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
-"""Protocols of object stores: an object is there once all of it is, so it needs no other name until then."""
+_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
+"""Protocols where an object becomes visible only when all of it is written."""
 
-_EXTRAS = {"s3": "s3", "s3a": "s3"}
-_PASSWORD = re.compile(r"^(?P<scheme>[^:/]+://)[^@/]*:[^@/]*@")
+_WRITE_A_URL = "write s3://BUCKET/PREFIX, or another that fsspec knows"
 
 
 class RemoteError(DistillError):
-    """A URL, bucket or credentials that can't be used; the message says why and what to do."""
-
-
-def masked(url: str) -> str:
-    """Return the URL without user and password."""
-    return re.sub(r"^([^:/]+://)[^@/]*@", r"\1***@", url)
+    """A URL, bucket or credentials can't be used; the message says why and what to do."""
 
 
 class RemoteFolder:
     """A folder at an fsspec URL, such as `s3://bucket/prefix`.
 
     Args:
-        url: Where.
-        setting: The name under which a person gave the URL; errors name it.
+        url: The folder's URL.
+        setting: The name under which the user gave the URL, for errors.
 
     Raises:
-        RemoteError: It isn't such a URL, it holds a password, or its driver isn't installed. Asks no server.
+        RemoteError: It isn't such a URL, it holds a password, or its driver isn't installed. No server is asked.
     """
 
     def __init__(self, url: str, setting: str) -> None:
         import fsspec
 
-        self.url, self.setting = masked(url.rstrip("/")), setting
+        url = url.rstrip("/")
+        self.url, self.setting = re.sub(r"^([^:/]+://)[^@/]*@", r"\1***@", url), setting
         protocol, separator, place = url.partition("://")
         if not separator or not place.strip("/"):
-            raise self._error("it isn't a URL of a folder; write s3://BUCKET/PREFIX, or another that fsspec knows")
-        if _PASSWORD.match(url):
+            raise self._error(f"it isn't a URL of a folder; {_WRITE_A_URL}")
+        if re.match(r"[^:/]+://[^@/]*:[^@/]*@", url):
             raise self._error("it holds a password; give credentials by the environment, such as AWS_SECRET_ACCESS_KEY")
         try:
-            self._files, self.path = fsspec.core.url_to_fs(url.rstrip("/"))
+            self._files, self.path = fsspec.core.url_to_fs(url)
         except ImportError as error:
-            extra = _EXTRAS.get(protocol)
-            remedy = install_hint(extra) if extra else str(error)
+            remedy = install_hint("s3") if protocol in {"s3", "s3a"} else str(error)
             raise self._error(f"the driver of {protocol}:// isn't installed: {remedy}") from error
         except ValueError as error:
-            raise self._error(f"{error}; write s3://BUCKET/PREFIX, or another that fsspec knows") from error
-        self._whole_by_itself = protocol in _WHOLE_BY_THEMSELVES
+            raise self._error(f"{error}; {_WRITE_A_URL}") from error
+        self._is_object_store = protocol in _OBJECT_STORES
 
     def has(self, name: str) -> bool:
-        """Whether there is a file of this name. Raises `RemoteError` when that can't be told."""
+        """Whether a file of this name exists. Raises `RemoteError` when that can't be determined."""
         with self._faults():
             self._files.invalidate_cache()
             return bool(self._files.isfile(f"{self.path}/{name}"))
 
     def read(self, name: str) -> bytes | None:
-        """Return a small file's content, or None when it isn't there. Raises `RemoteError`."""
+        """Return a small file's content, or None when it doesn't exist. Raises `RemoteError`."""
         with self._faults():
             try:
                 content: bytes = self._files.cat_file(f"{self.path}/{name}")
@@ -79,21 +73,20 @@ class RemoteFolder:
 
     def write(self, name: str, content: bytes) -> None:
         """Write a small file; a reader sees the old one or the new one. Raises `RemoteError`."""
-        with self._faults(), self._appearing_whole(f"{self.path}/{name}") as path:
+        with self._faults(), self._complete(name) as path:
             self._files.pipe_file(path, content)
 
-    def put(self, files: Mapping[str, Path]) -> None:
-        """Copy local files to here, by name; each appears whole. Raises `RemoteError`."""
-        for name, file in files.items():
-            with self._faults(), self._appearing_whole(f"{self.path}/{name}") as path:
-                self._files.put_file(str(file), path)
+    def put(self, name: str, file: Path) -> None:
+        """Copy a local file to here; it appears when it is complete. Raises `RemoteError`."""
+        with self._faults(), self._complete(name) as path:
+            self._files.put_file(str(file), path)
 
     def get(self, name: str, file: Path) -> None:
-        """Copy a file from here; it appears whole.
+        """Copy a file from here to a local one, which appears when it is complete.
 
         Raises:
-            FileNotFoundError: It isn't there.
-            RemoteError: It can't be had.
+            FileNotFoundError: It doesn't exist.
+            RemoteError: It can't be read.
         """
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_name(f".{file.name}.partial")
@@ -102,9 +95,10 @@ class RemoteFolder:
         partial.replace(file)
 
     @contextmanager
-    def _appearing_whole(self, path: str) -> Iterator[str]:
-        """Give the path to write to, and give the file its name when it is written."""
-        if self._whole_by_itself:
+    def _complete(self, name: str) -> Iterator[str]:
+        """Yield the path to write to; the file gets its name once it is written."""
+        path = f"{self.path}/{name}"
+        if self._is_object_store:
             # No folders either: S3's driver would make a missing bucket for them.
             yield path
             return
@@ -116,26 +110,26 @@ class RemoteFolder:
 
     @contextmanager
     def _faults(self, *, missing_is_a_fault: bool = True) -> Iterator[None]:
+        """Turn the driver's errors into `RemoteError`."""
         try:
             yield
         except FileNotFoundError as error:
             if not missing_is_a_fault:
                 raise
-            raise self._error(f"no such bucket or folder ({error}); make it, or mend the name") from error
+            raise self._error(f"no such bucket or folder ({error}); make it, or correct the name") from error
         except PermissionError as error:
-            raise self._error(f"access is denied ({error}); look at the credentials and what they may do") from error
+            raise self._error(f"access is denied ({error}); check the credentials and their rights") from error
         except OSError as error:
             raise self._error(f"{type(error).__name__}: {error}") from error
-        except _driver_errors() as error:
+        except _s3_errors() as error:
             remedy = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
-            said = f"{error}; {remedy}" if "credentials" in str(error) else str(error)
-            raise self._error(said) from error
+            raise self._error(f"{error}; {remedy}" if "credentials" in str(error) else str(error)) from error
 
     def _error(self, reason: str) -> RemoteError:
         return RemoteError(f"{self.setting}={self.url}: {reason}")
 
 
-def _driver_errors() -> tuple[type[Exception], ...]:
+def _s3_errors() -> tuple[type[Exception], ...]:
     """Return the errors of S3's client that are no `OSError`, if it is loaded."""
     exceptions: Any = sys.modules.get("botocore.exceptions")
     return (exceptions.BotoCoreError, exceptions.ClientError) if exceptions else ()

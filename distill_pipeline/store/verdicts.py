@@ -1,7 +1,7 @@
-"""What a check found in a stored output, kept beside it: the same bytes give the same verdict.
+"""What a check found in a stored output, kept beside it: a check of the same bytes gives the same result.
 
-A reader hashes an output's files whenever it asks for them, so going through every row again on each run of cache
-hits would tell nothing new. Only what passed is kept, and only for these bytes, this check and these libraries.
+The store hashes an output's files whenever it returns them, so reading every row again on each cache hit would
+show nothing new. Only passed checks are kept, and only for the same bytes, check and libraries.
 """
 
 from __future__ import annotations
@@ -12,35 +12,35 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from distill_pipeline.store.disk import as_json, write_json
+from distill_pipeline.store.disk import json_bytes, write_json
 from distill_pipeline.store.environment import library_versions
 from distill_pipeline.store.local import Store
 from distill_pipeline.store.output import Output
 
 Verdict = tuple[bool, Mapping[str, Any]]
+"""Whether a check passed, and JSON values that say more."""
 
 
-def examined(store: Store, output: Output, check: str, examine: Callable[[], Verdict]) -> Verdict:
-    """Return the verdict that was kept for an output, or examine it and keep the verdict if it passed.
+def cached_verdict(store: Store, output: Output, check: str, examine: Callable[[], Verdict]) -> Verdict:
+    """Return the verdict that was kept for an output; otherwise examine it, and keep the verdict if it passed.
 
     Args:
-        store: Where the output is.
-        output: As the store returned it, so with its files' hashes verified.
+        store: The output's store.
+        output: As the store returned it, so with verified files.
         check: Name and version of the check.
-        examine: Reads the output; returns whether it passed, and JSON values that say more.
+        examine: Reads the output.
     """
     path = store.verdict(output.key)
-    read = {name: output.manifest[name] for name in ("files", "facts")}
-    about = as_json({"check": check, **read, "versions": library_versions()})
-    mark = hashlib.sha256(about).hexdigest()
+    about = {"check": check, "files": output.manifest["files"], "facts": output.manifest["facts"]}
+    digest = hashlib.sha256(json_bytes({**about, "versions": library_versions()})).hexdigest()
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        if kept["about"] == mark:
+        if kept["about"] == digest:
             return True, {**kept["found"], "examined": "earlier, for the same files and libraries"}
     except (OSError, ValueError, KeyError, TypeError):
         pass
     passed, found = examine()
     if passed:
-        with suppress(OSError):  # whether it is kept or not, it passed
-            write_json(path, {"about": mark, "found": dict(found)})
+        with suppress(OSError):  # a verdict that can't be kept is only examined again
+            write_json(path, {"about": digest, "found": dict(found)})
     return passed, {**found, "examined": "now"}

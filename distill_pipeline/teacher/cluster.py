@@ -125,7 +125,7 @@ class _Worker:
             part = Path(folder) / shard.part
             write_part(part, rows, shard.first, shard.texts)
             digest = sha256_of(part)
-            self.destination.put({part.name: part})
+            self.destination.put(part.name, part)
         worker = f"{platform.node()}:{os.getpid()}"
         return {"part": [part.name], "sha256": [digest], "rows": [len(rows)], "worker": [worker]}
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from distill_pipeline.errors import TeacherError
-from distill_pipeline.hub.access import Patience, hub_status, in_short, passes_by_itself
+from distill_pipeline.hub.access import Patience, hub_status, is_transient, short_reason
 from distill_pipeline.store.disk import sha256_of
 
 CARD = "README.md"
@@ -62,7 +62,7 @@ def _check_names(repository: str, commit: str) -> None:
     try:
         files = HfApi().model_info(repository, revision=commit, timeout=20).siblings or []
     except (httpx.HTTPError, OSError) as error:
-        if hub_status(error) is not None and not passes_by_itself(error):
+        if hub_status(error) is not None and not is_transient(error):
             raise
         return
     for name in (file.rfilename for file in files):
@@ -128,5 +128,5 @@ def explained(error: Exception, repository: str, revision: str | None) -> Teache
     if isinstance(error, OSError) and error.errno is not None:
         return TeacherError(f"{wanted} can't be stored: {error.strerror}")
     return TeacherError(
-        f"{wanted} can't be fetched from the Hub now ({in_short(error)}); try later, or with more patience_seconds"
+        f"{wanted} can't be fetched from the Hub now ({short_reason(error)}); try later, or with more patience_seconds"
     )

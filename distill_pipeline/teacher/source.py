@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from distill_pipeline.errors import TeacherError, install_hint
-from distill_pipeline.hub.access import Patience, hub_status, passes_by_itself
+from distill_pipeline.hub.access import Patience, hub_status, is_transient
 from distill_pipeline.recipe.presets import EMBEDDED
 from distill_pipeline.recipe.recipe import Recipe, is_folder
 from distill_pipeline.store.disk import sha256_of, write_json
@@ -198,7 +198,7 @@ def _commit_of(
     try:
         commit = patience.retry(lambda: ask_for_commit(repository, revision, timeout=answer_seconds))
     except (httpx.HTTPError, OSError) as error:
-        refused = hub_status(error) is not None and not passes_by_itself(error)
+        refused = hub_status(error) is not None and not is_transient(error)
         if name in known and not refused:
             return known[name], f"the Hub is out of reach; using {name} as last seen: commit {known[name]}"
         raise explained(error, repository, revision) from None

@@ -11,7 +11,7 @@ from pathlib import Path
 import regex
 
 from distill_pipeline.errors import DistillError, install_hint
-from distill_pipeline.recipe.datasets import DataSet
+from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.texts.files import TextFileError, read_text_file
 
@@ -100,7 +100,7 @@ def read_texts(source: str) -> Iterator[str]:
     Raises:
         CorpusError: It doesn't exist, or has no such column.
     """
-    data_set = DataSet.parse(source)
+    data_set = Dataset.parse(source)
     if data_set is not None:
         yield from _read_data_set(data_set)
         return
@@ -117,7 +117,7 @@ def source_files(source: str) -> list[Path]:
     Raises:
         CorpusError: No file has this name or matches this pattern, or the data set's folder isn't there.
     """
-    data_set = DataSet.parse(source)
+    data_set = Dataset.parse(source)
     if data_set is not None:
         if data_set.folder is None:
             return []
@@ -132,7 +132,7 @@ def source_files(source: str) -> list[Path]:
     return paths
 
 
-def _read_data_set(data_set: DataSet) -> Iterator[str]:
+def _read_data_set(data_set: Dataset) -> Iterator[str]:
     try:
         import datasets
     except ImportError as error:

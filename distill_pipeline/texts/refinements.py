@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from distill_pipeline.errors import RecipeError
-from distill_pipeline.recipe.choices import MIN_TEXTS
+from distill_pipeline.recipe.choices import MIN_REFINEMENT_TEXTS
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.texts.corpus import recipe_passages
 
@@ -60,10 +60,10 @@ def _passages_and_generated_texts(recipe: Recipe) -> TextGroups:
     """Return passages of the corpus, and generated texts besides: no corpus holds all rare words."""
     passages = recipe_passages(recipe)
     groups = [passages, *generated_texts(recipe, passages)]
-    if sum(map(len, groups)) < MIN_TEXTS:
+    if sum(map(len, groups)) < MIN_REFINEMENT_TEXTS:
         raise RecipeError(
             f"{', '.join(recipe.corpus)}: {len(passages)} passages and generated_texts="
-            f"{recipe.resolved('generated_texts')}; a refinement needs at least {MIN_TEXTS} texts"
+            f"{recipe.resolved('generated_texts')}; a refinement needs at least {MIN_REFINEMENT_TEXTS} texts"
         )
     return groups
 

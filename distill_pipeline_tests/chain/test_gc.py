@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from distill_pipeline.chain.baseline import BASELINE_STAGES, compared_keys
+from distill_pipeline.chain.baseline import BASELINE_STAGES, baseline_keys
 from distill_pipeline.chain.gc import Findings, find_leftovers, remove, sizes
 from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.plan import plan_recipes
@@ -31,7 +31,7 @@ def _fill(home: Home, recipe: Recipe) -> list[StageKey]:
     home.save_recipe(recipe)
     keys = list(_keys(home, recipe).values())
     for key in keys:
-        home.store.get_or_make(key, _write, made_for=recipe.name)
+        home.store.get_or_make(key, _write, recipe_name=recipe.name)
     beside = teacher_side_key(keys[list(STAGES).index("quality_report")])
     home.store.get_or_make(beside, _write)
     return [*keys, beside]
@@ -52,7 +52,7 @@ def _stored(home: Home, keys: list[StageKey]) -> list[bool]:
     return [home.store.contains(key) for key in keys]
 
 
-def test_only_what_no_recipe_reaches_goes_with_its_locks_and_memory(home: Home, recipe: MakeRecipe) -> None:
+def test_only_what_no_recipe_reaches_goes_with_its_locks_and_records(home: Home, recipe: MakeRecipe) -> None:
     kept, gone = _fill(home, recipe()), _fill(home, recipe(name="other", pca_dims=4))
     (home.recipes / "other.yaml").unlink()
     own = [key for key in gone if key not in kept]
@@ -64,7 +64,7 @@ def test_only_what_no_recipe_reaches_goes_with_its_locks_and_memory(home: Home, 
     assert {leftover.kind for leftover in findings.leftovers} == {"output", "memory"}
     assert sum(leftover.bytes for leftover in findings.leftovers) > 1000 * len(own)
     assert not any(home.store.lock(key).exists() for key in own)
-    assert [path.name for path in home.store.memories.iterdir()] == ["tiny"]
+    assert [path.name for path in home.store.records.iterdir()] == ["tiny"]
     assert not find_leftovers(home).leftovers
 
 
@@ -85,7 +85,7 @@ def test_what_a_recipe_is_compared_with_stays_though_another_recipe_had_it_made(
     """A cached report runs no comparison, so nothing is remembered for the recipe that found it."""
     wanted = recipe(compare_with_model2vec=True)
     _fill(home, wanted)
-    keys = compared_keys(wanted, find_teacher(home, wanted).identity, _keys(home, wanted)["quality_report"])
+    keys = baseline_keys(wanted, find_teacher(home, wanted).identity, _keys(home, wanted)["quality_report"])
     assert [key.stage for key in keys] == [*BASELINE_STAGES, "model2vec_evaluation"]
     for key in keys:
         home.store.get_or_make(key, _write)

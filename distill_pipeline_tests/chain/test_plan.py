@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from distill_pipeline.chain.home import Home
-from distill_pipeline.chain.plan import identify
+from distill_pipeline.chain.plan import identify_teachers
 from distill_pipeline.chain.teachers import find_teacher
 from distill_pipeline.recipe.recipe import Recipe
 
@@ -21,7 +21,7 @@ def test_recipes_that_read_other_files_of_one_teacher_are_told_apart(
         recipe(name=name, teacher=str(folder), allow_pickled_weights=allowed)
         for name, allowed in (("safe", False), ("pickled", True))
     ]
-    identified, problems = identify(home, recipes)
+    identified, problems = identify_teachers(home, recipes)
     assert not problems
     for made, identity in identified:
         assert identity == find_teacher(home, made).identity

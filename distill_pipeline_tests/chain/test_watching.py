@@ -83,7 +83,7 @@ class Ticks:
         identity = {"repository": recipe.teacher_location, "commit": commit}
         for key in stage_keys(recipe, identity).values():
             self.home.store.get_or_make(key, lambda _: {"teacher": identity})
-            self.home.store.remember(recipe.name, key)
+            self.home.store.record_inputs(recipe.name, key)
 
 
 @dg.job
@@ -94,9 +94,9 @@ def _job() -> None:
 @pytest.fixture(autouse=True)
 def questions_each_tick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask at each tick; that an answer is kept has a test of its own."""
-    monkeypatch.setattr("distill_pipeline.chain.watching.SECONDS_BETWEEN_QUESTIONS", 0.0)
+    monkeypatch.setattr("distill_pipeline.chain.watching.SECONDS_BETWEEN_CHECKS", 0.0)
     monkeypatch.setattr(automation, "SECONDS_AFTER_A_FAULT", 0.0)
-    monkeypatch.setattr(access, "SECONDS_FOR_AN_ANSWER", 0.4)
+    monkeypatch.setattr(access, "ANSWER_TIMEOUT_SECONDS", 0.4)
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +179,7 @@ def test_pinned_local_and_never_released_recipes_are_left_alone(
 def test_a_teacher_is_asked_once_however_many_recipes_follow_it(
     ticks: Ticks, teacher: Repository, save: Save, hub: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("distill_pipeline.chain.watching.SECONDS_BETWEEN_QUESTIONS", 600.0)
+    monkeypatch.setattr("distill_pipeline.chain.watching.SECONDS_BETWEEN_CHECKS", 600.0)
     for name in ("tiny", "other", "third"):
         ticks.release(save(name), teacher.head.oid)
     ticks.sensor()

@@ -20,7 +20,7 @@ from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.provenance import without_run_details
 from distill_pipeline.store.disk import file_table
 from distill_pipeline.store.embeddings import Embeddings
-from distill_pipeline.store.verdicts import examined
+from distill_pipeline.store.verdicts import cached_verdict
 from distill_pipeline.student.files import CARD, PROVENANCE
 from distill_pipeline_tests.running import HITS, TO_MATRIX, Chain
 
@@ -231,14 +231,16 @@ def test_a_verdict_stands_for_the_bytes_that_a_check_has_read(finished: Chain, r
 def test_a_failure_is_no_verdict_to_keep(finished: Chain, recipe: MakeRecipe) -> None:
     output = finished.output(recipe(), "student_matrix")
     store = finished.home.store
-    assert examined(store, output, "stricter", lambda: (False, {"bad": 1})) == (False, {"bad": 1, "examined": "now"})
-    assert examined(store, output, "stricter", lambda: (True, {"bad": 0})) == (True, {"bad": 0, "examined": "now"})
-    kept, found = examined(store, output, "stricter", lambda: (False, {}))
+    failed = cached_verdict(store, output, "stricter", lambda: (False, {"bad": 1}))
+    assert failed == (False, {"bad": 1, "examined": "now"})
+    passed = cached_verdict(store, output, "stricter", lambda: (True, {"bad": 0}))
+    assert passed == (True, {"bad": 0, "examined": "now"})
+    kept, found = cached_verdict(store, output, "stricter", lambda: (False, {}))
     assert (kept, found["bad"]) == (True, 0)
     other = replace(output, manifest={**output.manifest, "facts": {"rows": 1}})
-    assert examined(store, other, "stricter", lambda: (False, {}))[0] is False
+    assert cached_verdict(store, other, "stricter", lambda: (False, {}))[0] is False
     store.verdict(output.key).write_text("[]")
-    assert examined(store, output, "stricter", lambda: (True, {}))[1]["examined"] == "now"
+    assert cached_verdict(store, output, "stricter", lambda: (True, {}))[1]["examined"] == "now"
 
 
 def test_a_tokenizer_that_puts_nothing_around_a_text_is_distilled(

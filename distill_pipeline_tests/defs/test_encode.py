@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from distill_pipeline.chain.home import Home
-from distill_pipeline.chain.stages import encoded_alike, stage_keys
+from distill_pipeline.chain.stages import same_encoding, stage_keys
 from distill_pipeline.cli.main import main
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline_tests.running import Chain
@@ -85,9 +85,9 @@ def test_texts_that_an_earlier_output_holds_are_not_paid_for_twice_but_when_forc
 @pytest.mark.parametrize("field", ["stage", "code_version", "teacher", "pooling", "precision"])
 def test_what_another_teacher_made_or_in_another_way_is_no_earlier_output(recipe: MakeRecipe, field: str) -> None:
     inputs = stage_keys(recipe(), {"sha256": "0"})[SENTENCES[0]].inputs
-    assert encoded_alike(inputs, stage_keys(recipe(seed=1), {"sha256": "0"})[SENTENCES[0]].inputs)
+    assert same_encoding(inputs, stage_keys(recipe(seed=1), {"sha256": "0"})[SENTENCES[0]].inputs)
     other = {**inputs, field: "another"} if field in inputs else {**inputs, "recipe": {**inputs["recipe"], field: 0}}
-    assert not encoded_alike(inputs, other)
+    assert not same_encoding(inputs, other)
 
 
 def test_dagster_reads_the_limit_of_the_pool_that_a_new_home_sets(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-from distill_pipeline.hub.access import in_short, retry_after
+from distill_pipeline.hub.access import retry_after, short_reason
 from distill_pipeline_tests.patience import FakeTime
 
 
@@ -77,4 +77,4 @@ def test_what_does_not_pass_is_not_tried_again(error: Exception) -> None:
 
 def test_a_fault_in_short_holds_no_address() -> None:
     for error in (answer(500), httpx.ReadTimeout("http://signed"), ConnectionResetError("http://signed")):
-        assert "signed" not in in_short(error)
+        assert "signed" not in short_reason(error)

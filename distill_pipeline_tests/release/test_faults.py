@@ -56,7 +56,7 @@ def table() -> Iterator[list[Row]]:
 @pytest.fixture(autouse=True)
 def short_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that says nothing is given up after a moment."""
-    monkeypatch.setattr(access, "SECONDS_FOR_AN_ANSWER", 0.4)
+    monkeypatch.setattr(access, "ANSWER_TIMEOUT_SECONDS", 0.4)
 
 
 def attempt(folder: Path, seconds: float = 60, tag: str | None = "next", repository: str = REPOSITORY) -> str:

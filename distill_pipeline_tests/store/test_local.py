@@ -9,7 +9,7 @@ import pytest
 
 from distill_pipeline.store.keys import StageKey, changes, fingerprint
 from distill_pipeline.store.local import Store
-from distill_pipeline.store.output import Damaged, Missing
+from distill_pipeline.store.output import OutputDamaged, OutputMissing
 
 KEY = StageKey("student_matrix", fingerprint({"a": 1}), {"recipe": {"a": 1}})
 
@@ -20,7 +20,7 @@ def _write(folder: Path) -> dict[str, int]:
 
 
 def test_an_output_that_was_never_made_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(Missing):
+    with pytest.raises(OutputMissing):
         Store(tmp_path).get(KEY)
 
 
@@ -31,7 +31,7 @@ def test_a_failing_stage_leaves_no_output(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError):
         Store(tmp_path).get_or_make(KEY, fail)
-    with pytest.raises(Missing):
+    with pytest.raises(OutputMissing):
         Store(tmp_path).get(KEY)
 
 
@@ -83,7 +83,7 @@ def test_an_unexpected_manifest_is_damage(tmp_path: Path) -> None:
     store = Store(tmp_path)
     output, _ = store.get_or_make(KEY, _write)
     (output.folder / "manifest.json").write_text("{}")
-    with pytest.raises(Damaged):
+    with pytest.raises(OutputDamaged):
         store.get(KEY)
 
 

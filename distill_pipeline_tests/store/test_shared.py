@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from distill_pipeline.chain.home import Home
-from distill_pipeline.chain.plan import plan
+from distill_pipeline.chain.plan import plan_stages
 from distill_pipeline.chain.stages import STAGES
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import file_table
 from distill_pipeline.store.keys import StageKey, fingerprint
 from distill_pipeline.store.local import Store
-from distill_pipeline.store.output import Damaged, Missing
+from distill_pipeline.store.output import OutputDamaged, OutputMissing
 from distill_pipeline.store.remote_folder import RemoteError, RemoteFolder
 from distill_pipeline.store.shared import RemoteStore, remote_store
 from distill_pipeline_tests.running import HITS, Chain
@@ -78,12 +78,12 @@ def test_the_plan_is_the_same_on_each_machine(machines: tuple[Store, Store]) -> 
     a, b = machines
     changed = StageKey(KEY.stage, fingerprint({"a": 2}), {"recipe": {"a": 2}})
     a.get_or_make(KEY, _write)
-    a.remember("tiny", KEY)
-    assert plan(b, "tiny", {KEY.stage: KEY})[0].state == "fresh"
-    [stage] = plan(b, "tiny", {KEY.stage: changed})
+    a.record_inputs("tiny", KEY)
+    assert plan_stages(b, "tiny", {KEY.stage: KEY})[0].state == "fresh"
+    [stage] = plan_stages(b, "tiny", {KEY.stage: changed})
     assert (stage.state, stage.why) == ("stale", "changed: a: 1 -> 2")
-    b.remember("tiny", changed)
-    assert a.remembered("tiny", KEY.stage) == changed.inputs
+    b.record_inputs("tiny", changed)
+    assert a.recorded_inputs("tiny", KEY.stage) == changed.inputs
     manifest = b.manifest(KEY)
     assert manifest is not None
     assert manifest["facts"] == {"rows": 8}
@@ -101,7 +101,7 @@ def test_damage_in_the_bucket_is_noticed_and_the_output_made_and_uploaded_again(
         bucket.remove(key)
     else:
         bucket.put(key, b"1234567X" if damage == "changed" else content[: len(content) // 2])
-    with pytest.raises(Damaged, match=bucket.name):
+    with pytest.raises(OutputDamaged, match=bucket.name):
         b.get(KEY)
     assert not b.folder(KEY).exists()
     said: list[str] = []
@@ -132,7 +132,7 @@ def test_an_upload_that_was_killed_is_invisible_and_finished_by_the_next_run(
         "from distill_pipeline.chain.home import Home, default_home\n"
         "from distill_pipeline.store.remote_folder import RemoteFolder\n"
         "from distill_pipeline.store.local import Store\n"
-        "from distill_pipeline_tests.test_remote_store import KEY, _write\n"
+        "from distill_pipeline_tests.store.test_shared import KEY, _write\n"
         "remote = Home(default_home()).store.remote\n"
         "write = RemoteFolder.write\n"
         "def die(self, name, content):\n"
@@ -147,7 +147,7 @@ def test_an_upload_that_was_killed_is_invisible_and_finished_by_the_next_run(
     assert killed.returncode == -9
     assert [key for key in bucket.objects() if key.endswith(ROWS)]
     assert not b.contains(KEY)
-    with pytest.raises(Missing):
+    with pytest.raises(OutputMissing):
         b.get(KEY)
     assert a.get_or_make(KEY, _write)[1]
     assert b.get_or_make(KEY, _write)[1]
@@ -200,7 +200,7 @@ def test_a_manifest_can_not_write_outside_of_the_store(machines: tuple[Store, St
     manifest = json.loads(bucket.objects()[place])
     manifest["files"]["../../../evil"] = {"sha256": "0", "size": 1}
     bucket.put(place, json.dumps(manifest).encode())
-    with pytest.raises(Damaged, match="outside"):
+    with pytest.raises(OutputDamaged, match="outside"):
         b.get(KEY)
 
 

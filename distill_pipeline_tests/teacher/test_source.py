@@ -33,8 +33,8 @@ FILES = {
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits for a test's Hub."""
-    monkeypatch.setattr(access, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(access, "SECONDS_FOR_AN_ANSWER", 0.4)
+    monkeypatch.setattr(access, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(access, "ANSWER_TIMEOUT_SECONDS", 0.4)
 
 
 @pytest.fixture

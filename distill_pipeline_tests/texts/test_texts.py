@@ -23,7 +23,7 @@ from distill_pipeline.quality.agreement import (
     folder_bytes,
     texts_to_compare_on,
 )
-from distill_pipeline.recipe.datasets import DataSet
+from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.languages import listed_language
 from distill_pipeline.recipe.reading import make_recipe
 from distill_pipeline.release.provenance import without_paths
@@ -188,15 +188,15 @@ def test_a_data_set_in_a_folder_is_read_as_a_stream(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "parsed"),
     [
-        ("dataset:me/texts", DataSet("me/texts")),
-        ("dataset:me/texts:en:test@v1#body", DataSet("me/texts", "en", "test", "v1", "body")),
-        ("dataset:me/texts::test", DataSet("me/texts", "", "test")),
-        ("dataset:./texts:en", DataSet("./texts", "en")),
+        ("dataset:me/texts", Dataset("me/texts")),
+        ("dataset:me/texts:en:test@v1#body", Dataset("me/texts", "en", "test", "v1", "body")),
+        ("dataset:me/texts::test", Dataset("me/texts", "", "test")),
+        ("dataset:./texts:en", Dataset("./texts", "en")),
         ("texts.txt", None),
     ],
 )
-def test_a_data_set_s_name_says_which_part_of_it(source: str, parsed: DataSet | None) -> None:
-    assert DataSet.parse(source) == parsed
+def test_a_data_set_s_name_says_which_part_of_it(source: str, parsed: Dataset | None) -> None:
+    assert Dataset.parse(source) == parsed
     assert parsed is None or str(parsed) == source
 
 

@@ -10,7 +10,7 @@ import dagster as dg
 import numpy as np
 import numpy.typing as npt
 
-from distill_pipeline.chain.baseline import BASELINE_STAGES, baseline, baseline_note
+from distill_pipeline.chain.baseline import BASELINE_STAGES, baseline_recipe, baseline_record
 from distill_pipeline.chain.stages import model2vec_side_key, teacher_side_key
 from distill_pipeline.defs.assets import static_model, student_matrix, token_embeddings, vocabulary
 from distill_pipeline.defs.encode import EncoderConfig, one_teacher_at_a_time
@@ -139,8 +139,8 @@ def _model2vec_side(
         }
 
     key = model2vec_side_key(run.keys["quality_report"], plain.key)
-    memory = baseline_note(run.recipe.name)
-    return run.home.store.get_or_make(key, make, made_for=memory, log=run.log)[0].facts
+    record = baseline_record(run.recipe.name)
+    return run.home.store.get_or_make(key, make, recipe_name=record, log=run.log)[0].facts
 
 
 _WORKS: Mapping[str, Work] = {
@@ -156,12 +156,12 @@ def _baseline_student(run: StageRun, dimensions: int) -> Output | None:
 
     Made by the other assets' own work and kept in the store like theirs; only what the store lacks is computed.
     """
-    plain = baseline(run.recipe, min(dimensions, run.teacher_source.dimensions))
+    plain = baseline_recipe(run.recipe, min(dimensions, run.teacher_source.dimensions))
     keys, store = run.home.stage_keys(plain), run.home.store
     if keys["static_model"].fingerprint == run.keys["static_model"].fingerprint:
         return None
     for stage in BASELINE_STAGES:
-        store.remember(baseline_note(run.recipe.name), keys[stage])
+        store.record_inputs(baseline_record(run.recipe.name), keys[stage])
     try:
         return store.get(keys["static_model"])
     except StoreError:

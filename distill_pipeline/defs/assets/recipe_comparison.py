@@ -12,11 +12,11 @@ from distill_pipeline.chain.comparison import (
     HEADER,
     STAGE,
     VERSION,
-    cells,
     compare,
     comparison_key,
     find_reports,
     read_comparison,
+    table_rows,
     write_comparison,
 )
 from distill_pipeline.defs.jobs import ALL_RECIPES
@@ -56,7 +56,7 @@ def recipe_comparison(
 ) -> dg.MaterializeResult[Any]:
     """Compare the recipes' reports; the same reports are compared once."""
     home = distill_home.home
-    recipes = home.named(config.recipes) if config.recipes else home.load_recipes()[0].values()
+    recipes = home.recipes_named(config.recipes) if config.recipes else home.load_recipes()[0].values()
     reports, absent = find_reports(home.store, recipes)
     metadata: dict[str, Any] = {"recipes": len(reports)}
     if absent:
@@ -69,9 +69,7 @@ def recipe_comparison(
         return {}
 
     key = comparison_key(reports)
-    output, hit = home.store.get_or_make(
-        key, make, force=config.force, made_by=context.run.run_id, log=context.log.info
-    )
+    output, hit = home.store.get_or_make(key, make, force=config.force, run_id=context.run.run_id, log=context.log.info)
     found = read_comparison(output.folder)
     figure = base64.b64encode((output.folder / FIGURE).read_bytes()).decode()
     return dg.MaterializeResult(
@@ -79,7 +77,7 @@ def recipe_comparison(
         metadata={
             **metadata,
             "dagster/uri": home.store.uri(key),
-            "table": dg.MetadataValue.md("\n\n".join([markdown_table(list(HEADER), cells(found)), *found.notes])),
+            "table": dg.MetadataValue.md("\n\n".join([markdown_table(list(HEADER), table_rows(found)), *found.notes])),
             "figure": dg.MetadataValue.md(
                 f"![agreement with the teacher against size and speed](data:image/png;base64,{figure})"
             ),
