@@ -76,8 +76,8 @@ def fit_principal_components(
     Raises:
         RecipeError: More directions are asked for than there are dimensions, or than there are rows less one.
     """
-    spread = spread or measure_spread(batches)
-    kept = directions_to_keep(keep, spread.variances, spread.count)
+    spread = spread or decompose(batches)
+    kept = count_directions(keep, spread.variances, spread.count)
     axes = spread.axes[:, :kept]
     low, high = np.full(kept, np.inf), np.full(kept, -np.inf)
     for batch in batches():
@@ -86,7 +86,7 @@ def fit_principal_components(
     return PrincipalComponents(spread.mean, axes * np.where(-low > high, -1.0, 1.0), spread.variances)
 
 
-def measure_spread(batches: Batches) -> Spread:
+def decompose(batches: Batches) -> Spread:
     """Find the mean and the principal directions in two passes over the rows, (n, dims) a batch."""
     count, total = 0, np.float64(0)
     for batch in batches():
@@ -101,7 +101,7 @@ def measure_spread(batches: Batches) -> Spread:
     return Spread(count, mean, vectors[:, ::-1], np.clip(values[::-1], 0, None))
 
 
-def directions_to_keep(keep: int | float | str, variances: npt.NDArray[np.float64], rows: int) -> int:
+def count_directions(keep: int | float | str, variances: npt.NDArray[np.float64], rows: int) -> int:
     """Return how many directions `keep` asks for. Raises `RecipeError` as `fit_principal_components` does."""
     dimensions = len(variances)
     if keep == "auto":
@@ -123,7 +123,7 @@ def check_dimensions(keep: int, dimensions: int) -> None:
         )
 
 
-def spread_of(embeddings: Embeddings) -> Spread:
+def cached_decomposition(embeddings: Embeddings) -> Spread:
     """Return how the rows are spread; it is remembered for the two sets of files that were asked for last.
 
     The recipes of a sweep differ in what is kept of it, and ask one after the other.
@@ -133,4 +133,4 @@ def spread_of(embeddings: Embeddings) -> Spread:
 
 @lru_cache(maxsize=2)  # a recipe that refines has entries and texts
 def _spread(files: tuple[Stamp, ...]) -> Spread:
-    return measure_spread(Embeddings([file.path for file in files]).batches)
+    return decompose(Embeddings([file.path for file in files]).batches)

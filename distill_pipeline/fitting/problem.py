@@ -14,12 +14,12 @@ from distill_pipeline.errors import RecipeError
 from distill_pipeline.fitting.pca import (
     Batches,
     PrincipalComponents,
-    directions_to_keep,
+    cached_decomposition,
+    count_directions,
     fit_principal_components,
-    spread_of,
 )
 from distill_pipeline.fitting.ridge import Matrix, fit_start, token_shares, weight_curves
-from distill_pipeline.fitting.settings import Settings
+from distill_pipeline.fitting.settings import FitSettings
 from distill_pipeline.fitting.weightings import row_weights
 from distill_pipeline.recipe.choices import MIN_TEXTS
 from distill_pipeline.store.embeddings import Embeddings, unit_rows
@@ -27,12 +27,12 @@ from distill_pipeline.vocabulary.vocabulary import Vocabulary
 
 HELD_OUT_EVERY = 20
 MAX_HELD_OUT = 2000
-MAX_TEXTS_OF_START = 25_000
+MAX_START_TEXTS = 25_000
 """Its weights and projection are few numbers: more texts cost time and change next to nothing."""
 
 
 @dataclass(frozen=True)
-class Sentences:
+class TextEmbeddings:
     """The teacher's embeddings of texts, with the sizes of the groups of texts of one kind, one after the other."""
 
     embeddings: Embeddings
@@ -71,15 +71,15 @@ class Problem:
     teacher: Matrix
 
 
-def fit_directions(sentences: Sentences, settings: Settings) -> tuple[PrincipalComponents, int]:
+def fit_directions(sentences: TextEmbeddings, settings: FitSettings) -> tuple[PrincipalComponents, int]:
     """Return the directions to fit on, and how many of the student's own to keep in the end.
 
     The fit is done on up to twice as many directions as are kept: which of them matter to the student is seen from
     its own vectors afterwards.
     """
     source = sentences.embeddings
-    components = fit_principal_components(source.batches, "auto", spread=spread_of(source))
-    keep = directions_to_keep(settings.pca_dims, components.variances, source.rows)
+    components = fit_principal_components(source.batches, "auto", spread=cached_decomposition(source))
+    keep = count_directions(settings.pca_dims, components.variances, source.rows)
     return PrincipalComponents(components.mean, components.axes[:, : 2 * keep], components.variances), keep
 
 
@@ -87,10 +87,10 @@ def build_problem(
     vocabulary: Vocabulary,
     groups: npt.NDArray[np.int8],
     entries: Embeddings,
-    sentences: Sentences,
+    sentences: TextEmbeddings,
     *,
     components: PrincipalComponents,
-    settings: Settings,
+    settings: FitSettings,
 ) -> Problem:
     """Return what the rows are fitted to.
 
@@ -112,9 +112,9 @@ def build_problem(
         raise RecipeError("the vocabulary holds no token of the refinement's texts; are both of one language?")
     targets = sentences.centred(components.axes)
     rows = _centred_entries(entries, groups)
-    importance = importance_of(sentences.groups, balanced=settings.method.balanced)
+    importance = text_importance(sentences.groups, balanced=settings.method.balanced)
     if settings.weighting == "fitted":
-        step = -(-len(texts) // MAX_TEXTS_OF_START)
+        step = -(-len(texts) // MAX_START_TEXTS)
         some = slice(step // 2, None, step)
         start, weights = fit_start(
             rows,
@@ -147,7 +147,7 @@ def hold_out(groups: Sequence[int], *, passages: bool) -> npt.NDArray[np.bool_]:
     return held_out
 
 
-def importance_of(groups: Sequence[int], *, balanced: bool) -> Matrix:
+def text_importance(groups: Sequence[int], *, balanced: bool) -> Matrix:
     """Return how much each text's squared error counts, float32 (texts,): 1, or so that the first group balances.
 
     Balanced, the texts of all further groups together count as much as those of the first, but none less than one of

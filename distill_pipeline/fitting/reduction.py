@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from distill_pipeline.fitting.pca import PrincipalComponents, fit_principal_components, spread_of
+from distill_pipeline.fitting.pca import PrincipalComponents, cached_decomposition, fit_principal_components
 from distill_pipeline.store.embeddings import Embeddings, embedding_array, write_table
 
 MATRIX = "matrix.parquet"
@@ -46,7 +46,7 @@ def reduce_rows(
     """
     components = None
     if pca_dims is not None:
-        components = fit_principal_components(source.batches, pca_dims, spread=spread_of(source))
+        components = fit_principal_components(source.batches, pca_dims, spread=cached_decomposition(source))
     _write_matrix(folder, source, components, weights)
     dimensions = source.dimensions if components is None else components.axes.shape[1]
     facts: dict[str, Any] = {"rows": source.rows, "dimensions": dimensions, "teacher_dimensions": source.dimensions}

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill_pipeline.fitting.problem import Problem, Sentences, apply_importance, build_problem, fit_directions
+from distill_pipeline.fitting.problem import Problem, TextEmbeddings, apply_importance, build_problem, fit_directions
 from distill_pipeline.fitting.reduction import write_matrix
 from distill_pipeline.fitting.ridge import Matrix, Solution, solve_ridge, whiten
-from distill_pipeline.fitting.settings import Settings
+from distill_pipeline.fitting.settings import FitSettings
 from distill_pipeline.fitting.tuning import tune_similarities
 from distill_pipeline.quality.agreement import compare
 from distill_pipeline.store.embeddings import Embeddings
@@ -22,7 +22,7 @@ _COMPARED = ("neighbour_overlap", "similarity_correlation")
 
 
 def refine_rows(
-    vocabulary: Vocabulary, entries: Embeddings, sentences: Sentences, folder: Path, settings: Settings
+    vocabulary: Vocabulary, entries: Embeddings, sentences: TextEmbeddings, folder: Path, settings: FitSettings
 ) -> dict[str, Any]:
     """Fit the rows to the sentences and write `matrix.parquet` (row, embedding, weight).
 
@@ -46,7 +46,7 @@ def refine_rows(
     components, keep = fit_directions(sentences, settings)
     problem = build_problem(vocabulary, groups, entries, sentences, components=components, settings=settings)
     penalty, agreements, guess = _choose_penalty(problem, settings, keep)
-    solution = solve(problem, slice(None), penalty, guess)
+    solution = solve_weighted(problem, slice(None), penalty, guess)
     refined = solution.rows
     losses: list[float] = []
     if settings.method.similarity_steps:
@@ -70,14 +70,14 @@ def refine_rows(
     }
 
 
-def solve(problem: Problem, texts: slice | npt.NDArray[np.generic], penalty: float, guess: Matrix) -> Solution:
+def solve_weighted(problem: Problem, texts: slice | npt.NDArray[np.generic], penalty: float, guess: Matrix) -> Solution:
     """Solve the ridge regression on some of the problem's texts."""
     shares, targets = apply_importance(problem.shares[texts], problem.targets[texts], problem.importance[texts])
     return solve_ridge(shares, targets, problem.start, penalty, guess=guess)
 
 
 def _choose_penalty(
-    problem: Problem, settings: Settings, keep: int
+    problem: Problem, settings: FitSettings, keep: int
 ) -> tuple[float, dict[str, dict[str, float]], Matrix]:
     """Find the penalty whose student agrees best with the teacher on held-out texts; no labels are looked at.
 
@@ -92,9 +92,9 @@ def _choose_penalty(
     agreements, best, best_score, rows = {}, penalties[0], -np.inf, problem.start
     best_rows = rows
     for penalty in penalties:
-        rows = solve(problem, train, penalty, rows).rows
+        rows = solve_weighted(problem, train, penalty, rows).rows
         finished = whiten(rows, problem.shares[train], settings.whitening, keep)
-        agreement = agreement_on_held_out(problem, finished)
+        agreement = held_out_agreement(problem, finished)
         agreements[str(penalty)] = agreement
         score = sum(agreement[measure] for measure in _COMPARED)
         if score <= best_score:
@@ -104,7 +104,7 @@ def _choose_penalty(
     return best, agreements, best_rows
 
 
-def agreement_on_held_out(problem: Problem, rows: Matrix) -> dict[str, float]:
+def held_out_agreement(problem: Problem, rows: Matrix) -> dict[str, float]:
     """Compare teacher and student on the held-out texts (see `compare`)."""
     return compare(problem.teacher, problem.shares[problem.held_out] @ rows)
 

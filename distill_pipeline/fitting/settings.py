@@ -9,7 +9,7 @@ from distill_pipeline.recipe.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Method:
+class FitMethod:
     """What a kind of refinement decides.
 
     Attributes:
@@ -23,29 +23,29 @@ class Method:
     balanced: bool
 
 
-METHODS: Mapping[str, Method] = {
-    "generated": Method(penalties=(0.1, 0.2, 0.4), similarity_steps=60, balanced=False),
+METHODS: Mapping[str, FitMethod] = {
+    "generated": FitMethod(penalties=(0.1, 0.2, 0.4), similarity_steps=60, balanced=False),
     # Held-out passages are like those that are fitted, so they ask for a penalty too small for texts of other kinds;
     # and 200,000 of them would drown the generated texts, in which all frequent words and the forms of questions are.
     # Steps on similarities bring the passages' own closer, and those of other texts farther from the teacher's.
-    "corpus": Method(penalties=(0.4,), similarity_steps=0, balanced=True),
+    "corpus": FitMethod(penalties=(0.4,), similarity_steps=0, balanced=True),
 }
 
 
 @dataclass(frozen=True)
-class Settings:
+class FitSettings:
     """Fields of a recipe that refines, with `auto` resolved, and its method."""
 
     pca_dims: int | float | str
     weighting: str
     whitening: float
     seed: int
-    method: Method
+    method: FitMethod
 
 
-def settings_of(recipe: Recipe) -> Settings:
+def fit_settings(recipe: Recipe) -> FitSettings:
     """Return the settings of a recipe that refines."""
-    return Settings(
+    return FitSettings(
         pca_dims=recipe.pca_dims or "auto",
         weighting=recipe.resolved("weighting"),
         whitening=recipe.resolved("whitening"),
