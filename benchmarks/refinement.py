@@ -29,7 +29,7 @@ from distill_pipeline.fitting.ridge import token_shares, whiten
 from distill_pipeline.fitting.settings import METHODS, FitSettings, fit_settings
 from distill_pipeline.fitting.tuning import tune_similarities
 from distill_pipeline.fitting.weightings import sif_weights
-from distill_pipeline.quality.labelled import score
+from distill_pipeline.quality.labelled import score_set
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.vocabulary.vocabulary import Vocabulary, read_vocabulary
 from distill_pipeline.vocabulary.words import entry_groups
@@ -84,7 +84,7 @@ class Bench:
         rows = self.finished(chosen)
         skip = np.flatnonzero(entry_groups(self.vocabulary.tokenizer) < 0)
         for one in self.sets:
-            result[one.rsplit("/", 1)[-1]] = score(
+            result[one.rsplit("/", 1)[-1]] = score_set(
                 one, lambda texts: token_shares(self.vocabulary.tokenizer, texts, skip=skip) @ rows
             )
         print("  ".join(f"{key}={value}" for key, value in result.items()), flush=True)

@@ -24,7 +24,7 @@ from distill_pipeline.figures.overview import (
 from distill_pipeline.figures.quality import Side, quality_by_kind, similarities
 from distill_pipeline.fitting.reduction import MATRIX, read_weights
 from distill_pipeline.quality.agreement import pair_similarities
-from distill_pipeline.quality.measures import by_kind
+from distill_pipeline.quality.measures import figures_by_kind
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.vocabulary.vocabulary import Vocabulary
 
@@ -98,9 +98,9 @@ def draw_quality(
 
 def draw_kinds(report: Mapping[str, Any], released: Mapping[str, float] | None = None) -> bytes:
     """Draw a report's figures by kind, beside those of the release before if given."""
-    sides = [Side("student", by_kind(report))]
+    sides = [Side("student", figures_by_kind(report))]
     if report["model2vec"]:
-        sides.append(Side("model2vec.distill", by_kind(report["model2vec"])))
+        sides.append(Side("model2vec.distill", figures_by_kind(report["model2vec"])))
     if released:
         sides.append(Side("last release", released))
-    return quality_by_kind(sides, by_kind(report, "teacher"))
+    return quality_by_kind(sides, figures_by_kind(report, "teacher"))

@@ -28,7 +28,7 @@ class EvaluationError(DistillError):
     """Texts on which nothing can be compared; the message says why."""
 
 
-def texts_to_compare_on(path: Path | None, language: str) -> tuple[list[str], str]:
+def choose_evaluation_texts(path: Path | None, language: str) -> tuple[list[str], str]:
     """Return texts for a student of this language, and what they are in words.
 
     They are those of the file if there is one; sentences on many subjects, in English; and in other languages texts
@@ -174,7 +174,7 @@ def nearest_words(
     ]
 
 
-def folder_bytes(folder: Path) -> int:
+def weights_bytes(folder: Path) -> int:
     """Return the size of a model's weights in bytes, those of its modules' folders included."""
     weights = list(folder.rglob("*.safetensors")) or list(folder.rglob("*.bin"))
     return sum(path.stat().st_size for path in weights)

@@ -38,7 +38,7 @@ class LabelledSetError(DistillError):
     """A labelled set that can't be used; the message says which and what is missing."""
 
 
-def score(name: str, encode: Encode) -> float:
+def score_set(name: str, encode: Encode) -> float:
     """Return a model's score on one labelled set, from 0 to 1 (correlations from -1).
 
     Args:

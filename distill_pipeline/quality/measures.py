@@ -13,7 +13,7 @@ MEASURES: Mapping[str, str] = {
 """The report's measures without labels, each better when it is greater, and short names of them."""
 
 
-def by_kind(report: Mapping[str, Any], side: str = "student") -> dict[str, float]:
+def figures_by_kind(report: Mapping[str, Any], side: str = "student") -> dict[str, float]:
     """Return a side's figures by kind; the teacher agrees with itself, so it has those of labelled sets alone.
 
     Args:
@@ -28,7 +28,7 @@ def by_kind(report: Mapping[str, Any], side: str = "student") -> dict[str, float
     return {**found, **{kind: round(sum(values) / len(values), 6) for kind, values in scores.items()}}
 
 
-def since(report: Mapping[str, Any], released: Mapping[str, Any] | None) -> dict[str, float]:
+def comparable_figures(released: Mapping[str, Any] | None, report: Mapping[str, Any]) -> dict[str, float]:
     """Return the released student's figures by kind, as far as they can be compared with a report's.
 
     Figures of another number of texts can't, nor the mean over other sets. Nothing when nothing was released, or
@@ -36,7 +36,7 @@ def since(report: Mapping[str, Any], released: Mapping[str, Any] | None) -> dict
     """
     if released is None or released.get("model_digest") == report["model_digest"]:
         return {}
-    found = by_kind(released) if MEASURES.keys() <= released.keys() else {}
+    found = figures_by_kind(released) if MEASURES.keys() <= released.keys() else {}
     kept = set() if released.get("texts") != report["texts"] else set(MEASURES.values())
     kept |= {kind for kind, sets in _sets(report).items() if _sets(released).get(kind) == sets}
     return {kind: value for kind, value in found.items() if kind in kept}
@@ -55,9 +55,9 @@ def kinds_table(report: Mapping[str, Any], released: Mapping[str, float]) -> tup
     Columns without a figure are left out.
     """
     columns = {
-        "teacher": by_kind(report, "teacher"),
-        "student": by_kind(report),
-        "model2vec": by_kind(report["model2vec"]) if report.get("model2vec") else {},
+        "teacher": figures_by_kind(report, "teacher"),
+        "student": figures_by_kind(report),
+        "model2vec": figures_by_kind(report["model2vec"]) if report.get("model2vec") else {},
         "last release": released,
     }
     columns = {name: figures for name, figures in columns.items() if figures}

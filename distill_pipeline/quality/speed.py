@@ -10,10 +10,10 @@ from pathlib import Path
 from distill_pipeline.quality.agreement import Encode
 
 ROUNDS = 5
-SECONDS_A_ROUND = 0.1
+SECONDS_PER_ROUND = 0.1
 
 
-def side_by_side(students: Mapping[str, Path], texts: Sequence[str]) -> dict[str, int]:
+def measure_speeds(students: Mapping[str, Path], texts: Sequence[str]) -> dict[str, int]:
     """Return how many texts each student encodes here in a second of processor time, as on one core of its own.
 
     Processor time, since other work on the machine lengthens the wall's. What remains of its influence, on caches and
@@ -34,18 +34,18 @@ def side_by_side(students: Mapping[str, Path], texts: Sequence[str]) -> dict[str
         for name, folder in students.items():
             student = StaticModel.from_pretrained(folder)
             best[name] = max(best[name], _texts_per_processor_second(student.encode, texts))
-    return {name: two_digits(speed) for name, speed in best.items()}
+    return {name: round_to_two_digits(speed) for name, speed in best.items()}
 
 
 def _texts_per_processor_second(encode: Encode, texts: Sequence[str]) -> float:
     encode(texts)
     began, best = time.process_time(), float("inf")
-    while (started := time.process_time()) - began < SECONDS_A_ROUND:
+    while (started := time.process_time()) - began < SECONDS_PER_ROUND:
         encode(texts)
         best = min(best, time.process_time() - started)
     return len(texts) / best
 
 
-def two_digits(value: float) -> int:
+def round_to_two_digits(value: float) -> int:
     """Return a number from 10 upwards rounded to its two leading digits."""
     return int(round(value, 1 - floor(log10(value))))

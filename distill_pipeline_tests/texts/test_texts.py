@@ -18,10 +18,10 @@ import pytest
 from distill_pipeline.chain.stages import stage_keys
 from distill_pipeline.quality.agreement import (
     EvaluationError,
+    choose_evaluation_texts,
     compare,
     evaluation_texts,
-    folder_bytes,
-    texts_to_compare_on,
+    weights_bytes,
 )
 from distill_pipeline.recipe.datasets import DataSet
 from distill_pipeline.recipe.languages import listed_language
@@ -139,24 +139,24 @@ def test_few_texts_hold_frequent_words_too() -> None:
 
 
 def test_students_are_compared_on_texts_of_their_language(tmp_path: Path) -> None:
-    english, described = texts_to_compare_on(None, "en")
+    english, described = choose_evaluation_texts(None, "en")
     assert (english, described) == (evaluation_texts(), "English sentences on many subjects")
-    assert texts_to_compare_on(None, "ka")[0] == english  # for want of any others
-    german, described = texts_to_compare_on(None, "de")
+    assert choose_evaluation_texts(None, "ka")[0] == english  # for want of any others
+    german, described = choose_evaluation_texts(None, "de")
     assert "word frequencies (de)" in described
     words = " ".join(german).lower().split()
     assert words.count("und") > words.count("and")
     (tmp_path / "mine.txt").write_text("one\ntwo\nthree\n")
-    assert texts_to_compare_on(tmp_path / "mine.txt", "de") == (["one", "two", "three"], "texts of mine.txt")
+    assert choose_evaluation_texts(tmp_path / "mine.txt", "de") == (["one", "two", "three"], "texts of mine.txt")
 
 
 def test_the_size_of_a_model_counts_its_modules_and_pickled_weights(tmp_path: Path) -> None:
     (tmp_path / "2_Dense").mkdir()
     (tmp_path / "pytorch_model.bin").write_bytes(b"12345")
-    assert folder_bytes(tmp_path) == 5
+    assert weights_bytes(tmp_path) == 5
     for name in ("model.safetensors", "2_Dense/model.safetensors"):
         (tmp_path / name).write_bytes(b"123")
-    assert folder_bytes(tmp_path) == 6
+    assert weights_bytes(tmp_path) == 6
 
 
 def test_evaluation_texts_are_enough_and_not_too_many(tmp_path: Path) -> None:
