@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from distill_pipeline.store.embeddings import unit_rows
 from distill_pipeline.vocabulary.vocabulary import Vocabulary
-from distill_pipeline.vocabulary.words import entry_groups, pieces
+from distill_pipeline.vocabulary.words import entry_groups, readable_tokens
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -67,7 +67,7 @@ def rank_entries(vocabulary: Vocabulary) -> Ranking:
     ranks[order] = np.arange(1, len(order) + 1)
     texts = [""] * len(kinds)
     special = frozenset(vocabulary.tokens[row] for row in np.flatnonzero(~ordinary))
-    for row, text, _ in pieces(vocabulary.tokenizer, special):
+    for row, text, _ in readable_tokens(vocabulary.tokenizer, special):
         texts[row] = text
     return Ranking(ranks, kinds, texts)
 

@@ -75,7 +75,7 @@ def generate_chains(words: WordList, count: int, *, seed: int, covered: int = 10
         covered: How many of the most frequent words are put in by turns, in an order of their own.
     """
     random = np.random.default_rng(seed)
-    known = words.spelled
+    known = words.alphabetic
     drawable = np.cumsum(content_chances(words)).tolist()
     turns = random.permutation(min(covered, len(known)))
     turn = 0

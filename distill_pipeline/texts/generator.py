@@ -43,7 +43,7 @@ def generate_texts(words: WordList, count: int, *, seed: int, style: Generator |
     """Return `count` texts, the same for the same arguments."""
     style = style or Generator()
     random = np.random.default_rng(seed)
-    known = words.spelled
+    known = words.alphabetic
     shares = words.shares[known]
     lengths = random.integers(style.min_words, style.max_words + 1, count)
     drawn = _draw(random, shares, int(lengths.sum()), style)
@@ -62,7 +62,7 @@ def generate_sentences(words: WordList, count: int, *, seed: int, covered: int =
     negations and prepositions reaches the student. The same for the same arguments.
     """
     random = np.random.default_rng(seed)
-    known = words.spelled
+    known = words.alphabetic
     lengths = random.integers(2, 10, count)
     drawn = random.choice(len(known), int(lengths.sum()), p=content_chances(words))
     places = random.choice(len(drawn), min(len(drawn), covered, len(known)), replace=False)
@@ -81,7 +81,7 @@ _FUNCTION_WORDS = 150
 
 def content_chances(words: WordList) -> npt.NDArray[np.float64]:
     """Return the chance of each of the words of letters alone where a content word is wanted; sums to 1."""
-    shares = words.shares[words.spelled] ** _CONTENT_FLATTENING
+    shares = words.shares[words.alphabetic] ** _CONTENT_FLATTENING
     shares[:_FUNCTION_WORDS] *= 0.3
     chances: npt.NDArray[np.float64] = shares / shares.sum()
     return chances
