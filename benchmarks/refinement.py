@@ -32,7 +32,6 @@ from distill_pipeline.fitting.weightings import sif_weights
 from distill_pipeline.quality.labelled import score_set
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.vocabulary.vocabulary import Vocabulary, read_vocabulary
-from distill_pipeline.vocabulary.words import entry_groups
 
 Matrix = npt.NDArray[np.float32]
 Method = Callable[[], Iterator[tuple[str, Matrix]]]
@@ -82,7 +81,7 @@ class Bench:
             started = time.process_time()
         result = {"method": name, "processor_seconds": round(spent, 1), **best}
         rows = self.finished(chosen)
-        skip = np.flatnonzero(entry_groups(self.vocabulary.tokenizer) < 0)
+        skip = np.flatnonzero(self.problem.groups < 0)
         for one in self.sets:
             result[one.rsplit("/", 1)[-1]] = score_set(
                 one, lambda texts: token_shares(self.vocabulary.tokenizer, texts, skip=skip) @ rows
@@ -148,8 +147,7 @@ def load(name: str) -> tuple[Vocabulary, Problem, Matrix, int, FitSettings]:
     sentences = TextEmbeddings(Embeddings.of_parts(texts.folder), texts.facts["groups"])
     settings = fit_settings(recipe)
     components, keep = fit_directions(sentences, settings)
-    groups = entry_groups(vocabulary.tokenizer)
-    problem = build_problem(vocabulary, groups, entries, sentences, components=components, settings=settings)
+    problem = build_problem(vocabulary, entries, sentences, components, settings)
     return vocabulary, problem, sentences.centred(), keep, settings
 
 

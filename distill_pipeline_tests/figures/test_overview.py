@@ -87,7 +87,7 @@ def test_similar_rows_lie_near_each_other_on_the_map() -> None:
 def test_pairs_are_spread_over_all_pairs_and_never_more_than_asked_for() -> None:
     rng = np.random.default_rng(0)
     teacher, student = rng.normal(size=(90, 6)), rng.normal(size=(90, 4))
-    theirs, ours = pair_similarities(teacher, student, most=1000)
+    theirs, ours = pair_similarities(teacher, student, max_pairs=1000)
     assert len(theirs) == len(ours) <= 1000
     cosine = float(teacher[0] @ teacher[1] / np.linalg.norm(teacher[0]) / np.linalg.norm(teacher[1]))
     assert theirs[0] == pytest.approx(cosine)

@@ -56,12 +56,12 @@ def test_what_is_remembered_of_rows_changes_no_byte_and_ends_with_their_files(
 
     source = write(rows)
     for keep in (3, 7):
-        known = fit_principal_components(source.batches, keep, spread=cached_decomposition(source))
+        known = fit_principal_components(source.batches, keep, decomposition=cached_decomposition(source))
         alone = fit_principal_components(source.batches, keep)
         assert known.axes.tobytes() == alone.axes.tobytes()
         assert known.mean.tobytes() == alone.mean.tobytes()
     assert cached_decomposition(source) is cached_decomposition(source)
-    assert cached_decomposition(write(rows[:100])).count == 100
+    assert cached_decomposition(write(rows[:100])).rows == 100
 
 
 def test_more_axes_than_dimensions_or_rows_are_refused(rows: npt.NDArray[np.float32]) -> None:

@@ -23,7 +23,6 @@ from distill_pipeline.quality.agreement import compare
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.vocabulary.vocabulary import Vocabulary, read_vocabulary
-from distill_pipeline.vocabulary.words import entry_groups
 from distill_pipeline_tests.fitting import reference
 from distill_pipeline_tests.running import Chain
 from distill_pipeline_tests.teachers import build_modernbert
@@ -46,7 +45,6 @@ class Small:
     entries: Embeddings
     sentences: TextEmbeddings
     settings: FitSettings
-    groups: npt.NDArray[np.int8]
     problem: Problem
     axes: Rows
 
@@ -83,9 +81,8 @@ def small(small_recipe: Callable[..., Recipe], tmp_path_factory: pytest.TempPath
     made = read_vocabulary(vocabulary.folder), Embeddings.of_parts(entries.folder)
     sentences, settings = TextEmbeddings(Embeddings.of_parts(texts.folder), texts.facts["groups"]), fit_settings(recipe)
     components, _ = fit_directions(sentences, settings)
-    groups = entry_groups(made[0].tokenizer)
-    problem = build_problem(made[0], groups, made[1], sentences, components=components, settings=settings)
-    return Small(*made, sentences, settings, groups, problem, components.axes)
+    problem = build_problem(*made, sentences, components, settings)
+    return Small(*made, sentences, settings, problem, components.axes)
 
 
 def _difference(found: npt.NDArray[np.floating], expected: Rows) -> float:
@@ -100,8 +97,8 @@ def test_the_directions_are_those_of_the_covariance_with_their_signs(small: Smal
 
 def test_the_start_is_fitted_to_the_texts_as_in_the_reference(small: Small) -> None:
     entries = reference.unit(small.entries.all().astype(np.float64))
-    entries -= entries[small.groups == 0].mean(axis=0)
-    curves = reference.hats(small.vocabulary.frequencies, small.groups)
+    entries -= entries[small.problem.groups == 0].mean(axis=0)
+    curves = reference.hats(small.vocabulary.frequencies, small.problem.groups)
     rows, weights = reference.start(small.A, small.problem.targets.astype(np.float64), entries, small.axes, curves)
     assert _difference(small.problem.start, rows) < FLOAT32
     assert _difference(small.problem.weights, weights) < FLOAT32
@@ -186,8 +183,8 @@ def test_the_whole_fit_gives_the_rows_of_the_reference(
         small.sentences.embeddings.all().astype(np.float64),
         small.entries.all().astype(np.float64),
         p=small.vocabulary.frequencies,
-        groups=small.groups,
-        kinds=sentences.groups,
+        groups=small.problem.groups,
+        kinds=sentences.group_sizes,
         keep=KEEP,
         batch=BATCH,
         seed=SEED,
