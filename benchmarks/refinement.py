@@ -23,16 +23,15 @@ import numpy.typing as npt
 from distill_pipeline.chain.home import Home, default_home
 from distill_pipeline.chain.stages import stage_keys
 from distill_pipeline.chain.teachers import find_teacher
-from distill_pipeline.fitting.problem import Problem, Sentences, build_problem, fit_directions
-from distill_pipeline.fitting.refining import agreement_on_held_out, solve
+from distill_pipeline.fitting.problem import Problem, TextEmbeddings, build_problem, fit_directions
+from distill_pipeline.fitting.refining import held_out_agreement, solve_weighted
 from distill_pipeline.fitting.ridge import token_shares, whiten
-from distill_pipeline.fitting.settings import METHODS, Settings, settings_of
+from distill_pipeline.fitting.settings import METHODS, FitSettings, fit_settings
 from distill_pipeline.fitting.tuning import tune_similarities
 from distill_pipeline.fitting.weightings import sif_weights
-from distill_pipeline.quality.labelled import score
+from distill_pipeline.quality.labelled import score_set
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.vocabulary.vocabulary import Vocabulary, read_vocabulary
-from distill_pipeline.vocabulary.words import entry_groups
 
 Matrix = npt.NDArray[np.float32]
 Method = Callable[[], Iterator[tuple[str, Matrix]]]
@@ -63,7 +62,7 @@ class Bench:
     def agreement(self, rows: Matrix) -> dict[str, float]:
         """Compare with the teacher on held-out texts; asked again for the same rows, it answers at once."""
         if self._measured[0] is not rows:
-            self._measured = (rows, agreement_on_held_out(self.problem, self.finished(rows)))
+            self._measured = (rows, held_out_agreement(self.problem, self.finished(rows)))
         return self._measured[1]
 
     def measure(self, name: str, method: Method) -> dict[str, Any]:
@@ -82,9 +81,9 @@ class Bench:
             started = time.process_time()
         result = {"method": name, "processor_seconds": round(spent, 1), **best}
         rows = self.finished(chosen)
-        skip = np.flatnonzero(entry_groups(self.vocabulary.tokenizer) < 0)
+        skip = np.flatnonzero(self.problem.groups < 0)
         for one in self.sets:
-            result[one.rsplit("/", 1)[-1]] = score(
+            result[one.rsplit("/", 1)[-1]] = score_set(
                 one, lambda texts: token_shares(self.vocabulary.tokenizer, texts, skip=skip) @ rows
             )
         print("  ".join(f"{key}={value}" for key, value in result.items()), flush=True)
@@ -112,7 +111,7 @@ def main() -> None:
     def ridge() -> Iterator[tuple[str, Matrix]]:
         rows = start
         for penalty in METHODS["generated"].penalties:
-            rows = solve(bench.problem, bench.train, penalty, rows).rows
+            rows = solve_weighted(bench.problem, bench.train, penalty, rows).rows
             yield f"penalty {penalty}", rows
 
     def tuned() -> Iterator[tuple[str, Matrix]]:
@@ -136,7 +135,7 @@ def main() -> None:
     (RESULTS / f"refinement-{arguments.recipe}.json").write_text(json.dumps(table, indent=1))
 
 
-def load(name: str) -> tuple[Vocabulary, Problem, Matrix, int, Settings]:
+def load(name: str) -> tuple[Vocabulary, Problem, Matrix, int, FitSettings]:
     """Return a recipe's vocabulary, its refinement's problem, the centred teacher, dims to keep, and settings."""
     home = Home(default_home())
     recipe = home.recipe(name)
@@ -145,11 +144,10 @@ def load(name: str) -> tuple[Vocabulary, Problem, Matrix, int, Settings]:
     vocabulary = read_vocabulary(outputs["vocabulary"].folder)
     entries = Embeddings.of_parts(outputs["token_embeddings"].folder)
     texts = outputs["text_embeddings"]
-    sentences = Sentences(Embeddings.of_parts(texts.folder), texts.facts["groups"])
-    settings = settings_of(recipe)
+    sentences = TextEmbeddings(Embeddings.of_parts(texts.folder), texts.facts["groups"])
+    settings = fit_settings(recipe)
     components, keep = fit_directions(sentences, settings)
-    groups = entry_groups(vocabulary.tokenizer)
-    problem = build_problem(vocabulary, groups, entries, sentences, components=components, settings=settings)
+    problem = build_problem(vocabulary, entries, sentences, components, settings)
     return vocabulary, problem, sentences.centred(), keep, settings
 
 

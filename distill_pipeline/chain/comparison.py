@@ -19,7 +19,7 @@ from distill_pipeline.chain.plan import plan_stages
 from distill_pipeline.chain.stages import stage_keys
 from distill_pipeline.errors import DistillError
 from distill_pipeline.quality.agreement import evaluation_texts
-from distill_pipeline.quality.speed import side_by_side
+from distill_pipeline.quality.speed import measure_speeds
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import write_json
 from distill_pipeline.store.environment import machine
@@ -113,7 +113,7 @@ def comparison_key(reports: Sequence[Report]) -> StageKey:
 def compare(reports: Sequence[Report]) -> Comparison:
     """Read the reports, measure all students' speed anew side by side, and mark the Pareto fronts."""
     texts = evaluation_texts()
-    speeds = side_by_side({report.recipe.name: report.student.folder for report in reports}, texts)
+    speeds = measure_speeds({report.recipe.name: report.student.folder for report in reports}, texts)
     rows = sorted((_row(report, speeds) for report in reports), key=lambda row: -row.similarity_correlation)
     quality = [row.similarity_correlation for row in rows]
     by_size = pareto_front(quality, [-row.bytes for row in rows])

@@ -21,7 +21,7 @@ from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import Stamp, sha256_of, stamps
 from distill_pipeline.store.keys import StageKey
 from distill_pipeline.texts.corpus import source_files
-from distill_pipeline.texts.refinements import CORPUS_FIELDS, fields_of_texts
+from distill_pipeline.texts.refinements import CORPUS_FIELDS, text_fields
 
 RELEASE = "hub_release"
 
@@ -67,7 +67,7 @@ def _vocabulary_reads(recipe: Recipe) -> tuple[str, ...]:
 def _sentences_read(recipe: Recipe) -> tuple[str, ...]:
     if recipe.refinement == "none":
         return ("refinement",)
-    return ("refinement", "seed", *_TEACHER_RUN, "prompt", *fields_of_texts(recipe))
+    return ("refinement", "seed", *_TEACHER_RUN, "prompt", *text_fields(recipe))
 
 
 def _matrix_reads(recipe: Recipe) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from distill_pipeline.cli.tables import rendered, side_by_side
 from distill_pipeline.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
-    from distill_pipeline.student.encode import Encoded
+    from distill_pipeline.student.encode import EncodingProgress
     from distill_pipeline.student.search import Index
 
 LINES_WITH_TEACHER = 1000
@@ -106,10 +106,10 @@ def _all_texts(inputs: Iterable[Path], column: str) -> Iterator[str]:
         yield from read_lines(sys.stdin) if str(path) == STDIN else read_text_file(path, column)
 
 
-def _every_few_seconds() -> Callable[[Encoded], None]:
+def _every_few_seconds() -> Callable[[EncodingProgress], None]:
     last = time.monotonic()
 
-    def report(done: Encoded) -> None:
+    def report(done: EncodingProgress) -> None:
         nonlocal last
         if time.monotonic() - last >= SECONDS_BETWEEN_REPORTS:
             last = time.monotonic()

@@ -33,5 +33,7 @@ def pictures_metadata(folder: Path, names: Iterable[str]) -> dict[str, Any]:
         if path.exists():
             caption = caption_of(name)
             content = base64.b64encode(path.read_bytes()).decode()
-            found[name] = dg.MetadataValue.md(f"![{caption.alt}](data:image/png;base64,{content})\n\n{caption.says}")
+            found[name] = dg.MetadataValue.md(
+                f"![{caption.alt}](data:image/png;base64,{content})\n\n{caption.explanation}"
+            )
     return found

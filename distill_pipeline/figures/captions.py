@@ -12,12 +12,12 @@ class Caption:
 
     Attributes:
         alt: What it shows, for who can't see it.
-        says: How to read it.
+        explanation: How to read it.
         of_making: Whether it is about how the student was made; otherwise about what it lost.
     """
 
     alt: str
-    says: str
+    explanation: str
     of_making: bool = False
 
 

@@ -22,7 +22,7 @@ _FIGURE_SPACE = "\N{FIGURE SPACE}"
 _NAME_FONT, _NAME_HEIGHT = 8.5, 0.19
 
 
-class Compared(Protocol):
+class ComparedRecipe(Protocol):
     """What the picture shows of one recipe."""
 
     @property
@@ -46,7 +46,7 @@ class Compared(Protocol):
         """`size`, `speed`, both or neither."""
 
 
-def quality_against_size_and_speed(rows: Sequence[Compared]) -> bytes:
+def quality_against_size_and_speed(rows: Sequence[ComparedRecipe]) -> bytes:
     """Draw two panels with one numbered dot a recipe; a line joins those that nothing else beats.
 
     Args:
@@ -55,7 +55,7 @@ def quality_against_size_and_speed(rows: Sequence[Compared]) -> bytes:
     Returns:
         PNG bytes.
     """
-    short = without_common_beginning([row.name for row in rows])
+    short = strip_common_prefix([row.name for row in rows])
     named = [number for number, row in enumerate(rows) if len(rows) <= _NAMED or row.front]
     lines = -(-len(named) // _COLUMNS)
 
@@ -87,7 +87,7 @@ def quality_against_size_and_speed(rows: Sequence[Compared]) -> bytes:
     return draw(paint, width=8.2, height=3.8 + _NAME_HEIGHT * lines)
 
 
-def _panel(axes: Axes, rows: Sequence[Compared], front: str, across: Sequence[float], label: str) -> None:
+def _panel(axes: Axes, rows: Sequence[ComparedRecipe], front: str, across: Sequence[float], label: str) -> None:
     points = [(x, row.similarity_correlation, front in row.front) for x, row in zip(across, rows, strict=True)]
     best = sorted((x, y) for x, y, on_front in points if on_front)
     axes.plot([x for x, _ in best], [y for _, y in best], color=ACCENT, linewidth=1.5, zorder=1)
@@ -122,7 +122,7 @@ def _panel(axes: Axes, rows: Sequence[Compared], front: str, across: Sequence[fl
     axes.margins(0.1, 0.12)
 
 
-def without_common_beginning(names: Sequence[str]) -> list[str]:
+def strip_common_prefix(names: Sequence[str]) -> list[str]:
     """Return the names without the parts, between full stops, that all of them begin with; one name stays whole."""
     if len(names) < 2:
         return list(names)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from distill_pipeline.figures.style import ACCENT, INK, SECOND, THIRD, draw, drawable, only_axes, ranks_across
+from distill_pipeline.figures.style import ACCENT, INK, SECOND, THIRD, draw, font_covers, set_rank_axis, single_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,7 @@ def variance_curve(cumulative: Sequence[float], kept: int, explained: float) -> 
     """
 
     def paint(figure: Figure) -> None:
-        axes = only_axes(figure, "Explained variance", "principal directions", "cumulative share of variance")
+        axes = single_axes(figure, "Explained variance", "principal directions", "cumulative share of variance")
         total = len(cumulative)
         axes.plot(range(total + 1), [0, *cumulative], color=ACCENT)
         axes.axvspan(0, kept, color=ACCENT, alpha=0.12, linewidth=0)
@@ -51,7 +51,7 @@ def variance_curve(cumulative: Sequence[float], kept: int, explained: float) -> 
 
 
 @dataclass(frozen=True)
-class Named:
+class Label:
     """A word to name in a picture, at a place."""
 
     text: str
@@ -60,7 +60,7 @@ class Named:
 
 
 def weights_by_rank(
-    dots: Mapping[str, tuple[npt.NDArray[np.integer], Values]], named: Sequence[Named], entries: int
+    dots: Mapping[str, tuple[npt.NDArray[np.integer], Values]], named: Sequence[Label], entries: int
 ) -> bytes:
     """Draw each entry's weight against its frequency rank.
 
@@ -72,21 +72,21 @@ def weights_by_rank(
     colours = (ACCENT, THIRD, SECOND)
 
     def paint(figure: Figure) -> None:
-        axes = only_axes(figure, "Weight of entries", "frequency rank", "weight")
+        axes = single_axes(figure, "Weight of entries", "frequency rank", "weight")
         for (kind, (ranks, weights)), colour in zip(dots.items(), colours, strict=False):
             axes.plot(ranks, weights, ".", color=colour, markersize=3, alpha=0.6, label=kind, rasterized=True)
-        ranks_across(axes, entries)
+        set_rank_axis(axes, entries)
         axes.set_ylim(bottom=0)
         axes.margins(y=0.12)
-        _name(axes, named)
+        _label_points(axes, named)
         figure.legend(loc="outside lower center", ncols=len(dots), markerscale=3)
 
     return draw(paint)
 
 
-def _name(axes: Axes, named: Sequence[Named]) -> None:
+def _label_points(axes: Axes, named: Sequence[Label]) -> None:
     """Name words above on the left or, where weights rise, by turns below on the right: there is room."""
-    shown = [word for word, possible in zip(named, drawable(n.text for n in named), strict=True) if possible]
+    shown = [word for word, possible in zip(named, font_covers(n.text for n in named), strict=True) if possible]
     for number, word in enumerate(shown):
         above = number % 2 == 0 or number > len(shown) / 2
         axes.plot([word.across], [word.up], "o", color=INK, markersize=5, fillstyle="none")
@@ -120,11 +120,11 @@ def norms_by_rank(before: Band, after: Band, silent: int) -> bytes:
     """
 
     def paint(figure: Figure) -> None:
-        axes = only_axes(figure, "Row norms before and after", "frequency rank", "norm / median norm")
+        axes = single_axes(figure, "Row norms before and after", "frequency rank", "norm / median norm")
         for band, colour, label in ((before, THIRD, "teacher's vectors"), (after, ACCENT, "student's rows")):
             axes.fill_between(band.ranks, band.low, band.high, color=colour, alpha=0.25, linewidth=0)
             axes.plot(band.ranks, band.middle, color=colour, label=label)
-        ranks_across(axes, int(after.ranks[-1]))
+        set_rank_axis(axes, int(after.ranks[-1]))
         axes.set_ylim(bottom=0)
         note = f"; {silent:,} rows are zero" if silent else ""
         axes.legend(loc="best", title=f"middle and 10 to 90 %{note}", alignment="left")
@@ -152,7 +152,7 @@ def word_map(words: Sequence[str], places: Values) -> bytes:
         labels: list[Any] = [
             axes.text(0, 0, word if possible else "·", fontsize=7.5, ha="center", va="center",
                       color=ACCENT if number < len(words) / 3 else INK)
-            for number, (word, possible) in enumerate(zip(words, drawable(words), strict=True))
+            for number, (word, possible) in enumerate(zip(words, font_covers(words), strict=True))
         ]  # fmt: skip
         boxes = [label.get_window_extent() for label in labels]
         low, high = places.min(axis=0), places.max(axis=0)

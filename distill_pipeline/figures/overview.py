@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 from distill_pipeline.store.embeddings import unit_rows
 from distill_pipeline.vocabulary.vocabulary import Vocabulary
-from distill_pipeline.vocabulary.words import entry_groups, pieces
+from distill_pipeline.vocabulary.words import entry_groups, readable_tokens
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-KINDS = {0: "words", 1: "pieces within words", 2: "numbers and marks"}
+ENTRY_GROUPS = {0: "words", 1: "pieces within words", 2: "numbers and marks"}
 """What `entry_groups` numbers."""
 
 _SEED = 0
@@ -28,12 +28,12 @@ class Ranking:
 
     Attributes:
         ranks: (entries,), 1 the most frequent; 0 for special tokens, which no text holds.
-        kinds: (entries,), see `KINDS`; -1 for special tokens.
+        groups: (entries,), see `ENTRY_GROUPS`; -1 for special tokens.
         texts: Each entry as it stands in text, without its tokenizer's marks; empty for special tokens.
     """
 
     ranks: Integers
-    kinds: npt.NDArray[np.int8]
+    groups: npt.NDArray[np.int8]
     texts: Sequence[str]
 
     @property
@@ -44,7 +44,7 @@ class Ranking:
     def words(self, count: int) -> Integers:
         """Return the rows of the most frequent words of more than one letter, most frequent first."""
         rows = np.argsort(self.ranks, kind="stable")
-        is_word = np.array([kind == 0 and len(text) > 1 for kind, text in zip(self.kinds, self.texts, strict=True)])
+        is_word = np.array([kind == 0 and len(text) > 1 for kind, text in zip(self.groups, self.texts, strict=True)])
         found: dict[str, int] = {}
         for row in rows[is_word[rows]]:  # a cased tokenizer spells a word in several ways
             found.setdefault(self.texts[row].lower(), int(row))
@@ -67,14 +67,14 @@ def rank_entries(vocabulary: Vocabulary) -> Ranking:
     ranks[order] = np.arange(1, len(order) + 1)
     texts = [""] * len(kinds)
     special = frozenset(vocabulary.tokens[row] for row in np.flatnonzero(~ordinary))
-    for row, text, _ in pieces(vocabulary.tokenizer, special):
+    for row, text, _ in readable_tokens(vocabulary.tokenizer, special):
         texts[row] = text
     return Ranking(ranks, kinds, texts)
 
 
-def spread_over_ranks(ranking: Ranking, kind: int, most: int) -> Integers:
+def sample_by_rank(ranking: Ranking, kind: int, most: int) -> Integers:
     """Return the rows of at most so many entries of one kind, evenly spread over the logarithm of their order."""
-    rows: Integers = np.flatnonzero(ranking.kinds == kind)
+    rows: Integers = np.flatnonzero(ranking.groups == kind)
     if not len(rows):
         return rows
     by_rank = rows[np.argsort(ranking.ranks[rows], kind="stable")]
@@ -82,7 +82,7 @@ def spread_over_ranks(ranking: Ranking, kind: int, most: int) -> Integers:
     return spread
 
 
-def words_to_name(ranking: Ranking, count: int = 10) -> Integers:
+def words_to_label(ranking: Ranking, count: int = 10) -> Integers:
     """Return the rows of a few words, from the most frequent to the rarest in even steps of the rank's logarithm."""
     words = ranking.words(ranking.entries)
     if not len(words):
@@ -99,7 +99,7 @@ def row_norms(batches: Iterable[npt.NDArray[np.floating]]) -> Floats:
     return np.concatenate(norms)
 
 
-def by_rank(ranking: Ranking, norms: Floats, bins: int = 24) -> tuple[Floats, Floats]:
+def norm_percentiles(ranking: Ranking, norms: Floats, bins: int = 24) -> tuple[Floats, Floats]:
     """Return how norms over their median are spread in bins of the rank's logarithm; zeros don't count.
 
     Returns:
@@ -115,7 +115,7 @@ def by_rank(ranking: Ranking, norms: Floats, bins: int = 24) -> tuple[Floats, Fl
     return np.array(middles), np.array(spread).T
 
 
-def flat_map(rows: npt.NDArray[np.floating]) -> Floats:
+def map_to_plane(rows: npt.NDArray[np.floating]) -> Floats:
     """Lay rows out in two dimensions, similar ones near each other: t-SNE on cosine distances with a fixed seed.
 
     Van der Maaten and Hinton 2008, "Visualizing Data using t-SNE".

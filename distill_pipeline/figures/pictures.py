@@ -10,21 +10,21 @@ import numpy as np
 import numpy.typing as npt
 
 from distill_pipeline.figures import captions
-from distill_pipeline.figures.making import Band, Named, norms_by_rank, variance_curve, weights_by_rank, word_map
+from distill_pipeline.figures.making import Band, Label, norms_by_rank, variance_curve, weights_by_rank, word_map
 from distill_pipeline.figures.overview import (
-    KINDS,
+    ENTRY_GROUPS,
     Ranking,
-    by_rank,
-    flat_map,
+    map_to_plane,
+    norm_percentiles,
     rank_entries,
     row_norms,
-    spread_over_ranks,
-    words_to_name,
+    sample_by_rank,
+    words_to_label,
 )
-from distill_pipeline.figures.quality import Side, quality_by_kind, similarities
+from distill_pipeline.figures.quality import ModelFigures, quality_by_kind, similarities
 from distill_pipeline.fitting.reduction import MATRIX, read_weights
 from distill_pipeline.quality.agreement import pair_similarities
-from distill_pipeline.quality.measures import by_kind
+from distill_pipeline.quality.measures import figures_by_kind
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.vocabulary.vocabulary import Vocabulary
 
@@ -57,17 +57,19 @@ def draw_rows(vocabulary: Vocabulary, entries: Embeddings, folder: Path, facts: 
 
 
 def _weights(ranking: Ranking, weights: npt.NDArray[np.floating]) -> bytes:
-    shown = {label: spread_over_ranks(ranking, kind, _DOTS) for kind, label in KINDS.items()}
+    shown = {label: sample_by_rank(ranking, kind, _DOTS) for kind, label in ENTRY_GROUPS.items()}
     dots = {label: (ranking.ranks[rows], weights[rows]) for label, rows in shown.items() if len(rows)}
     named = [
-        Named(ranking.texts[row], float(ranking.ranks[row]), float(weights[row])) for row in words_to_name(ranking)
+        Label(ranking.texts[row], float(ranking.ranks[row]), float(weights[row])) for row in words_to_label(ranking)
     ]
     return weights_by_rank(dots, named, ranking.entries)
 
 
 def _norms(ranking: Ranking, before: Embeddings, after: Embeddings) -> bytes:
     teachers, students = row_norms(before.batches()), row_norms(after.batches())
-    bands = [Band(ranks, *spread) for ranks, spread in (by_rank(ranking, norms) for norms in (teachers, students))]
+    bands = [
+        Band(ranks, *spread) for ranks, spread in (norm_percentiles(ranking, norms) for norms in (teachers, students))
+    ]
     return norms_by_rank(bands[0], bands[1], silent=int((students == 0).sum()))
 
 
@@ -82,7 +84,7 @@ def draw_words(vocabulary: Vocabulary, rows: npt.NDArray[np.floating]) -> Pictur
     shown = ranking.words(_MAPPED)
     if len(shown) < _MIN_MAPPED:
         return {}
-    return {captions.WORD_MAP: word_map([ranking.texts[row] for row in shown], flat_map(rows[shown]))}
+    return {captions.WORD_MAP: word_map([ranking.texts[row] for row in shown], map_to_plane(rows[shown]))}
 
 
 def draw_quality(
@@ -98,9 +100,9 @@ def draw_quality(
 
 def draw_kinds(report: Mapping[str, Any], released: Mapping[str, float] | None = None) -> bytes:
     """Draw a report's figures by kind, beside those of the release before if given."""
-    sides = [Side("student", by_kind(report))]
+    sides = [ModelFigures("student", figures_by_kind(report))]
     if report["model2vec"]:
-        sides.append(Side("model2vec.distill", by_kind(report["model2vec"])))
+        sides.append(ModelFigures("model2vec.distill", figures_by_kind(report["model2vec"])))
     if released:
-        sides.append(Side("last release", released))
-    return quality_by_kind(sides, by_kind(report, "teacher"))
+        sides.append(ModelFigures("last release", released))
+    return quality_by_kind(sides, figures_by_kind(report, "teacher"))

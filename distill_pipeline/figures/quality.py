@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from distill_pipeline.figures.style import ACCENT, INK, SECOND, THIRD, draw, only_axes
+from distill_pipeline.figures.style import ACCENT, INK, SECOND, THIRD, draw, single_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,7 +28,7 @@ def similarities(
     """
 
     def paint(figure: Figure) -> None:
-        axes = only_axes(figure, f"Similarity of pairs among {texts:,} texts", "cosine, teacher", "cosine, student")
+        axes = single_axes(figure, f"Similarity of pairs among {texts:,} texts", "cosine, teacher", "cosine, student")
         axes.plot(teacher, student, ".", color=ACCENT, markersize=3, alpha=0.3)
         ends = [float(most((most(teacher), most(student)))) for most in (np.min, np.max)]
         axes.plot(ends, ends, color=INK, linewidth=1, linestyle="--")
@@ -40,14 +40,14 @@ def similarities(
 
 
 @dataclass(frozen=True)
-class Side:
+class ModelFigures:
     """One model's figures by kind; a kind that it was not measured on is left out."""
 
     label: str
     figures: Mapping[str, float]
 
 
-def quality_by_kind(sides: Sequence[Side], teacher: Mapping[str, float]) -> bytes:
+def quality_by_kind(sides: Sequence[ModelFigures], teacher: Mapping[str, float]) -> bytes:
     """Draw figures by kind as bars, one colour a model, and the teacher's as a mark where it has one.
 
     Args:
@@ -59,7 +59,7 @@ def quality_by_kind(sides: Sequence[Side], teacher: Mapping[str, float]) -> byte
     thickness = 0.8 / len(sides)
 
     def paint(figure: Figure) -> None:
-        axes = only_axes(figure, "Quality by kind", "agreement with the teacher, or score", "")
+        axes = single_axes(figure, "Quality by kind", "agreement with the teacher, or score", "")
         for number, (side, colour) in enumerate(zip(sides, colours, strict=False)):
             there = [kind for kind in kinds if kind in side.figures]
             middles = [kinds.index(kind) + (number - (len(sides) - 1) / 2) * thickness for kind in there]

@@ -76,7 +76,7 @@ def _settings(defaults: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def only_axes(figure: Figure, title: str, across: str, up: str) -> Axes:
+def single_axes(figure: Figure, title: str, across: str, up: str) -> Axes:
     """Return the figure's one pair of axes with a title and labels."""
     axes = figure.subplots()
     axes.set_title(title)
@@ -85,14 +85,14 @@ def only_axes(figure: Figure, title: str, across: str, up: str) -> Axes:
     return axes
 
 
-def ranks_across(axes: Axes, most: int) -> None:
+def set_rank_axis(axes: Axes, most: int) -> None:
     """Let ranks from 1 to the given one go across, by their logarithm, as plain numbers."""
     axes.set_xscale("log")
     axes.set_xlim(0.8, most * 1.3)
     axes.xaxis.set_major_formatter("{x:,.0f}")
 
 
-def drawable(texts: Iterable[str]) -> list[bool]:
+def font_covers(texts: Iterable[str]) -> list[bool]:
     """Return for each text whether the style's font has a shape for each of its characters."""
     from matplotlib import get_data_path
     from matplotlib.ft2font import FT2Font

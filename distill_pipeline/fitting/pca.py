@@ -13,55 +13,41 @@ from distill_pipeline.errors import RecipeError
 from distill_pipeline.store.disk import Stamp, stamps
 from distill_pipeline.store.embeddings import Embeddings
 
+Floats = npt.NDArray[np.float64]
 Batches = Callable[[], Iterable[npt.NDArray[np.floating]]]
 """Starts a new pass over the rows."""
 
 
 @dataclass(frozen=True)
 class PrincipalComponents:
-    """A fitted rotation, strongest direction first; all arrays float64.
+    """The mean and principal directions of rows, strongest first; all arrays float64.
 
     Attributes:
-        mean: (dims,) mean of the rows.
-        axes: (dims, kept) unit columns, each with its sign fixed.
-        variances: (dims,) variance along every direction, the dropped ones included.
+        rows: Number of rows.
+        mean: (dims,).
+        axes: (dims, kept) unit columns.
+        variances: (dims,) variance along every direction, including those dropped.
     """
 
-    mean: npt.NDArray[np.float64]
-    axes: npt.NDArray[np.float64]
-    variances: npt.NDArray[np.float64]
+    rows: int
+    mean: Floats
+    axes: Floats
+    variances: Floats
 
     @property
-    def explained(self) -> npt.NDArray[np.float64]:
+    def explained(self) -> Floats:
         """Cumulative share of variance after each direction, (dims,)."""
-        shares: npt.NDArray[np.float64] = np.cumsum(self.variances) / self.variances.sum()
+        shares: Floats = np.cumsum(self.variances) / self.variances.sum()
         return shares
 
-    def transform(self, rows: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    def transform(self, rows: npt.NDArray[np.floating]) -> Floats:
         """Project (n, dims) rows to float64 (n, kept)."""
-        scores: npt.NDArray[np.float64] = (rows.astype(np.float64) - self.mean) @ self.axes
+        scores: Floats = (rows.astype(np.float64) - self.mean) @ self.axes
         return scores
 
 
-@dataclass(frozen=True)
-class Spread:
-    """How rows are spread: all of their principal directions, strongest first, whose signs mean nothing.
-
-    Attributes:
-        count: Number of rows.
-        mean: float64 (dims,).
-        axes: float64 (dims, dims), unit columns.
-        variances: float64 (dims,).
-    """
-
-    count: int
-    mean: npt.NDArray[np.float64]
-    axes: npt.NDArray[np.float64]
-    variances: npt.NDArray[np.float64]
-
-
 def fit_principal_components(
-    batches: Batches, keep: int | float | str, *, spread: Spread | None = None
+    batches: Batches, pca_dims: int | float | str, *, decomposition: PrincipalComponents | None = None
 ) -> PrincipalComponents:
     """Fit in three passes that hold one batch and one (dims, dims) matrix, all in float64.
 
@@ -70,24 +56,23 @@ def fit_principal_components(
 
     Args:
         batches: Starts a pass over the rows, (n, dims) each.
-        keep: Number of directions, the least share of variance to explain (a float below 1), or "auto" for all.
-        spread: Of these rows, if it is known: the first two passes, which no `keep` changes.
+        pca_dims: Number of directions, share of variance to explain (a float below 1), or "auto" for all.
+        decomposition: What `decompose` returned for these rows; saves the first two passes.
 
     Raises:
-        RecipeError: More directions are asked for than there are dimensions, or than there are rows less one.
+        RecipeError: `pca_dims` exceeds the rows' dimensions, or is not below the number of rows.
     """
-    spread = spread or measure_spread(batches)
-    kept = directions_to_keep(keep, spread.variances, spread.count)
-    axes = spread.axes[:, :kept]
-    low, high = np.full(kept, np.inf), np.full(kept, -np.inf)
+    found = decomposition or decompose(batches)
+    axes = found.axes[:, : count_directions(pca_dims, found)]
+    low, high = np.full(axes.shape[1], np.inf), np.full(axes.shape[1], -np.inf)
     for batch in batches():
-        scores = (batch.astype(np.float64) - spread.mean) @ axes
+        scores = (batch.astype(np.float64) - found.mean) @ axes
         low, high = np.minimum(low, scores.min(axis=0)), np.maximum(high, scores.max(axis=0))
-    return PrincipalComponents(spread.mean, axes * np.where(-low > high, -1.0, 1.0), spread.variances)
+    return PrincipalComponents(found.rows, found.mean, axes * np.where(-low > high, -1.0, 1.0), found.variances)
 
 
-def measure_spread(batches: Batches) -> Spread:
-    """Find the mean and the principal directions in two passes over the rows, (n, dims) a batch."""
+def decompose(batches: Batches) -> PrincipalComponents:
+    """Return all principal directions of the rows, with arbitrary signs, in two passes."""
     count, total = 0, np.float64(0)
     for batch in batches():
         count += len(batch)
@@ -98,39 +83,35 @@ def measure_spread(batches: Batches) -> Spread:
         centred = batch.astype(np.float64) - mean
         gram += centred.T @ centred
     values, vectors = np.linalg.eigh(gram / max(count - 1, 1))
-    return Spread(count, mean, vectors[:, ::-1], np.clip(values[::-1], 0, None))
+    return PrincipalComponents(count, mean, vectors[:, ::-1], np.clip(values[::-1], 0, None))
 
 
-def directions_to_keep(keep: int | float | str, variances: npt.NDArray[np.float64], rows: int) -> int:
-    """Return how many directions `keep` asks for. Raises `RecipeError` as `fit_principal_components` does."""
-    dimensions = len(variances)
-    if keep == "auto":
+def cached_decomposition(embeddings: Embeddings) -> PrincipalComponents:
+    """Return `decompose` of the rows, cached: the recipes of a sweep ask for the same ones in turn."""
+    return _decompose_files(stamps(embeddings.paths))
+
+
+@lru_cache(maxsize=2)  # a recipe with a refinement has entries and texts
+def _decompose_files(files: tuple[Stamp, ...]) -> PrincipalComponents:
+    return decompose(Embeddings([file.path for file in files]).batches)
+
+
+def count_directions(pca_dims: int | float | str, components: PrincipalComponents) -> int:
+    """Return how many directions `pca_dims` keeps. Raises `RecipeError` as `fit_principal_components` does."""
+    dimensions = len(components.variances)
+    if pca_dims == "auto":
         return dimensions
-    if isinstance(keep, float):
-        explained = np.cumsum(variances) / variances.sum()
-        return min(int(np.searchsorted(explained, keep)) + 1, dimensions)
-    check_dimensions(int(keep), dimensions)
-    if int(keep) >= rows:
-        raise RecipeError(f"pca_dims={keep} needs more than {rows} rows to be fitted to. Choose fewer.")
-    return int(keep)
+    if isinstance(pca_dims, float):
+        return min(int(np.searchsorted(components.explained, pca_dims)) + 1, dimensions)
+    check_dimensions(int(pca_dims), dimensions)
+    if int(pca_dims) >= components.rows:
+        raise RecipeError(f"pca_dims={pca_dims} needs more than {components.rows} rows to be fitted to. Choose fewer.")
+    return int(pca_dims)
 
 
-def check_dimensions(keep: int, dimensions: int) -> None:
-    """Raise `RecipeError` when more directions are asked for than the teacher's vectors have."""
-    if keep > dimensions:
+def check_dimensions(pca_dims: int, dimensions: int) -> None:
+    """Raise `RecipeError` if `pca_dims` exceeds the dimensions of the teacher's vectors."""
+    if pca_dims > dimensions:
         raise RecipeError(
-            f"pca_dims={keep} exceeds the teacher's {dimensions} dimensions. Choose {dimensions} or fewer."
+            f"pca_dims={pca_dims} exceeds the teacher's {dimensions} dimensions. Choose {dimensions} or fewer."
         )
-
-
-def spread_of(embeddings: Embeddings) -> Spread:
-    """Return how the rows are spread; it is remembered for the two sets of files that were asked for last.
-
-    The recipes of a sweep differ in what is kept of it, and ask one after the other.
-    """
-    return _spread(stamps(embeddings.paths))
-
-
-@lru_cache(maxsize=2)  # a recipe that refines has entries and texts
-def _spread(files: tuple[Stamp, ...]) -> Spread:
-    return measure_spread(Embeddings([file.path for file in files]).batches)

@@ -1,8 +1,7 @@
-"""From the teacher's rows to the student's: fewer dimensions, then a weight for each row."""
+"""From the teacher's rows to the student's: fewer dimensions, and a weight for each row."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,62 +10,38 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from distill_pipeline.fitting.pca import PrincipalComponents, fit_principal_components, spread_of
+from distill_pipeline.fitting.pca import cached_decomposition, fit_principal_components
 from distill_pipeline.store.embeddings import Embeddings, embedding_array, write_table
 
 MATRIX = "matrix.parquet"
 
 
-@dataclass(frozen=True)
-class Reduced:
-    """The student's rows.
-
-    Attributes:
-        embeddings: float32 (rows, dims), each row times its weight: what a text's mean is taken of.
-        weights: float32 (rows,).
-    """
-
-    embeddings: npt.NDArray[np.float32]
-    weights: npt.NDArray[np.float32]
-
-
 def reduce_rows(
     source: Embeddings, folder: Path, *, weights: npt.NDArray[np.float64], pca_dims: int | float | str | None
 ) -> dict[str, Any]:
-    """Reduce and weight the rows and write `matrix.parquet` (row, embedding, weight).
+    """Reduce and weight the teacher's rows and write `matrix.parquet` (row, embedding, weight), a batch at a time.
 
     Args:
-        source: The teacher's embeddings of the entries.
+        source: The teacher's rows.
         folder: Where to write.
-        weights: The rows', float64 (rows,).
-        pca_dims: Directions to keep, see `fit_principal_components`; None keeps the teacher's axes.
+        weights: float64 (rows,).
+        pca_dims: As in `fit_principal_components`; None keeps the teacher's axes.
 
     Returns:
         Facts: rows, dimensions, explained variance by direction.
     """
-    components = None
+    components, dimensions, variance = None, source.dimensions, dict[str, Any]()
     if pca_dims is not None:
-        components = fit_principal_components(source.batches, pca_dims, spread=spread_of(source))
-    _write_matrix(folder, source, components, weights)
-    dimensions = source.dimensions if components is None else components.axes.shape[1]
-    facts: dict[str, Any] = {"rows": source.rows, "dimensions": dimensions, "teacher_dimensions": source.dimensions}
-    if components is not None:
-        facts["explained_variance"] = float(components.explained[dimensions - 1])
-        facts["cumulative_variance"] = [round(float(share), 6) for share in components.explained]
-    return facts
-
-
-def _write_matrix(
-    folder: Path, source: Embeddings, components: PrincipalComponents | None, weights: npt.NDArray[np.float64]
-) -> None:
-    dimensions = source.dimensions if components is None else components.axes.shape[1]
+        components = fit_principal_components(source.batches, pca_dims, decomposition=cached_decomposition(source))
+        dimensions = components.axes.shape[1]
+        variance["explained_variance"] = float(components.explained[dimensions - 1])
+        variance["cumulative_variance"] = [round(float(share), 6) for share in components.explained]
     schema = pa.schema(
         [("row", pa.int32()), ("embedding", pa.list_(pa.float32(), dimensions)), ("weight", pa.float32())]
     )
+    options: dict[str, Any] = {"compression": "none", "use_dictionary": False, "write_statistics": False}
     first = 0
-    with pq.ParquetWriter(
-        folder / MATRIX, schema, compression="none", use_dictionary=False, write_statistics=False
-    ) as writer:
+    with pq.ParquetWriter(folder / MATRIX, schema, **options) as writer:
         for batch in source.batches():
             rows = batch.astype(np.float64) if components is None else components.transform(batch)
             weight = weights[first : first + len(rows)]
@@ -77,6 +52,7 @@ def _write_matrix(
             }
             writer.write_table(pa.table(columns, schema=schema))
             first += len(rows)
+    return {"rows": source.rows, "dimensions": dimensions, "teacher_dimensions": source.dimensions, **variance}
 
 
 def write_matrix(folder: Path, rows: npt.NDArray[np.float32], weights: npt.NDArray[np.float32]) -> None:
@@ -85,12 +61,12 @@ def write_matrix(folder: Path, rows: npt.NDArray[np.float32], weights: npt.NDArr
     write_table(folder / MATRIX, {"row": numbers, "embedding": embedding_array(rows), "weight": weights})
 
 
-def read_reduced(folder: Path) -> Reduced:
-    """Read what `reduce_rows` wrote."""
-    return Reduced(Embeddings([folder / MATRIX]).all(), read_weights(folder))
+def read_matrix(folder: Path) -> npt.NDArray[np.float32]:
+    """Return the student's rows, each times its weight, float32 (rows, dims)."""
+    return Embeddings([folder / MATRIX]).all()
 
 
 def read_weights(folder: Path) -> npt.NDArray[np.float32]:
-    """Read the rows' weights alone, (rows,)."""
+    """Return the rows' weights, float32 (rows,)."""
     weights: npt.NDArray[np.float32] = pq.read_table(folder / MATRIX, columns=["weight"])["weight"].to_numpy()
     return weights

@@ -1,4 +1,4 @@
-"""From the teacher's rows and its embeddings of texts to the student's refined rows."""
+"""From the teacher's embeddings of entries and of texts to the student's refined rows."""
 
 from __future__ import annotations
 
@@ -8,54 +8,43 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from distill_pipeline.fitting.problem import Problem, Sentences, apply_importance, build_problem, fit_directions
+from distill_pipeline.fitting.problem import Problem, TextEmbeddings, apply_importance, build_problem, fit_directions
 from distill_pipeline.fitting.reduction import write_matrix
 from distill_pipeline.fitting.ridge import Matrix, Solution, solve_ridge, whiten
-from distill_pipeline.fitting.settings import Settings
+from distill_pipeline.fitting.settings import FitSettings
 from distill_pipeline.fitting.tuning import tune_similarities
 from distill_pipeline.quality.agreement import compare
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.vocabulary.vocabulary import Vocabulary
-from distill_pipeline.vocabulary.words import entry_groups
-
-_COMPARED = ("neighbour_overlap", "similarity_correlation")
 
 
 def refine_rows(
-    vocabulary: Vocabulary, entries: Embeddings, sentences: Sentences, folder: Path, settings: Settings
+    vocabulary: Vocabulary, entries: Embeddings, texts: TextEmbeddings, folder: Path, settings: FitSettings
 ) -> dict[str, Any]:
-    """Fit the rows to the sentences and write `matrix.parquet` (row, embedding, weight).
+    """Fit the rows to the texts and write `matrix.parquet` (row, embedding, weight: the one in the fit's start).
 
-    The weight of a row is the one that the refinement starts with.
-
-    Args:
-        vocabulary: The student's.
-        entries: The teacher's embeddings of the vocabulary's entries.
-        sentences: Texts with the teacher's embeddings of them.
-        folder: Where to write.
-        settings: The recipe's.
+    `entries` are the teacher's embeddings of the vocabulary's entries.
 
     Returns:
         Facts: rows, dimensions, explained variance, and of the solver: texts, entries touched, penalty, agreement on
         held-out texts for each penalty, iterations, residual, R squared.
 
     Raises:
-        RecipeError: More directions than the teacher has.
+        RecipeError: `pca_dims` is too large, or the texts hold none of the vocabulary's entries.
     """
-    groups = entry_groups(vocabulary.tokenizer)
-    components, keep = fit_directions(sentences, settings)
-    problem = build_problem(vocabulary, groups, entries, sentences, components=components, settings=settings)
+    components, keep = fit_directions(texts, settings)
+    problem = build_problem(vocabulary, entries, texts, components, settings)
     penalty, agreements, guess = _choose_penalty(problem, settings, keep)
-    solution = solve(problem, slice(None), penalty, guess)
+    solution = solve_weighted(problem, slice(None), penalty, guess)
     refined = solution.rows
     losses: list[float] = []
     if settings.method.similarity_steps:
         refined, losses = tune_similarities(
-            refined, problem.shares, sentences.centred(), steps=settings.method.similarity_steps, seed=settings.seed
+            refined, problem.shares, texts.centred(), steps=settings.method.similarity_steps, seed=settings.seed
         )
     rows = whiten(refined, problem.shares, settings.whitening, keep)
-    rows[groups < 0] = 0
-    rows /= np.median(np.linalg.norm(rows[groups >= 0], axis=1))  # a scale that every dtype holds well
+    rows[problem.groups < 0] = 0
+    rows /= np.median(np.linalg.norm(rows[problem.groups >= 0], axis=1))  # a scale that every dtype holds well
     write_matrix(folder, rows, problem.weights)
     return {
         "rows": len(rows),
@@ -64,54 +53,51 @@ def refine_rows(
         "explained_variance": float(components.variances[:keep].sum() / components.variances.sum()),
         "cumulative_variance": [round(float(share), 6) for share in components.explained],
         "refinement": {
-            **_solver_facts(problem, solution, penalty, agreements),
+            **_solver_facts(problem, solution),
+            "penalty": penalty,
+            "agreement_on_held_out_texts": agreements,
             "similarity_error_by_step": [round(loss, 6) for loss in losses],
         },
     }
 
 
-def solve(problem: Problem, texts: slice | npt.NDArray[np.generic], penalty: float, guess: Matrix) -> Solution:
-    """Solve the ridge regression on some of the problem's texts."""
+def solve_weighted(problem: Problem, texts: slice | npt.NDArray[np.generic], penalty: float, guess: Matrix) -> Solution:
+    """Solve the ridge regression on some of the problem's texts, weighted by their importance."""
     shares, targets = apply_importance(problem.shares[texts], problem.targets[texts], problem.importance[texts])
     return solve_ridge(shares, targets, problem.start, penalty, guess=guess)
 
 
 def _choose_penalty(
-    problem: Problem, settings: Settings, keep: int
+    problem: Problem, settings: FitSettings, keep: int
 ) -> tuple[float, dict[str, dict[str, float]], Matrix]:
-    """Find the penalty whose student agrees best with the teacher on held-out texts; no labels are looked at.
+    """Return the penalty that agrees best with the teacher on held-out texts, without looking at labels.
 
-    From the smallest up, until one is worse than the one before.
+    From the smallest up, until one is no better than the one before. Best is the highest sum of similarity
+    correlation and neighbour overlap.
 
     Returns:
-        The penalty of the highest sum of similarity correlation and neighbour overlap; these for each penalty that was
-        tried; and the rows that it gave, to begin the final solution at.
+        The penalty; the agreement for each one tried; and the rows it gave, as a guess for the final solution.
     """
-    penalties = settings.method.penalties
     train = ~problem.held_out
-    agreements, best, best_score, rows = {}, penalties[0], -np.inf, problem.start
-    best_rows = rows
-    for penalty in penalties:
-        rows = solve(problem, train, penalty, rows).rows
-        finished = whiten(rows, problem.shares[train], settings.whitening, keep)
-        agreement = agreement_on_held_out(problem, finished)
-        agreements[str(penalty)] = agreement
-        score = sum(agreement[measure] for measure in _COMPARED)
-        if score <= best_score:
+    chosen, best, rows = settings.method.penalties[0], -np.inf, problem.start
+    agreements = {}
+    for penalty in settings.method.penalties:
+        solved = solve_weighted(problem, train, penalty, rows).rows
+        finished = whiten(solved, problem.shares[train], settings.whitening, keep)
+        agreement = agreements[str(penalty)] = held_out_agreement(problem, finished)
+        score = agreement["neighbour_overlap"] + agreement["similarity_correlation"]
+        if score <= best:
             break
-        if score > best_score:  # or no number
-            best, best_score, best_rows = penalty, score, rows
-    return best, agreements, best_rows
+        chosen, best, rows = penalty, score, solved
+    return chosen, agreements, rows
 
 
-def agreement_on_held_out(problem: Problem, rows: Matrix) -> dict[str, float]:
+def held_out_agreement(problem: Problem, rows: Matrix) -> dict[str, float]:
     """Compare teacher and student on the held-out texts (see `compare`)."""
     return compare(problem.teacher, problem.shares[problem.held_out] @ rows)
 
 
-def _solver_facts(
-    problem: Problem, solution: Solution, penalty: float, agreements: dict[str, dict[str, float]]
-) -> dict[str, Any]:
+def _solver_facts(problem: Problem, solution: Solution) -> dict[str, Any]:
     total = _sum_of_squares(problem.targets)
 
     def r_squared(rows: Matrix) -> float:
@@ -120,8 +106,6 @@ def _solver_facts(
     return {
         "texts": problem.shares.shape[0],
         "entries_touched": int((problem.shares.getnnz(axis=0) > 0).sum()),
-        "penalty": penalty,
-        "agreement_on_held_out_texts": agreements,
         "iterations": solution.iterations,
         "residual": solution.residual,
         "r_squared": r_squared(solution.rows),
@@ -130,5 +114,5 @@ def _solver_facts(
 
 
 def _sum_of_squares(matrix: Matrix) -> float:
-    # Summed in float64 piece by piece: a copy of 200,000 texts' vectors in float64 would be the most that is in memory.
+    # Summed in float64 piece by piece: a float64 copy of 200,000 texts' vectors would be the peak of memory.
     return float(np.einsum("ij,ij->", matrix, matrix, dtype=np.float64))

@@ -1,4 +1,4 @@
-"""How a recipe's rows are fitted: its own fields, and what its kind of refinement decides."""
+"""How a recipe's rows are fitted: the recipe's own fields, and what its kind of refinement decides."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from distill_pipeline.recipe.recipe import Recipe
 
 
 @dataclass(frozen=True)
-class Method:
+class FitMethod:
     """What a kind of refinement decides.
 
     Attributes:
         penalties: Ridge penalties to choose from by agreement on held-out texts, smallest first.
         similarity_steps: Steps of gradient descent on the similarities of texts, after the ridge regression.
-        balanced: Whether the first group of texts and all others together count alike, however many they are.
+        balanced: Whether the first group of texts counts as much as all others together, whatever their sizes.
     """
 
     penalties: tuple[float, ...]
@@ -23,29 +23,29 @@ class Method:
     balanced: bool
 
 
-METHODS: Mapping[str, Method] = {
-    "generated": Method(penalties=(0.1, 0.2, 0.4), similarity_steps=60, balanced=False),
-    # Held-out passages are like those that are fitted, so they ask for a penalty too small for texts of other kinds;
-    # and 200,000 of them would drown the generated texts, in which all frequent words and the forms of questions are.
-    # Steps on similarities bring the passages' own closer, and those of other texts farther from the teacher's.
-    "corpus": Method(penalties=(0.4,), similarity_steps=0, balanced=True),
+METHODS: Mapping[str, FitMethod] = {
+    "generated": FitMethod(penalties=(0.1, 0.2, 0.4), similarity_steps=60, balanced=False),
+    # Held-out passages resemble the fitted ones, so they favour a penalty too small for other kinds of text, and
+    # 200,000 passages would drown the generated texts, which hold all frequent words and the forms of questions.
+    # Similarity steps improve the passages' own similarities and worsen those of other texts.
+    "corpus": FitMethod(penalties=(0.4,), similarity_steps=0, balanced=True),
 }
 
 
 @dataclass(frozen=True)
-class Settings:
-    """Fields of a recipe that refines, with `auto` resolved, and its method."""
+class FitSettings:
+    """Fields of a recipe with a refinement, `auto` resolved, and its method."""
 
     pca_dims: int | float | str
     weighting: str
     whitening: float
     seed: int
-    method: Method
+    method: FitMethod
 
 
-def settings_of(recipe: Recipe) -> Settings:
-    """Return the settings of a recipe that refines."""
-    return Settings(
+def fit_settings(recipe: Recipe) -> FitSettings:
+    """Return the settings of a recipe with a refinement."""
+    return FitSettings(
         pca_dims=recipe.pca_dims or "auto",
         weighting=recipe.resolved("weighting"),
         whitening=recipe.resolved("whitening"),

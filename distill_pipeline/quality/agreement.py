@@ -1,4 +1,4 @@
-"""What a student lost against its teacher, measured on texts that need no labels."""
+"""How far a student agrees with its teacher, measured on texts without labels."""
 
 from __future__ import annotations
 
@@ -20,19 +20,23 @@ from distill_pipeline.vocabulary.words import ALL_LETTERS
 
 NEIGHBOURS = 10
 MIN_TEXTS, MAX_TEXTS = 3, 5_000
+_TIMED_SECONDS = 0.3
+_GENERATED_TEXTS, _EVALUATION_SEED = 500, 20_261_126
+"""A seed that no recipe is likely to have: the student would be compared on the texts it was fitted to."""
 
-Encode = Callable[[Sequence[str]], npt.NDArray[np.floating]]
+Rows = npt.NDArray[np.floating]
+Encode = Callable[[Sequence[str]], Rows]
 
 
 class EvaluationError(DistillError):
     """Texts on which nothing can be compared; the message says why."""
 
 
-def texts_to_compare_on(path: Path | None, language: str) -> tuple[list[str], str]:
-    """Return texts for a student of this language, and what they are in words.
+def choose_evaluation_texts(path: Path | None, language: str) -> tuple[list[str], str]:
+    """Return texts to compare a student of this language on, and a description of them.
 
-    They are those of the file if there is one; sentences on many subjects, in English; and in other languages texts
-    generated from word frequencies, as far as `wordfreq` has them.
+    They are those of the file if there is one; else English sentences; and in other languages that `wordfreq` lists,
+    texts generated from word frequencies.
 
     Raises:
         EvaluationError: See `evaluation_texts`.
@@ -48,57 +52,55 @@ def texts_to_compare_on(path: Path | None, language: str) -> tuple[list[str], st
     return evaluation_texts(), "English sentences on many subjects"
 
 
-_GENERATED_TEXTS, _EVALUATION_SEED = 500, 20_261_126
-"""No recipe is likely to have this seed, whose texts would then be those that its student was fitted to."""
-
-
 def evaluation_texts(path: Path | None = None) -> list[str]:
-    """Return the texts of a file, one a line, or the sentences on many subjects that this package brings along.
+    """Return the texts of a file, one a line, or the English sentences of this package.
 
-    Of more than `MAX_TEXTS`, as many spread evenly: all pairs of them are compared.
+    Of more than `MAX_TEXTS` texts, that many are taken, evenly spread: all pairs of them are compared.
 
     Raises:
         EvaluationError: The file can't be read, isn't UTF-8, or holds fewer than three texts.
     """
-    if path is not None:
-        try:
-            content = path.read_text(encoding="utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise EvaluationError(f"evaluation_texts={path}: not UTF-8 text: {error}") from error
-        except OSError as error:
-            raise EvaluationError(f"evaluation_texts={path}: not readable: {error.strerror}") from error
-        texts = [line.strip() for line in content.splitlines() if line.strip()]
-        if len(texts) < MIN_TEXTS:
-            raise EvaluationError(
-                f"evaluation_texts={path}: {len(texts)} texts, one a line; at least {MIN_TEXTS} are needed"
-            )
-        if len(texts) > MAX_TEXTS:
-            texts = [texts[place] for place in np.linspace(0, len(texts) - 1, MAX_TEXTS, dtype=np.int64)]
-        return texts
-    text = files("distill_pipeline").joinpath("data/evaluation_texts.txt").read_text(encoding="utf-8")
-    return text.splitlines()
+    if path is None:
+        own = files("distill_pipeline").joinpath("data/evaluation_texts.txt")
+        return own.read_text(encoding="utf-8").splitlines()
+    try:
+        content = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise EvaluationError(f"evaluation_texts={path}: not UTF-8 text: {error}") from error
+    except OSError as error:
+        raise EvaluationError(f"evaluation_texts={path}: not readable: {error.strerror}") from error
+    texts = [line.strip() for line in content.splitlines() if line.strip()]
+    if len(texts) < MIN_TEXTS:
+        raise EvaluationError(
+            f"evaluation_texts={path}: {len(texts)} texts, one a line; at least {MIN_TEXTS} are needed"
+        )
+    if len(texts) > MAX_TEXTS:
+        texts = [texts[place] for place in np.linspace(0, len(texts) - 1, MAX_TEXTS, dtype=np.int64)]
+    return texts
 
 
-def compare(teacher: npt.NDArray[np.floating], student: npt.NDArray[np.floating]) -> dict[str, float]:
+def compare(teacher: Rows, student: Rows) -> dict[str, float]:
     """Compare two sets of embeddings of the same texts, (texts, dims) each, dims may differ.
 
     Returns:
-        similarity_correlation: Spearman correlation of the cosine similarities of all pairs of texts; 0 where one
-            side tells none apart.
+        similarity_correlation: Spearman correlation of the cosine similarities of all pairs of texts; 0 if one side
+            can't tell any pairs apart.
         neighbour_overlap: Share of the teacher's 10 nearest texts that are among the student's 10.
         nearest_retrieved: Mean reciprocal rank, by the student, of the text that is nearest for the teacher.
     """
     from scipy.stats import spearmanr
 
-    theirs, ours = _similarities(teacher), _similarities(student)
-    upper = np.triu_indices(len(theirs), k=1)
-    correlation = float(spearmanr(theirs[upper], ours[upper]).statistic)
-    count = min(NEIGHBOURS, len(theirs) - 1)
-    theirs_near, ours_near = (np.argpartition(-sides, count - 1, axis=1)[:, :count] for sides in (theirs, ours))
-    shared = [len(set(a) & set(b)) for a, b in zip(theirs_near, ours_near, strict=True)]
-    nearest = np.take_along_axis(ours, theirs.argmax(axis=1)[:, None], axis=1)
-    # All that are not below it: a student that tells texts apart no better than by chance wins nothing by a tie.
-    ranks = (~(ours < nearest)).sum(axis=1)
+    teacher_cosines, student_cosines = _similarities(teacher), _similarities(student)
+    upper = np.triu_indices(len(teacher), k=1)
+    correlation = float(spearmanr(teacher_cosines[upper], student_cosines[upper]).statistic)
+    count = min(NEIGHBOURS, len(teacher) - 1)
+    teacher_near, student_near = (
+        np.argpartition(-cosines, count - 1, axis=1)[:, :count] for cosines in (teacher_cosines, student_cosines)
+    )
+    shared = [len(set(a) & set(b)) for a, b in zip(teacher_near, student_near, strict=True)]
+    nearest = np.take_along_axis(student_cosines, teacher_cosines.argmax(axis=1)[:, None], axis=1)
+    # Ties and NaN count against the student: one that can't tell texts apart gains nothing.
+    ranks = (~(student_cosines < nearest)).sum(axis=1)
     return {
         "similarity_correlation": round(correlation, 6) if np.isfinite(correlation) else 0.0,
         "neighbour_overlap": round(float(np.mean(shared)) / count, 6),
@@ -106,7 +108,7 @@ def compare(teacher: npt.NDArray[np.floating], student: npt.NDArray[np.floating]
     }
 
 
-def _similarities(rows: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+def _similarities(rows: Rows) -> npt.NDArray[np.float64]:
     unit = unit_rows(rows)
     similarities: npt.NDArray[np.float64] = unit @ unit.T
     np.fill_diagonal(similarities, -np.inf)
@@ -114,67 +116,59 @@ def _similarities(rows: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 
 
 def pair_similarities(
-    teacher: npt.NDArray[np.floating], student: npt.NDArray[np.floating], most: int = 6000
+    teacher: Rows, student: Rows, max_pairs: int = 6000
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return the cosine similarities of at most so many pairs of texts, spread over all pairs: (pairs,) each."""
+    """Return both sides' cosine similarities of a sample of all pairs of texts: (pairs,) each."""
     first, second = np.triu_indices(len(teacher), k=1)
-    step = -(-len(first) // most)
+    step = -(-len(first) // max_pairs)
     pairs = first[::step], second[::step]
     return _similarities(teacher)[pairs], _similarities(student)[pairs]
 
 
-def frequent_words(language: str, count: int = 2000, skip: int = 200) -> list[str]:
-    """Return a language's frequent words of more than one letter; none of a language that wordfreq lacks.
-
-    Args:
-        language: wordfreq's code.
-        count: How many words.
-        skip: The most frequent ones are mostly grammar, whose neighbours tell little.
-    """
+def frequent_words(language: str, count: int = 2000) -> list[str]:
+    """Return a language's frequent words of more than one letter; none of a language that wordfreq lacks."""
     try:
-        words = word_list(language).words
+        words = word_list(language).words[200:]  # before them mostly grammar, whose neighbours tell little
     except UnknownLanguage:
         return []
-    return list(islice((word for word in words[skip:] if len(word) > 1 and ALL_LETTERS.fullmatch(word)), count))
+    return list(islice((word for word in words if len(word) > 1 and ALL_LETTERS.fullmatch(word)), count))
 
 
-def texts_per_second(encode: Encode, texts: Sequence[str], seconds: float = 0.3) -> float:
+def texts_per_second(encode: Encode, texts: Sequence[str]) -> float:
     """Return how many texts a second this function encodes here, after one call to warm up."""
     encode(texts)
     started, passes = time.monotonic(), 0
-    while time.monotonic() - started < seconds:
+    while time.monotonic() - started < _TIMED_SECONDS:
         encode(texts)
         passes += 1
     return passes * len(texts) / (time.monotonic() - started)
 
 
-def nearest_examples(
-    texts: Sequence[str], teacher: npt.NDArray[np.floating], student: npt.NDArray[np.floating], examples: int = 8
-) -> list[dict[str, Any]]:
-    """Return, for a few texts spread over all, the nearest other text by teacher and by student."""
-    theirs, ours = _similarities(teacher).argmax(axis=1), _similarities(student).argmax(axis=1)
-    picks = range(0, len(texts), max(1, len(texts) // examples))
-    return [{"text": texts[i], "teacher": texts[theirs[i]], "student": texts[ours[i]]} for i in list(picks)[:examples]]
+def nearest_examples(texts: Sequence[str], teacher: Rows, student: Rows) -> list[dict[str, Any]]:
+    """Return, for eight texts spread over all, the nearest other text by teacher and by student."""
+    teacher_nearest, student_nearest = (_similarities(rows).argmax(axis=1) for rows in (teacher, student))
+    shown = range(0, len(texts), max(1, len(texts) // 8))[:8]
+    return [
+        {"text": texts[i], "teacher": texts[teacher_nearest[i]], "student": texts[student_nearest[i]]} for i in shown
+    ]
 
 
 def nearest_words(
-    words: Sequence[str],
-    teacher: npt.NDArray[np.floating],
-    student: npt.NDArray[np.floating],
-    examples: int = 8,
-    neighbours: int = 4,
+    words: Sequence[str], teacher: Rows, student: Rows, examples: int = 8, neighbours: int = 4
 ) -> list[dict[str, Any]]:
     """Return, for a few words spread over all, the nearest other words by teacher and by student, nearest first."""
     step = max(1, len(words) // examples)
     shown = list(range(step // 2, len(words), step))[:examples]
-    theirs, ours = (np.argsort(-_similarities(rows)[shown], axis=1)[:, :neighbours] for rows in (teacher, student))
+    teacher_near, student_near = (
+        np.argsort(-_similarities(rows)[shown], axis=1)[:, :neighbours] for rows in (teacher, student)
+    )
     return [
-        {"word": words[row], "teacher": [words[j] for j in near], "student": [words[j] for j in near_student]}
-        for row, near, near_student in zip(shown, theirs, ours, strict=True)
+        {"word": words[row], "teacher": [words[i] for i in near], "student": [words[i] for i in near_student]}
+        for row, near, near_student in zip(shown, teacher_near, student_near, strict=True)
     ]
 
 
-def folder_bytes(folder: Path) -> int:
-    """Return the size of a model's weights in bytes, those of its modules' folders included."""
+def weights_bytes(folder: Path) -> int:
+    """Return the size of a model's weights in bytes, including those in its modules' folders."""
     weights = list(folder.rglob("*.safetensors")) or list(folder.rglob("*.bin"))
     return sum(path.stat().st_size for path in weights)

@@ -30,15 +30,17 @@ from distill_pipeline.store.embeddings import unit_rows
 
 Encode = Callable[[Sequence[str]], npt.NDArray[np.floating]]
 
-_CUT = 10
+_TOP = 10
 _SEED = 0
+_PAIR_COLUMNS = (("sentence1", "sentence2"), ("text1", "text2"), ("word1", "word2"))
+"""Usual names of the two texts; without them, the first two columns of text are taken."""
 
 
 class LabelledSetError(DistillError):
     """A labelled set that can't be used; the message says which and what is missing."""
 
 
-def score(name: str, encode: Encode) -> float:
+def score_set(name: str, encode: Encode) -> float:
     """Return a model's score on one labelled set, from 0 to 1 (correlations from -1).
 
     Args:
@@ -46,7 +48,7 @@ def score(name: str, encode: Encode) -> float:
         encode: From texts to rows, (texts, dims).
 
     Raises:
-        LabelledSetError: Unknown kind, missing file or column.
+        LabelledSetError: The kind is unknown, or a file or column is missing.
     """
     set_files(name)
     kind, _, where = name.partition(":")
@@ -59,7 +61,7 @@ def set_files(name: str) -> list[Path]:
     """Return the files of a set, sorted; none for an MTEB task.
 
     Raises:
-        LabelledSetError: Unknown kind, or there is no such file or folder.
+        LabelledSetError: The kind is unknown, or there is no such file or folder.
     """
     kind, _, where = name.partition(":")
     path = Path(where)
@@ -73,7 +75,7 @@ def set_files(name: str) -> list[Path]:
 
 
 def set_identity(name: str) -> dict[str, Any]:
-    """Return a set's kind, its name for people, and its files' sha256: two of one name are told apart by content."""
+    """Return a set's kind, its name without the path, and its files' sha256, which tell sets of one name apart."""
     kind, _, where = name.partition(":")
     contents = {path.name: sha256_of(path) for path in set_files(name)}
     return {"kind": kind, "set": where.rsplit("/", 1)[-1], "sha256": contents}
@@ -83,8 +85,9 @@ def _pairs(path: Path, encode: Encode) -> float:
     from scipy.stats import spearmanr
 
     table = _read(path, "score")
-    texts = [name for name in table.column_names if _is_text(table[name].type)]
-    texts = next((list(pair) for pair in _PAIRS if set(pair) <= set(texts)), texts)
+    kinds = (pa.string(), pa.large_string(), pa.string_view())  # polars writes the large one
+    texts = [field.name for field in table.schema if field.type in kinds]
+    texts = next((list(pair) for pair in _PAIR_COLUMNS if set(pair) <= set(texts)), texts)
     if len(texts) < 2:
         raise LabelledSetError(
             f"labelled set {path}: pairs need two columns of text; it has {', '.join(texts) or 'none'}"
@@ -92,15 +95,6 @@ def _pairs(path: Path, encode: Encode) -> float:
     first, second = texts[:2]
     cosines = (encode(table[first].to_pylist()) * encode(table[second].to_pylist())).sum(axis=1)
     return float(spearmanr(cosines, pc.cast(table["score"], pa.float64()).to_numpy()).statistic)
-
-
-_PAIRS = (("sentence1", "sentence2"), ("text1", "text2"), ("word1", "word2"))
-"""Usual names of the two texts; without them, the first two columns of text are taken."""
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    """Whether a column holds text, in any of Arrow's forms: polars writes the large one."""
-    return any(is_one(kind) for is_one in (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view))
 
 
 def _classification(path: Path, encode: Encode) -> float:
@@ -124,13 +118,8 @@ def _clustering(path: Path, encode: Encode) -> float:
 
     table = _read(path, "text", "label")
     rows, labels = encode(table["text"].to_pylist()), table["label"].to_pylist()
-    scores = [
-        v_measure_score(
-            labels, MiniBatchKMeans(len(set(labels)), random_state=seed, n_init=3, batch_size=2048).fit_predict(rows)
-        )
-        for seed in range(3)
-    ]
-    return float(np.mean(scores))
+    models = [MiniBatchKMeans(len(set(labels)), random_state=seed, n_init=3, batch_size=2048) for seed in range(3)]
+    return float(np.mean([v_measure_score(labels, model.fit_predict(rows)) for model in models]))
 
 
 def _retrieval(folder: Path, encode: Encode) -> float:
@@ -140,21 +129,21 @@ def _retrieval(folder: Path, encode: Encode) -> float:
         gains.setdefault(str(record["qid"]), {})[str(record["did"])] = max(0.0, float(record["score"]))
     documents = encode(corpus["text"].to_pylist())
     names = np.array([str(name) for name in corpus["id"].to_pylist()])
-    found = []
+    scores = []
     for query, row in zip(queries["id"].to_pylist(), encode(queries["text"].to_pylist()), strict=True):
         relevant = gains.get(str(query), {})
         if any(relevant.values()):
-            best = names[np.argsort(-(documents @ row), kind="stable")[:_CUT]]
+            best = names[np.argsort(-(documents @ row), kind="stable")[:_TOP]]
             ideal = sorted(relevant.values(), reverse=True)
-            found.append(_discounted([relevant.get(name, 0.0) for name in best]) / _discounted(ideal))
-    if not found:
+            scores.append(_discounted([relevant.get(name, 0.0) for name in best]) / _discounted(ideal))
+    if not scores:
         raise LabelledSetError(f"labelled set retrieval:{folder}: no query has a relevant document")
-    return float(np.mean(found))
+    return float(np.mean(scores))
 
 
 def _discounted(gains: Sequence[float]) -> float:
     """Discounted cumulative gain of the first ten, Järvelin and Kekäläinen 2002."""
-    return float(sum(gain / np.log2(place + 2) for place, gain in enumerate(gains[:_CUT])))
+    return float(sum(gain / np.log2(place + 2) for place, gain in enumerate(gains[:_TOP])))
 
 
 def _mteb(task: str, encode: Encode) -> float:
@@ -171,7 +160,7 @@ def _mteb(task: str, encode: Encode) -> float:
         def encode(self, inputs: Any, **_: Any) -> npt.NDArray[np.floating]:
             return np.concatenate([np.asarray(encode(batch["text"])) for batch in inputs])
 
-    # No cache: it knows models by name, and teacher and student would answer for each other.
+    # No cache: it tells models apart by name, and teacher and student have the same here.
     [result] = mteb.evaluate(_Model(), mteb.get_tasks(tasks=[task]), cache=None, show_progress_bar=False).task_results
     return round(float(result.get_score()), 6)
 

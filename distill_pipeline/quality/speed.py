@@ -1,4 +1,4 @@
-"""The speed of several students side by side, measured so that a busy machine favours none of them."""
+"""The speed of several students, measured so that a busy machine favours none of them."""
 
 from __future__ import annotations
 
@@ -7,45 +7,32 @@ from collections.abc import Mapping, Sequence
 from math import floor, log10
 from pathlib import Path
 
-from distill_pipeline.quality.agreement import Encode
-
 ROUNDS = 5
-SECONDS_A_ROUND = 0.1
+SECONDS_PER_ROUND = 0.1
 
 
-def side_by_side(students: Mapping[str, Path], texts: Sequence[str]) -> dict[str, int]:
-    """Return how many texts each student encodes here in a second of processor time, as on one core of its own.
+def measure_speeds(students: Mapping[str, Path], texts: Sequence[str]) -> dict[str, int]:
+    """Return how many texts each student (a Model2Vec folder, by name) encodes here per second of processor time.
 
-    Processor time, since other work on the machine lengthens the wall's. What remains of its influence, on caches and
-    clock rates, can only slow a student down: so all take turns, for several rounds, and the best pass counts.
-    Students are loaded anew for each round, so that no more than one is in memory.
-
-    Args:
-        students: Model2Vec folders by name.
-        texts: The same for all.
-
-    Returns:
-        Texts a second by name, to two digits: the third differs from one measurement to the next.
+    Processor time, since other work on the machine stretches wall time. That work can still slow a student down, by
+    its use of caches and clock rates, but never speed it up: so the students take turns for several rounds, and the
+    best pass counts, to two digits; the third differs between measurements. Each round loads a student again, so that
+    only one is in memory.
     """
     from model2vec import StaticModel
 
-    best = dict.fromkeys(students, 0.0)
+    best = dict.fromkeys(students, float("inf"))
     for _ in range(ROUNDS):
         for name, folder in students.items():
-            student = StaticModel.from_pretrained(folder)
-            best[name] = max(best[name], _texts_per_processor_second(student.encode, texts))
-    return {name: two_digits(speed) for name, speed in best.items()}
+            encode = StaticModel.from_pretrained(folder).encode
+            encode(texts)  # to warm up
+            began = time.process_time()
+            while (started := time.process_time()) - began < SECONDS_PER_ROUND:
+                encode(texts)
+                best[name] = min(best[name], time.process_time() - started)
+    return {name: round_to_two_digits(len(texts) / seconds) for name, seconds in best.items()}
 
 
-def _texts_per_processor_second(encode: Encode, texts: Sequence[str]) -> float:
-    encode(texts)
-    began, best = time.process_time(), float("inf")
-    while (started := time.process_time()) - began < SECONDS_A_ROUND:
-        encode(texts)
-        best = min(best, time.process_time() - started)
-    return len(texts) / best
-
-
-def two_digits(value: float) -> int:
+def round_to_two_digits(value: float) -> int:
     """Return a number from 10 upwards rounded to its two leading digits."""
     return int(round(value, 1 - floor(log10(value))))

@@ -189,7 +189,9 @@ def _pictures(facts: CardFacts, *, of_making: bool) -> str:
     for path in facts.figures:
         caption = caption_of(PurePosixPath(path).stem)
         if caption.of_making == of_making:
-            lines.append(f"\n![{caption.alt}]({path})\n" + (f"\n{caption.says}\n" if caption.says else ""))
+            lines.append(
+                f"\n![{caption.alt}]({path})\n" + (f"\n{caption.explanation}\n" if caption.explanation else "")
+            )
     return "".join(lines)
 
 

@@ -25,7 +25,7 @@ MAX_CHARACTERS = 1 << 24
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodingProgress:
     """How many texts were encoded, and in how many seconds, reading and writing included."""
 
     texts: int
@@ -41,8 +41,8 @@ class Encoded:
 
 
 def encode_to_parquet(
-    model: StaticModel, texts: Iterable[str], path: Path, *, report: Callable[[Encoded], None] = lambda _: None
-) -> Encoded:
+    model: StaticModel, texts: Iterable[str], path: Path, *, report: Callable[[EncodingProgress], None] = lambda _: None
+) -> EncodingProgress:
     """Write each text and its embedding, in order, as columns `text` and `embedding` (fixed_size_list<float32>).
 
     The file appears by one rename when it is whole; a failure leaves nothing, or an older file as it was.
@@ -55,7 +55,7 @@ def encode_to_parquet(
     """
     schema = pa.schema([("text", pa.string()), ("embedding", pa.list_(pa.float32(), int(model.dim)))])
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    started, done = time.monotonic(), Encoded(0, 0.0)
+    started, done = time.monotonic(), EncodingProgress(0, 0.0)
     try:
         # Floats don't compress, so no time is spent on trying.
         with pq.ParquetWriter(
@@ -65,19 +65,19 @@ def encode_to_parquet(
             use_dictionary=False,
             write_statistics=False,
         ) as writer:
-            for block in blocks_of(texts):
+            for block in text_blocks(texts):
                 rows = np.asarray(model.encode(block), dtype=np.float32)
                 columns = {"text": pa.array(block, pa.string()), "embedding": embedding_array(rows)}
                 writer.write_table(pa.table(columns, schema=schema))
-                done = Encoded(done.texts + len(block), time.monotonic() - started)
+                done = EncodingProgress(done.texts + len(block), time.monotonic() - started)
                 report(done)
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    return Encoded(done.texts, time.monotonic() - started)
+    return EncodingProgress(done.texts, time.monotonic() - started)
 
 
-def blocks_of(
+def text_blocks(
     texts: Iterable[str], max_texts: int = MAX_TEXTS, max_characters: int = MAX_CHARACTERS
 ) -> Iterator[list[str]]:
     """Cut a stream of texts into blocks, by number and, lest long texts fill the memory, by length."""

@@ -14,7 +14,7 @@ from importlib.resources import as_file, files
 import numpy as np
 from pyarrow import csv
 
-from distill_pipeline.texts.generator import content_shares, number, pick
+from distill_pipeline.texts.generator import content_chances, draw_mark, draw_number
 from distill_pipeline.vocabulary.frequencies import WordList
 
 _PAIRS = "frequency_bigramdictionary_en_243_342.txt"
@@ -51,7 +51,7 @@ class Followers:
         return self.words[bisect_right(self.cumulative, height, first, end - 1)]
 
 
-def followers() -> Followers:
+def read_followers() -> Followers:
     """Read the table of pairs."""
     with as_file(files("symspellpy") / _PAIRS) as path:
         # Each line: first word, second word, count.
@@ -75,11 +75,11 @@ def generate_chains(words: WordList, count: int, *, seed: int, covered: int = 10
         covered: How many of the most frequent words are put in by turns, in an order of their own.
     """
     random = np.random.default_rng(seed)
-    known = words.spelled
-    drawable = np.cumsum(content_shares(words)).tolist()
+    known = words.alphabetic
+    drawable = np.cumsum(content_chances(words)).tolist()
     turns = random.permutation(min(covered, len(known)))
     turn = 0
-    table = followers()
+    table = read_followers()
     texts = []
     for length in random.integers(5, 26, count):
         chain: list[str] = []
@@ -88,15 +88,15 @@ def generate_chains(words: WordList, count: int, *, seed: int, covered: int = 10
                 chain.append(table.draw(chain[-1].lower(), random.random()))
                 continue
             if chain and random.random() < _BREAK:
-                chain[-1] += pick(random.random(), _MARKS)
+                chain[-1] += draw_mark(random.random(), _MARKS)
             if len(turns) and random.random() < _COVERING:
                 index = int(turns[turn % len(turns)])
                 turn += 1
             else:
                 index = bisect_right(drawable, random.random(), hi=len(drawable) - 1)
-            chain.append(number(random) if random.random() < 0.02 else words.words[known[index]])
+            chain.append(draw_number(random) if random.random() < 0.02 else words.words[known[index]])
         text = " ".join(chain)
         if random.random() < 0.7:
             text = text[0].upper() + text[1:]
-        texts.append(text + pick(random.random(), _ENDS))
+        texts.append(text + draw_mark(random.random(), _ENDS))
     return texts

@@ -45,7 +45,7 @@ def sample_passages(sources: Sequence[str], count: int, *, seed: int) -> list[st
     largest_first: list[tuple[int, str]] = []
     held: set[int] = set()
     for source in sources:
-        for passage in passages_of(read_texts(source)):
+        for passage in cut_passages(read_texts(source)):
             digest = hashlib.blake2b(f"{seed}\0{passage}".encode(), digest_size=8).digest()
             rank = int.from_bytes(digest, "big")
             if rank in held or (len(largest_first) == count and -largest_first[0][0] <= rank):
@@ -66,7 +66,7 @@ def recipe_passages(recipe: Recipe) -> list[str]:
     return sample_passages(recipe.corpus, recipe.corpus_texts, seed=recipe.seed)
 
 
-def passages_of(texts: Iterator[str]) -> Iterator[str]:
+def cut_passages(texts: Iterator[str]) -> Iterator[str]:
     """Cut texts into passages of 3 to 64 words, white space folded."""
     for text in texts:
         current: list[str] = []

@@ -43,7 +43,7 @@ def generate_texts(words: WordList, count: int, *, seed: int, style: Generator |
     """Return `count` texts, the same for the same arguments."""
     style = style or Generator()
     random = np.random.default_rng(seed)
-    known = words.spelled
+    known = words.alphabetic
     shares = words.shares[known]
     lengths = random.integers(style.min_words, style.max_words + 1, count)
     drawn = _draw(random, shares, int(lengths.sum()), style)
@@ -62,9 +62,9 @@ def generate_sentences(words: WordList, count: int, *, seed: int, covered: int =
     negations and prepositions reaches the student. The same for the same arguments.
     """
     random = np.random.default_rng(seed)
-    known = words.spelled
+    known = words.alphabetic
     lengths = random.integers(2, 10, count)
-    drawn = random.choice(len(known), int(lengths.sum()), p=content_shares(words))
+    drawn = random.choice(len(known), int(lengths.sum()), p=content_chances(words))
     places = random.choice(len(drawn), min(len(drawn), covered, len(known)), replace=False)
     drawn[places] = random.permutation(min(covered, len(known)))[: len(places)]
     texts = []
@@ -79,9 +79,9 @@ _ASKING = 0.5
 _FUNCTION_WORDS = 150
 
 
-def content_shares(words: WordList) -> npt.NDArray[np.float64]:
+def content_chances(words: WordList) -> npt.NDArray[np.float64]:
     """Return the chance of each of the words of letters alone where a content word is wanted; sums to 1."""
-    shares = words.shares[words.spelled] ** _CONTENT_FLATTENING
+    shares = words.shares[words.alphabetic] ** _CONTENT_FLATTENING
     shares[:_FUNCTION_WORDS] *= 0.3
     chances: npt.NDArray[np.float64] = shares / shares.sum()
     return chances
@@ -93,14 +93,14 @@ def _framed(random: np.random.Generator, words: list[str]) -> str:
     parts = [str(random.choice(QUESTIONS if asks else OPENINGS))] if begins else []
     for place, word in enumerate(words):
         last = place == len(words) - 1
-        part = number(random) if random.random() < 0.02 else word
-        parts.append(part if last else part + pick(random.random(), ((",", 0.06), (" -", 0.01))))
+        part = draw_number(random) if random.random() < 0.02 else word
+        parts.append(part if last else part + draw_mark(random.random(), ((",", 0.06), (" -", 0.01))))
         if not last and random.random() < 0.62:
             parts.append(str(random.choice(LINKS)))
     text = " ".join(parts)
     if random.random() < 0.7:
         text = text[0].upper() + text[1:]
-    return text + ("?" if asks else pick(random.random(), ((".", 0.65), ("!", 0.03))))
+    return text + ("?" if asks else draw_mark(random.random(), ((".", 0.65), ("!", 0.03))))
 
 
 def _draw(
@@ -122,13 +122,13 @@ def _as_sentence(random: np.random.Generator, words: list[str], style: Generator
     chances = random.random((len(words), 2))
     parts = []
     for word, (numeric, mark) in zip(words, chances, strict=True):
-        part = number(random) if numeric < style.numbers else word
+        part = draw_number(random) if numeric < style.numbers else word
         parts.append(_marked(part, mark))
     parts[-1] = words[-1]
     text = " ".join(parts)
     if random.random() < 0.5:
         text = text[0].upper() + text[1:]
-    return text + pick(random.random(), _ENDS)
+    return text + draw_mark(random.random(), _ENDS)
 
 
 def _marked(word: str, chance: float) -> str:
@@ -136,10 +136,10 @@ def _marked(word: str, chance: float) -> str:
         return f"({word})"
     if chance < _BRACKETED + _QUOTED:
         return f'"{word}"'
-    return word + pick(chance - _BRACKETED - _QUOTED, _MARKS)
+    return word + draw_mark(chance - _BRACKETED - _QUOTED, _MARKS)
 
 
-def pick(chance: float, choices: tuple[tuple[str, float], ...]) -> str:
+def draw_mark(chance: float, choices: tuple[tuple[str, float], ...]) -> str:
     """Return the choice that a draw from 0 to 1 falls on, or nothing: the probabilities need not sum to 1."""
     for choice, probability in choices:
         if chance < probability:
@@ -148,7 +148,7 @@ def pick(chance: float, choices: tuple[tuple[str, float], ...]) -> str:
     return ""
 
 
-def number(random: np.random.Generator) -> str:
+def draw_number(random: np.random.Generator) -> str:
     """Draw a number as texts hold them: a small one, a year, a larger one, or one with a decimal."""
     kind = random.random()
     if kind < 0.35:

@@ -84,7 +84,7 @@ def refinement_texts(recipe: Recipe) -> TextGroups:
     return [group for group in _TEXTS[recipe.refinement](recipe) if group]
 
 
-def fields_of_texts(recipe: Recipe) -> tuple[str, ...]:
+def text_fields(recipe: Recipe) -> tuple[str, ...]:
     """Return the fields of the recipe that `refinement_texts` reads; they become part of the stage's fingerprint."""
     fields: tuple[str, ...] = CORPUS_FIELDS if recipe.refinement == "corpus" else ()
     if recipe.resolved("generated_texts"):

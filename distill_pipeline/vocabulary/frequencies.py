@@ -44,7 +44,7 @@ class WordList:
     shares: npt.NDArray[np.float64]
 
     @cached_property
-    def spelled(self) -> list[int]:
+    def alphabetic(self) -> list[int]:
         """Indices of those of letters alone: wordfreq lists numbers and abbreviations with full stops too."""
         return [index for index, word in enumerate(self.words) if WORD.fullmatch(word)]
 

@@ -99,7 +99,7 @@ def word_entries(
 
     beginnings: dict[str, None] = {}
     inner: dict[str, int] = {}
-    for token_id, text, begins in pieces(teacher, special):
+    for token_id, text, begins in readable_tokens(teacher, special):
         normal = whole(text)
         if normal is None:
             continue
@@ -142,7 +142,7 @@ def _add_characters(teacher: Tokenizer, beginnings: dict[str, None], inner: dict
             inner.setdefault(character, ids[0])
 
 
-def pieces(tokenizer: Tokenizer, special: frozenset[str]) -> Iterator[tuple[int, str, bool]]:
+def readable_tokens(tokenizer: Tokenizer, special: frozenset[str]) -> Iterator[tuple[int, str, bool]]:
     """Yield each ordinary token of a tokenizer: its id, its text, and whether it begins a word.
 
     Knows the three ways in which tokenizers mark this: WordPiece's ##, the space that byte-level BPE keeps, and the
@@ -175,7 +175,7 @@ def entry_groups(tokenizer: Tokenizer) -> npt.NDArray[np.int8]:
     groups = np.ones(tokenizer.get_vocab_size(), dtype=np.int8)
     for token in special:
         groups[tokenizer.token_to_id(token)] = -1
-    for row, text, begins in pieces(tokenizer, special):
+    for row, text, begins in readable_tokens(tokenizer, special):
         letters = text.replace(" ", "")
         groups[row] = 2 if not ALL_LETTERS.fullmatch(letters) else 0 if begins else 1
     return groups

@@ -15,7 +15,7 @@ from distill_pipeline.chain.comparison import compare, find_reports, read_compar
 from distill_pipeline.chain.stages import STAGES
 from distill_pipeline.definitions import build_defs, defs
 from distill_pipeline.defs.automation import OVERVIEW
-from distill_pipeline.figures.comparison import without_common_beginning
+from distill_pipeline.figures.comparison import strip_common_prefix
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline_tests.running import Chain
 
@@ -126,7 +126,7 @@ def test_files_of_a_comparison_read_back_equal(finished: Chain, recipe: Make, tm
     ],
 )
 def test_names_in_the_figure_leave_out_what_all_share(names: list[str], short: list[str]) -> None:
-    assert without_common_beginning(names) == short
+    assert strip_common_prefix(names) == short
 
 
 def test_a_new_report_asks_for_one_new_comparison_though_other_recipes_have_none(chain: Chain) -> None:

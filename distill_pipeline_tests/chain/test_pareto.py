@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from distill_pipeline.chain.comparison import pareto_front
-from distill_pipeline.quality.speed import two_digits
+from distill_pipeline.quality.speed import round_to_two_digits
 
 
 def test_a_point_is_on_the_front_unless_another_is_as_good_in_both_and_better_in_one() -> None:
@@ -29,4 +29,4 @@ def test_one_point_is_its_own_front() -> None:
 
 
 def test_a_speed_keeps_two_digits() -> None:
-    assert [two_digits(value) for value in (12_345.6, 99.5, 10.4, 15.0)] == [12_000, 100, 10, 15]
+    assert [round_to_two_digits(value) for value in (12_345.6, 99.5, 10.4, 15.0)] == [12_000, 100, 10, 15]

@@ -23,7 +23,7 @@ from distill_pipeline.cli.tables import rendered, side_by_side, table
 from distill_pipeline.quality.agreement import evaluation_texts
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.embeddings import Embeddings
-from distill_pipeline.student.encode import MAX_TEXTS, blocks_of, encode_to_parquet
+from distill_pipeline.student.encode import MAX_TEXTS, encode_to_parquet, text_blocks
 from distill_pipeline.student.search import Index
 from distill_pipeline.texts.files import TextFileError, read_text_file
 from distill_pipeline_tests.running import Chain
@@ -123,7 +123,7 @@ def test_neither_many_nor_long_texts_are_held_together() -> None:
             read.append(number)
             yield "x" * number
 
-    blocks = blocks_of(texts(), max_texts=4, max_characters=12)
+    blocks = text_blocks(texts(), max_texts=4, max_characters=12)
     assert next(blocks) == ["", "x", "xx", "xxx"]
     assert len(read) == 4
     assert [len(block) for block in blocks] == [3, 2, 1]

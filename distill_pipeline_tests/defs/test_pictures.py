@@ -50,7 +50,7 @@ def test_each_stage_shows_its_pictures_and_the_release_and_its_card_hold_them(ch
             assert len(content) < 80_000
             assert (release / "figures" / f"{name}.png").read_bytes() == content
             assert f"![{CAPTIONS[name].alt}](figures/{name}.png)" in card
-            assert CAPTIONS[name].says in card
+            assert CAPTIONS[name].explanation in card
     assert {path.stem for path in (release / "figures").iterdir()} == set().union(*SHOWN.values())
     # A hit shows what was stored.
     again = chain.run(recipe())

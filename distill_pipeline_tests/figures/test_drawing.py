@@ -11,15 +11,15 @@ from PIL import Image
 
 from distill_pipeline.figures.making import (
     Band,
-    Named,
+    Label,
     move_apart,
     norms_by_rank,
     variance_curve,
     weights_by_rank,
     word_map,
 )
-from distill_pipeline.figures.quality import Side, quality_by_kind, similarities
-from distill_pipeline.figures.style import ACCENT, INK, SECOND, THIRD, drawable
+from distill_pipeline.figures.quality import ModelFigures, quality_by_kind, similarities
+from distill_pipeline.figures.style import ACCENT, INK, SECOND, THIRD, font_covers
 
 SIZE_LIMIT = 80_000
 """Bytes: events hold pictures, and 700 kB is where Dagster's web server refuses them."""
@@ -44,7 +44,7 @@ def _similarities(noise: float) -> bytes:
 def _weights(shift: float) -> bytes:
     ranks = np.arange(1, 400)
     dots = {"words": (ranks, np.log(ranks) + shift), "pieces": (ranks, np.sqrt(ranks) / 5)}
-    return weights_by_rank(dots, [Named("the", 1, shift), Named("owl", 300, np.log(300) + shift)], 400)
+    return weights_by_rank(dots, [Label("the", 1, shift), Label("owl", 300, np.log(300) + shift)], 400)
 
 
 PICTURES: dict[str, Callable[[float], bytes]] = {
@@ -53,7 +53,7 @@ PICTURES: dict[str, Callable[[float], bytes]] = {
     "norms": lambda x: norms_by_rank(_band(0), _band(x), silent=2),
     "words": _words,
     "similarities": _similarities,
-    "kinds": lambda x: quality_by_kind([Side("student", {"sts": x, "mrr": -0.1})], {"sts": 0.9}),
+    "kinds": lambda x: quality_by_kind([ModelFigures("student", {"sts": x, "mrr": -0.1})], {"sts": 0.9}),
 }
 
 
@@ -124,4 +124,4 @@ def test_words_at_one_place_are_moved_apart_and_stay_in_the_frame() -> None:
 
 
 def test_words_that_the_font_lacks_are_not_drawn_as_boxes() -> None:
-    assert drawable(["owl", "naïve", "Владивосток", "你好", "owl 你"]) == [True, True, True, False, False]
+    assert font_covers(["owl", "naïve", "Владивосток", "你好", "owl 你"]) == [True, True, True, False, False]

@@ -9,15 +9,15 @@ import pytest
 
 from distill_pipeline.figures.overview import (
     Ranking,
-    by_rank,
-    flat_map,
+    map_to_plane,
+    norm_percentiles,
     rank_entries,
     row_norms,
-    spread_over_ranks,
-    words_to_name,
+    sample_by_rank,
+    words_to_label,
 )
 from distill_pipeline.quality.agreement import frequent_words, nearest_words, pair_similarities
-from distill_pipeline.quality.measures import by_kind, comparable_figures, kinds_table
+from distill_pipeline.quality.measures import comparable_figures, figures_by_kind, kinds_table
 from distill_pipeline.vocabulary.vocabulary import build_vocabulary, build_word_vocabulary
 
 
@@ -36,11 +36,11 @@ def test_ranks_follow_the_frequencies_and_special_tokens_have_none(modernbert: P
 
 
 def test_named_words_go_from_the_most_frequent_to_the_rarest(ranking: Ranking) -> None:
-    named = words_to_name(ranking)
+    named = words_to_label(ranking)
     ranks = ranking.ranks[named]
     assert ranking.texts[named[0]] == "the"
     assert (np.diff(ranks) > 0).all()
-    assert (ranking.kinds[named] == 0).all()
+    assert (ranking.groups[named] == 0).all()
     assert named[-1] == ranking.words(ranking.entries)[-1]
     steps = np.diff(np.log(ranks))
     assert steps.max() < 3 * np.log(ranks[-1]) / len(named)
@@ -55,11 +55,11 @@ def test_a_cased_tokenizer_has_each_word_once_and_without_its_marks(modernbert: 
 
 
 def test_the_dots_of_a_kind_are_of_that_kind_and_begin_with_the_most_frequent(ranking: Ranking) -> None:
-    rows = spread_over_ranks(ranking, 0, 40)
+    rows = sample_by_rank(ranking, 0, 40)
     assert 20 < len(rows) <= 40
-    assert (ranking.kinds[rows] == 0).all()
-    assert ranking.ranks[rows[0]] == ranking.ranks[ranking.kinds == 0].min()
-    assert ranking.ranks[rows[-1]] == ranking.ranks[ranking.kinds == 0].max()
+    assert (ranking.groups[rows] == 0).all()
+    assert ranking.ranks[rows[0]] == ranking.ranks[ranking.groups == 0].min()
+    assert ranking.ranks[rows[-1]] == ranking.ranks[ranking.groups == 0].max()
 
 
 def test_norms_by_rank_are_those_of_the_rows() -> None:
@@ -67,7 +67,7 @@ def test_norms_by_rank_are_those_of_the_rows() -> None:
     norms = row_norms([rows[:2], rows[2:]])
     assert norms.tolist() == [5, 0, 10, 20]
     ranking = Ranking(np.array([1, 2, 3, 4]), np.zeros(4, dtype=np.int8), ["a", "b", "c", "d"])
-    middles, (low, middle, high) = by_rank(ranking, norms, bins=50)
+    middles, (low, middle, high) = norm_percentiles(ranking, norms, bins=50)
     np.testing.assert_allclose(middles, [1, 3, 4])  # the silent row is left out
     np.testing.assert_allclose(middle, [0.5, 1, 2])  # over their median, 10
     np.testing.assert_allclose(low, high)
@@ -77,17 +77,17 @@ def test_similar_rows_lie_near_each_other_on_the_map() -> None:
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(4), 12)
     rows = rng.normal(size=(4, 30))[groups] * 4 + rng.normal(size=(48, 30))
-    places = flat_map(rows)
+    places = map_to_plane(rows)
     apart = np.linalg.norm(places[:, None] - places[None], axis=2)
     np.fill_diagonal(apart, np.inf)
     assert (groups[apart.argmin(axis=1)] == groups).all()
-    assert (flat_map(rows) == places).all()
+    assert (map_to_plane(rows) == places).all()
 
 
 def test_pairs_are_spread_over_all_pairs_and_never_more_than_asked_for() -> None:
     rng = np.random.default_rng(0)
     teacher, student = rng.normal(size=(90, 6)), rng.normal(size=(90, 4))
-    theirs, ours = pair_similarities(teacher, student, most=1000)
+    theirs, ours = pair_similarities(teacher, student, max_pairs=1000)
     assert len(theirs) == len(ours) <= 1000
     cosine = float(teacher[0] @ teacher[1] / np.linalg.norm(teacher[0]) / np.linalg.norm(teacher[1]))
     assert theirs[0] == pytest.approx(cosine)
@@ -117,9 +117,9 @@ REPORT = {
 
 
 def test_a_kinds_figure_is_the_mean_of_its_sets() -> None:
-    assert by_kind(REPORT, "teacher") == {"pairs": 0.8, "clustering": 0.5}
-    assert by_kind(REPORT)["pairs"] == 0.7
-    assert by_kind(REPORT)["similarity order"] == 0.7
+    assert figures_by_kind(REPORT, "teacher") == {"pairs": 0.8, "clustering": 0.5}
+    assert figures_by_kind(REPORT)["pairs"] == 0.7
+    assert figures_by_kind(REPORT)["similarity order"] == 0.7
 
 
 def test_only_what_was_measured_alike_is_compared_with_the_last_release() -> None:

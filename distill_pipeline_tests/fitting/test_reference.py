@@ -13,17 +13,16 @@ import pytest
 
 from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.stages import STAGES
-from distill_pipeline.fitting.problem import Problem, Sentences, build_problem, fit_directions
+from distill_pipeline.fitting.problem import Problem, TextEmbeddings, build_problem, fit_directions
 from distill_pipeline.fitting.reduction import MATRIX
 from distill_pipeline.fitting.refining import refine_rows
 from distill_pipeline.fitting.ridge import solve_ridge, whiten
-from distill_pipeline.fitting.settings import Settings, settings_of
+from distill_pipeline.fitting.settings import FitSettings, fit_settings
 from distill_pipeline.fitting.tuning import tune_similarities
 from distill_pipeline.quality.agreement import compare
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.vocabulary.vocabulary import Vocabulary, read_vocabulary
-from distill_pipeline.vocabulary.words import entry_groups
 from distill_pipeline_tests.fitting import reference
 from distill_pipeline_tests.running import Chain
 from distill_pipeline_tests.teachers import build_modernbert
@@ -44,9 +43,8 @@ class Small:
 
     vocabulary: Vocabulary
     entries: Embeddings
-    sentences: Sentences
-    settings: Settings
-    groups: npt.NDArray[np.int8]
+    sentences: TextEmbeddings
+    settings: FitSettings
     problem: Problem
     axes: Rows
 
@@ -81,11 +79,10 @@ def small(small_recipe: Callable[..., Recipe], tmp_path_factory: pytest.TempPath
         chain.run(recipe, stages)
         vocabulary, entries, texts = (chain.output(recipe, stage) for stage in stages)
     made = read_vocabulary(vocabulary.folder), Embeddings.of_parts(entries.folder)
-    sentences, settings = Sentences(Embeddings.of_parts(texts.folder), texts.facts["groups"]), settings_of(recipe)
+    sentences, settings = TextEmbeddings(Embeddings.of_parts(texts.folder), texts.facts["groups"]), fit_settings(recipe)
     components, _ = fit_directions(sentences, settings)
-    groups = entry_groups(made[0].tokenizer)
-    problem = build_problem(made[0], groups, made[1], sentences, components=components, settings=settings)
-    return Small(*made, sentences, settings, groups, problem, components.axes)
+    problem = build_problem(*made, sentences, components, settings)
+    return Small(*made, sentences, settings, problem, components.axes)
 
 
 def _difference(found: npt.NDArray[np.floating], expected: Rows) -> float:
@@ -100,8 +97,8 @@ def test_the_directions_are_those_of_the_covariance_with_their_signs(small: Smal
 
 def test_the_start_is_fitted_to_the_texts_as_in_the_reference(small: Small) -> None:
     entries = reference.unit(small.entries.all().astype(np.float64))
-    entries -= entries[small.groups == 0].mean(axis=0)
-    curves = reference.hats(small.vocabulary.frequencies, small.groups)
+    entries -= entries[small.problem.groups == 0].mean(axis=0)
+    curves = reference.hats(small.vocabulary.frequencies, small.problem.groups)
     rows, weights = reference.start(small.A, small.problem.targets.astype(np.float64), entries, small.axes, curves)
     assert _difference(small.problem.start, rows) < FLOAT32
     assert _difference(small.problem.weights, weights) < FLOAT32
@@ -177,8 +174,8 @@ def test_the_whole_fit_gives_the_rows_of_the_reference(
     monkeypatch.setattr("distill_pipeline.fitting.ridge._TOLERANCE", stops_at)
     sentences, settings, differently = small.sentences, small.settings, dict[str, Any]()
     if refinement == "corpus":  # the same texts, 180 of them as if they were passages
-        sentences = Sentences(small.sentences.embeddings, [180, 120])
-        settings = settings_of(small_recipe(pca_dims=KEEP, seed=SEED, refinement="corpus", corpus=["passages.txt"]))
+        sentences = TextEmbeddings(small.sentences.embeddings, [180, 120])
+        settings = fit_settings(small_recipe(pca_dims=KEEP, seed=SEED, refinement="corpus", corpus=["passages.txt"]))
         differently = {"penalty": 0.4, "steps": 0, "importance": np.repeat([1.0, 180 / 120], [180, 120])}
     facts = refine_rows(small.vocabulary, small.entries, sentences, tmp_path, settings)
     expected = reference.fit(
@@ -186,8 +183,8 @@ def test_the_whole_fit_gives_the_rows_of_the_reference(
         small.sentences.embeddings.all().astype(np.float64),
         small.entries.all().astype(np.float64),
         p=small.vocabulary.frequencies,
-        groups=small.groups,
-        kinds=sentences.groups,
+        groups=small.problem.groups,
+        kinds=sentences.group_sizes,
         keep=KEEP,
         batch=BATCH,
         seed=SEED,

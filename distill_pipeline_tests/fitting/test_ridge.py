@@ -13,7 +13,7 @@ from scipy import sparse
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from distill_pipeline.errors import RecipeError
-from distill_pipeline.fitting.problem import apply_importance, hold_out, importance_of
+from distill_pipeline.fitting.problem import apply_importance, hold_out, text_importance
 from distill_pipeline.fitting.ridge import fit_start, solve_ridge, token_shares, weight_curves, whiten
 from distill_pipeline.fitting.tuning import similarity_loss, tune_similarities
 from distill_pipeline.recipe.recipe import Recipe
@@ -171,10 +171,10 @@ def test_agreement_is_measured_on_passages_where_there_are_enough() -> None:
 
 
 def test_few_generated_texts_count_as_much_as_the_corpus_and_never_less_than_one_text() -> None:
-    importance = importance_of([600, 100, 50], balanced=True)
+    importance = text_importance([600, 100, 50], balanced=True)
     assert importance[600:].sum() == pytest.approx(importance[:600].sum()) == 600
-    assert (importance_of([50, 100], balanced=True) == 1).all()
-    assert (importance_of([600, 100], balanced=False) == 1).all()
+    assert (text_importance([50, 100], balanced=True) == 1).all()
+    assert (text_importance([600, 100], balanced=False) == 1).all()
 
 
 def test_importance_counts_a_text_as_if_it_stood_there_so_often(

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from distill_pipeline.chain.stages import stage_keys
-from distill_pipeline.quality.labelled import LabelledSetError, score
+from distill_pipeline.quality.labelled import LabelledSetError, score_set
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline_tests.running import Chain
 
@@ -72,8 +72,8 @@ def sets(tmp_path: Path) -> dict[str, str]:
 def test_a_model_that_knows_scores_high_and_a_blind_one_low(
     sets: dict[str, str], kind: str, good: float, bad: float
 ) -> None:
-    assert score(sets[kind], _by_topic) >= good
-    assert score(sets[kind], _blind) < bad
+    assert score_set(sets[kind], _by_topic) >= good
+    assert score_set(sets[kind], _blind) < bad
 
 
 @pytest.mark.parametrize(
@@ -94,13 +94,13 @@ def test_text_in_any_of_arrows_forms_is_text(tmp_path: Path) -> None:
     first, second = (pa.array(texts, pa.large_string()) for texts in (["x", "x", "x"], ["x", "y", "z"]))
     pq.write_table(pa.table({"a": first, "b": second, "score": [0.9, 0.5, 0.1]}), path)
     rows = {"x": [1.0, 0.0], "y": [1.0, 1.0], "z": [0.0, 1.0]}
-    assert score(f"pairs:{path}", lambda given: np.array([rows[text] for text in given])) == 1
+    assert score_set(f"pairs:{path}", lambda given: np.array([rows[text] for text in given])) == 1
 
 
 def test_the_two_texts_of_pairs_go_by_their_names(tmp_path: Path) -> None:
     (tmp_path / "x.tsv").write_text("id\tscore\tsentence1\tsentence2\nx\t3\tx\tx\nx\t2\tx\ty\nx\t1\tx\tz\n")
     rows = {"x": [1.0, 0.0], "y": [1.0, 1.0], "z": [0.0, 1.0]}
-    assert score(f"pairs:{tmp_path / 'x.tsv'}", lambda given: np.array([rows[text] for text in given])) == 1
+    assert score_set(f"pairs:{tmp_path / 'x.tsv'}", lambda given: np.array([rows[text] for text in given])) == 1
 
 
 def test_ids_that_look_like_numbers_are_ids(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_ids_that_look_like_numbers_are_ids(tmp_path: Path) -> None:
     (tmp_path / "queries.tsv").write_text("id\ttext\n01\t1\n")
     (tmp_path / "qrels.tsv").write_text("qid\tdid\tscore\n01\t007\t1\n")
     rows = {"1": [1.0, 0.0], "2": [0.0, 1.0]}
-    assert score(f"retrieval:{tmp_path}", lambda given: np.array([rows[text] for text in given])) == 1
+    assert score_set(f"retrieval:{tmp_path}", lambda given: np.array([rows[text] for text in given])) == 1
 
 
 def test_a_set_of_another_kind_is_another_set(sets: dict[str, str], recipe: Callable[..., Recipe]) -> None:
@@ -122,7 +122,7 @@ def test_a_set_of_another_kind_is_another_set(sets: dict[str, str], recipe: Call
 def test_pairs_without_two_texts_are_named(tmp_path: Path) -> None:
     (tmp_path / "x.tsv").write_text("a\tscore\nword\t1\n")
     with pytest.raises(LabelledSetError, match="pairs need two columns of text; it has a"):
-        score(f"pairs:{tmp_path / 'x.tsv'}", _blind)
+        score_set(f"pairs:{tmp_path / 'x.tsv'}", _blind)
 
 
 def test_a_folder_within_a_set_is_no_part_of_it(sets: dict[str, str], recipe: Callable[..., Recipe]) -> None:
@@ -135,7 +135,7 @@ def test_a_folder_within_a_set_is_no_part_of_it(sets: dict[str, str], recipe: Ca
 def test_a_missing_column_is_named_with_those_there_are(tmp_path: Path) -> None:
     (tmp_path / "x.tsv").write_text("text\tclass\na\tb\n")
     with pytest.raises(LabelledSetError, match="no column 'label'; it has text, class"):
-        score(f"classification:{tmp_path / 'x.tsv'}", _blind)
+        score_set(f"classification:{tmp_path / 'x.tsv'}", _blind)
 
 
 def test_the_report_scores_teacher_and_student_and_follows_the_sets_content(

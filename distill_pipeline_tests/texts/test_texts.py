@@ -18,17 +18,17 @@ import pytest
 from distill_pipeline.chain.stages import stage_keys
 from distill_pipeline.quality.agreement import (
     EvaluationError,
+    choose_evaluation_texts,
     compare,
     evaluation_texts,
-    folder_bytes,
-    texts_to_compare_on,
+    weights_bytes,
 )
 from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.languages import listed_language
 from distill_pipeline.recipe.reading import make_recipe
 from distill_pipeline.release.provenance import without_paths
-from distill_pipeline.texts.chains import followers, generate_chains
-from distill_pipeline.texts.corpus import CorpusError, passages_of, sample_passages
+from distill_pipeline.texts.chains import generate_chains, read_followers
+from distill_pipeline.texts.corpus import CorpusError, cut_passages, sample_passages
 from distill_pipeline.texts.files import read_text_file
 from distill_pipeline.texts.generator import Generator, generate_sentences, generate_texts
 from distill_pipeline.vocabulary.frequencies import word_list
@@ -54,7 +54,7 @@ def test_each_covered_word_occurs_in_the_generated_texts() -> None:
 
 
 def test_chains_go_along_word_pairs_and_come_to_every_covered_word() -> None:
-    table = followers()
+    table = read_followers()
     pairs = {f"{first} {second}" for first, span in table.spans.items() for second in table.words[slice(*span)]}
     assert len(pairs) == len(table.words) == 242_342
     assert {"of the", "united states", "how many"} <= pairs
@@ -100,7 +100,7 @@ def test_a_sample_depends_on_neither_the_order_of_files_nor_on_repetitions(tmp_p
 
 def test_long_texts_are_cut_at_the_ends_of_sentences() -> None:
     sentence = "The owl hunts mice at night and sleeps through the whole day."
-    passages = list(passages_of(iter([" ".join([sentence] * 20), "too short"])))
+    passages = list(cut_passages(iter([" ".join([sentence] * 20), "too short"])))
     assert all(3 <= len(passage.split()) <= 64 and passage.endswith("day.") for passage in passages)
     assert sum(passage.count("owl") for passage in passages) == 20
 
@@ -139,24 +139,24 @@ def test_few_texts_hold_frequent_words_too() -> None:
 
 
 def test_students_are_compared_on_texts_of_their_language(tmp_path: Path) -> None:
-    english, described = texts_to_compare_on(None, "en")
+    english, described = choose_evaluation_texts(None, "en")
     assert (english, described) == (evaluation_texts(), "English sentences on many subjects")
-    assert texts_to_compare_on(None, "ka")[0] == english  # for want of any others
-    german, described = texts_to_compare_on(None, "de")
+    assert choose_evaluation_texts(None, "ka")[0] == english  # for want of any others
+    german, described = choose_evaluation_texts(None, "de")
     assert "word frequencies (de)" in described
     words = " ".join(german).lower().split()
     assert words.count("und") > words.count("and")
     (tmp_path / "mine.txt").write_text("one\ntwo\nthree\n")
-    assert texts_to_compare_on(tmp_path / "mine.txt", "de") == (["one", "two", "three"], "texts of mine.txt")
+    assert choose_evaluation_texts(tmp_path / "mine.txt", "de") == (["one", "two", "three"], "texts of mine.txt")
 
 
 def test_the_size_of_a_model_counts_its_modules_and_pickled_weights(tmp_path: Path) -> None:
     (tmp_path / "2_Dense").mkdir()
     (tmp_path / "pytorch_model.bin").write_bytes(b"12345")
-    assert folder_bytes(tmp_path) == 5
+    assert weights_bytes(tmp_path) == 5
     for name in ("model.safetensors", "2_Dense/model.safetensors"):
         (tmp_path / name).write_bytes(b"123")
-    assert folder_bytes(tmp_path) == 6
+    assert weights_bytes(tmp_path) == 6
 
 
 def test_evaluation_texts_are_enough_and_not_too_many(tmp_path: Path) -> None:
@@ -239,7 +239,7 @@ def test_a_data_set_without_its_extra_says_what_to_install(monkeypatch: pytest.M
 def test_passages_are_of_whole_sentences_in_scripts_with_and_without_spaces(
     texts: list[str], passages: list[str]
 ) -> None:
-    assert list(passages_of(iter(texts))) == passages
+    assert list(cut_passages(iter(texts))) == passages
 
 
 @pytest.mark.parametrize(

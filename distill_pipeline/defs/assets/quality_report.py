@@ -21,15 +21,15 @@ from distill_pipeline.figures.captions import KINDS, SIMILARITIES
 from distill_pipeline.figures.pictures import draw_quality
 from distill_pipeline.quality.agreement import (
     Encode,
+    choose_evaluation_texts,
     compare,
-    folder_bytes,
     frequent_words,
     nearest_examples,
     nearest_words,
     texts_per_second,
-    texts_to_compare_on,
+    weights_bytes,
 )
-from distill_pipeline.quality.labelled import score, set_identity
+from distill_pipeline.quality.labelled import score_set, set_identity
 from distill_pipeline.quality.measures import MEASURES, comparable_figures, kinds_table
 from distill_pipeline.release.card import markdown_table, word_table
 from distill_pipeline.release.gate import read_report
@@ -57,7 +57,7 @@ def _work(run: StageRun) -> Mapping[str, Any]:
 
     model = run.upstream("static_model")
     student = StaticModel.from_pretrained(model.folder)
-    texts, described = texts_to_compare_on(run.recipe.evaluation_texts, run.recipe.language)
+    texts, described = choose_evaluation_texts(run.recipe.evaluation_texts, run.recipe.language)
     run.log(f"comparing on {len(texts)} {described}")
     words = frequent_words(run.recipe.language)
     teacher = _teacher_side(run, texts, words)
@@ -74,8 +74,8 @@ def _work(run: StageRun) -> Mapping[str, Any]:
         ],
         "model2vec": _model2vec_side(run, model.facts["dimensions"], texts, theirs),
         "model_digest": model_digest(model.folder),
-        "student_bytes": folder_bytes(model.folder),
-        "teacher_bytes": folder_bytes(run.teacher_source.folder),
+        "student_bytes": weights_bytes(model.folder),
+        "teacher_bytes": weights_bytes(run.teacher_source.folder),
     }
     write_json(run.folder / REPORT, report)
     write_pictures(run.folder, draw_quality(report, theirs, ours))
@@ -88,7 +88,7 @@ def _work(run: StageRun) -> Mapping[str, Any]:
 
 def _scores(run: StageRun, encode: Encode) -> list[dict[str, Any]]:
     """Return a student's score on each labelled set of the recipe."""
-    return [{**set_identity(name), "student": score(name, encode)} for name in run.recipe.labelled_sets]
+    return [{**set_identity(name), "student": score_set(name, encode)} for name in run.recipe.labelled_sets]
 
 
 def _teacher_side(run: StageRun, texts: Sequence[str], words: Sequence[str]) -> Output:
@@ -104,7 +104,7 @@ def _teacher_side(run: StageRun, texts: Sequence[str], words: Sequence[str]) -> 
                 if some:
                     write_table(path, {"text": some, "embedding": embedding_array(encode(some))})
             return {
-                "scores": [score(name, encode) for name in run.recipe.labelled_sets],
+                "scores": [score_set(name, encode) for name in run.recipe.labelled_sets],
                 "texts_per_second": round(texts_per_second(encode, texts[:16])),
             }
 
@@ -135,7 +135,7 @@ def _model2vec_side(
         return {
             **compare(theirs, np.asarray(student.encode(texts))),
             "labelled_sets": _scores(run, student.encode),
-            "student_bytes": folder_bytes(plain.folder),
+            "student_bytes": weights_bytes(plain.folder),
         }
 
     key = model2vec_side_key(run.keys["quality_report"], plain.key)

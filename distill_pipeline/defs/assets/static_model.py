@@ -10,7 +10,7 @@ from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.defs.stage import StageConfig, StageRun, materialize_stage, stage_asset
 from distill_pipeline.figures.captions import WORD_MAP
 from distill_pipeline.figures.pictures import draw_words
-from distill_pipeline.fitting.reduction import read_reduced
+from distill_pipeline.fitting.reduction import read_matrix
 from distill_pipeline.fitting.weightings import SIF_COEFFICIENTS
 from distill_pipeline.quality.agreement import evaluation_texts
 from distill_pipeline.store.output import Output
@@ -32,11 +32,11 @@ def work(run: StageRun) -> Mapping[str, Any]:
     """Write the student's folder with its golden vectors, and map its most frequent words."""
     recipe = run.recipe
     matrix = run.upstream("student_matrix").folder
-    vocabulary, reduced = read_vocabulary(run.upstream("vocabulary").folder), read_reduced(matrix)
+    vocabulary, rows = read_vocabulary(run.upstream("vocabulary").folder), read_matrix(matrix)
     facts = write_student(
         run.folder,
         vocabulary.tokenizer,
-        reduced.embeddings,
+        rows,
         dtype=recipe.dtype,
         config={
             "tokenizer_name": recipe.teacher_label,
@@ -47,7 +47,7 @@ def work(run: StageRun) -> Mapping[str, Any]:
         texts=evaluation_texts()[:GOLDEN_TEXTS],
     )
     pass_pictures_on(matrix, run.folder)
-    write_pictures(run.folder, draw_words(vocabulary, reduced.embeddings))
+    write_pictures(run.folder, draw_words(vocabulary, rows))
     return {**facts, "golden_difference": verify_golden(run.folder)}
 
 

@@ -10,10 +10,10 @@ from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.defs.stage import StageConfig, StageRun, materialize_stage, stage_asset, table_metadata
 from distill_pipeline.figures.captions import NORMS, VARIANCE, WEIGHTS
 from distill_pipeline.figures.pictures import draw_rows
-from distill_pipeline.fitting.problem import Sentences
+from distill_pipeline.fitting.problem import TextEmbeddings
 from distill_pipeline.fitting.reduction import reduce_rows
 from distill_pipeline.fitting.refining import refine_rows
-from distill_pipeline.fitting.settings import settings_of
+from distill_pipeline.fitting.settings import fit_settings
 from distill_pipeline.fitting.weightings import row_weights
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.store.output import Output
@@ -45,8 +45,8 @@ def _reduce(run: StageRun, vocabulary: Vocabulary, entries: Embeddings) -> dict[
         weights = row_weights(recipe.resolved("weighting"), vocabulary.frequencies, groups)
         return reduce_rows(entries, run.folder, weights=weights, pca_dims=recipe.pca_dims)
     output = run.upstream("text_embeddings")
-    sentences = Sentences(Embeddings.of_parts(output.folder), output.facts["groups"])
-    return refine_rows(vocabulary, entries, sentences, run.folder, settings_of(recipe))
+    sentences = TextEmbeddings(Embeddings.of_parts(output.folder), output.facts["groups"])
+    return refine_rows(vocabulary, entries, sentences, run.folder, fit_settings(recipe))
 
 
 def _describe(output: Output) -> Mapping[str, Any]:
