@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from distill_pipeline.distillation.sif import sif_weights, zipf_probabilities
 from scipy import sparse
 
 from benchmarks.machine import in_own_process, peak_megabytes, report
 from distill_pipeline.fitting.reduction import reduce_rows
 from distill_pipeline.fitting.ridge import solve_ridge
+from distill_pipeline.fitting.weightings import sif_weights
 from distill_pipeline.store.embeddings import Embeddings, embedding_array, part_name, write_table
+from distill_pipeline.vocabulary.frequencies import zipf_probabilities
 
 DIMENSIONS = 768
 ROWS_PER_PART = 8192

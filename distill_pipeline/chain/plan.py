@@ -55,7 +55,7 @@ ANSWER_TIMEOUT_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class RecipePlan:
-    """The plan of each stage of one recipe, in the chain's order; none, and a problem, when it can't be told."""
+    """The plan of each stage of one recipe, in the chain's order; or none and the problem that prevents it."""
 
     recipe: str
     stages: tuple[StagePlan, ...] = ()
@@ -68,13 +68,13 @@ class RecipePlan:
         return "unknown" if self.problem else first.state if first else "fresh"
 
     @property
-    def summary(self) -> str:
-        """One line: the state, where it begins, and why."""
+    def why(self) -> str:
+        """How many stages a run would compute, from which one on, and why; empty when all are fresh."""
         first = self._first
         if self.problem or first is None:
-            return f"{self.state:<8} {self.problem}".rstrip()
+            return self.problem
         wanting = sum(stage.state != "fresh" for stage in self.stages)
-        return f"{self.state:<8} {wanting} of {len(self.stages)} stages, from {first.stage}: {first.why}"
+        return f"{wanting} of {len(self.stages)} stages, from {first.stage}: {first.why}"
 
     @property
     def _first(self) -> StagePlan | None:
@@ -86,7 +86,7 @@ def identify_teachers(
 ) -> tuple[list[tuple[Recipe, Mapping[str, str]]], dict[str, str]]:
     """Return each recipe with what its teacher is now, and what is wrong with the others' teachers by recipe.
 
-    A teacher that can't be found holds up no other.
+    A teacher that can't be found does not stop the others.
     """
     # Not `find_teacher`, which remembers for a process's life: a code server lives for months.
     found: dict[tuple[str, bool], TeacherSource | str] = {}

@@ -15,7 +15,7 @@ from typing import Any
 
 from distill_pipeline.quality.agreement import evaluation_texts
 from distill_pipeline.quality.labelled import set_identity
-from distill_pipeline.quality.measures import MEASURES
+from distill_pipeline.quality.measures import FLOORS
 from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import Stamp, sha256_of, stamps
@@ -131,12 +131,12 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             RELEASE,
-            version="4",
+            version="5",
             kinds=("huggingface",),
             upstream=("static_model", "quality_report"),
             reads=_always(
                 *("name", "repository", "private", "pull_request", "branch", "tag", "commit_message"),
-                *(f"min_{measure}" for measure in MEASURES),
+                *(f"min_{figure}" for figure in FLOORS),
                 *("max_regression", "variants"),
             ),
         ),

@@ -5,34 +5,42 @@ from __future__ import annotations
 import sys
 
 from fire.decorators import SetParseFn
+from rich.filesize import decimal
 
+from distill_pipeline.chain.gc import find_leftovers
 from distill_pipeline.chain.home import Home, default_home
 from distill_pipeline.cli.flags import truth
+from distill_pipeline.cli.tables import rendered, table
 
 
 @SetParseFn(str)  # type: ignore[untyped-decorator]
 def gc(*, delete: str = "false") -> None:
-    """Show what of the store no recipe reaches, and remove it if told to. Releases are never touched.
+    """Show what no recipe needs in the store, and remove it if told to. Releases are never touched.
+
+    Nothing is removed while a recipe that was run here, or its teacher, can't be read.
 
     Args:
         delete: true to remove what is shown.
     """
-    from distill_pipeline.chain.gc import look, reach, remove
-    from distill_pipeline.release.card import megabytes
+    from distill_pipeline.chain.gc import remove
 
     doing = truth("delete", delete)
     home = Home(default_home())
-    findings = look(home.store, reach(home))
-    for note in findings.notes:
-        print(note, file=sys.stderr)
+    findings = find_leftovers(home)
+    if findings.obstacles:
+        print(*findings.obstacles, "nothing can be removed because of this", sep="\n", file=sys.stderr)
+        sys.exit(1 if doing else 0)
     gone = 0
+    shown = table("stage", "output", "kind", "size", right={"size"})
     for leftover in findings.leftovers:
         if doing and not remove(home, leftover):
-            print(f"kept after all, a run needs it: {leftover.stage} {leftover.name[:12]}", file=sys.stderr)
+            print(f"kept, since a run needs it now: {leftover.stage} {leftover.name[:12]}", file=sys.stderr)
             continue
         gone += leftover.bytes
-        print(f"{leftover.stage:<27} {leftover.name[:12]:<12}  {leftover.kind:<20} {megabytes(leftover.bytes):>10}")
+        shown.add_row(leftover.stage, leftover.name[:12], leftover.kind, decimal(leftover.bytes))
+    if shown.rows:
+        print(rendered(shown))
     print(
-        f"{megabytes(gone)} {'removed' if doing else 'would go; --delete true removes it'}; "
-        f"{findings.kept_outputs} outputs stay, {megabytes(findings.kept_bytes)}"
+        f"{decimal(gone)} {'removed' if doing else 'would go; --delete true removes it'}; "
+        f"{findings.kept_outputs} outputs stay, {decimal(findings.kept_bytes)}"
     )

@@ -1,27 +1,26 @@
-"""The command line: a thin face over the same assets that the UI and the schedule run."""
+"""The command line: a thin layer over the same assets that the UI and the schedule run."""
 
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
 
 import fire
 from fire.decorators import SetParseFn
+from rich.filesize import decimal
 
 from distill_pipeline.chain.home import Home, default_home
 from distill_pipeline.chain.stages import stage_keys
 from distill_pipeline.cli.flags import HELP, STDIN, check_command_line, recipe_fields, truth, with_recipe_flags
 from distill_pipeline.cli.gc import gc
 from distill_pipeline.cli.release import rollback, verify
-from distill_pipeline.cli.running import forced_stages, running
+from distill_pipeline.cli.running import check_recipe, forced_stages, prepare_dagster, running
 from distill_pipeline.cli.student import encode, search
 from distill_pipeline.cli.sweep import compare, sweep
-from distill_pipeline.cli.tables import indented
+from distill_pipeline.cli.tables import rendered, table
 from distill_pipeline.errors import DistillError
-from distill_pipeline.recipe.presets import SHIPPED_RECIPES
 from distill_pipeline.recipe.reading import make_recipe
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.teacher.backends import choose_encoder
@@ -29,13 +28,13 @@ from distill_pipeline.teacher.backends import choose_encoder
 
 @SetParseFn(str)  # type: ignore[untyped-decorator]
 def run(recipe: str, force: str = "", *, dry_run: str = "false", override_reason: str = "", encoder: str = "") -> None:
-    """Run the whole chain for a recipe; what the store holds is not computed again.
+    """Run the whole chain for a recipe; what is in the store is not computed again.
 
     Args:
         recipe: Name of a recipe; see `distill-pipeline recipes`.
         force: Stages to compute in any case, separated by commas, or all.
-        dry_run: true to show the release's tree and how it differs from what is there, and to release nothing.
-        override_reason: Why a student is released that the gate would refuse; the card shows it.
+        dry_run: true to show the release's files and how they differ from the release in place, without releasing.
+        override_reason: Why to release a student that the gate would refuse; the card shows it.
         encoder: Where the teacher runs: local, or ray. $DISTILL_ENCODER, or local, when not given.
     """
     home = _usable_home()
@@ -54,16 +53,15 @@ def distill(force: str = "", name: str = "", encoder: str = "", **flags: str) ->
 
     Args:
         force: Stages to compute in any case, separated by commas, or all.
-        name: Name of the recipe to save. Made of the repository's or of the teacher's name when not given.
+        name: Name of the recipe to save; made from the repository's or the teacher's name when not given.
         encoder: Where the teacher runs: local, or ray. $DISTILL_ENCODER, or local, when not given.
     """
     home = _usable_home()
     fields = recipe_fields(flags)
-    fields["name"] = name or _name_for(fields)
-    recipe = make_recipe(fields, source="command line")
+    recipe = make_recipe({**fields, "name": name}, source="command line")
     stages = forced_stages(force)
     choose_encoder(encoder)
-    _check_teacher(home, recipe)
+    check_recipe(home, recipe)
     path = home.save_recipe(recipe)
     print(f"recipe saved: {path}", file=sys.stderr)
     _execute(home, recipe, stages)
@@ -91,41 +89,47 @@ def plan(recipe: str = "") -> None:
         return
     wanted = home.recipe(recipe)
     keys = stage_keys(wanted, find_teacher(home, wanted).identity)
+    stages = table("stage", "state", "why")
     for stage in plan_stages(home.store, wanted.name, keys):
-        print(f"{stage.stage:<27} {stage.state:<8} {stage.why}")
+        stages.add_row(stage.stage, stage.state, stage.why)
+    print(rendered(stages))
 
 
 def _print_plans(home: Home, wanted: Sequence[Recipe]) -> None:
     from distill_pipeline.chain.plan import plan_recipes
 
-    width = max((len(recipe.name) for recipe in wanted), default=0)
+    plans = table("recipe", "state", "why")
     for planned in plan_recipes(home, wanted):
-        print(f"{planned.recipe:<{width}}  {planned.summary}")
+        plans.add_row(planned.recipe, planned.state, planned.why)
+    print(rendered(plans))
 
 
 def recipes() -> None:
     """List the recipes, the shipped ones and those of this installation, with what each keeps in the store."""
-    from distill_pipeline.chain.gc import Address, size_of, sizes
-    from distill_pipeline.release.card import megabytes
+    from distill_pipeline.chain.gc import Address, sizes
+    from distill_pipeline.store.disk import size_of
 
     home = Home(default_home())
     valid, problems = home.load_recipes()
-    width = max(map(len, valid), default=0)
+    listed = table("recipe", "about")
     together: dict[Address, int] = {}
     for name, recipe in sorted(valid.items()):
-        released = "released" if (home.releases / name).is_dir() else ""
-        print(f"{name:<{width}}  {recipe.teacher_label:<42} {recipe.pca_dims!s:>5} dims  {released}".rstrip())
         kept = sizes(home.store, name)
         together |= kept
+        about = f"{recipe.teacher_label}, {recipe.pca_dims} dims"
+        if (home.releases / name).is_dir():
+            about += ", released"
         if kept:
             by_stage: Counter[str] = Counter()
             for (stage, _), size in kept.items():
                 by_stage[stage] += size  # of the recipe, and of what it is compared with
-            parts = ", ".join(f"{stage} {megabytes(size)}" for stage, size in by_stage.items())
-            print(indented(f"{megabytes(sum(kept.values()))}: {parts}", width + 2))
+            parts = ", ".join(f"{stage} {decimal(size)}" for stage, size in by_stage.items())
+            about += f"\n{decimal(by_stage.total())}: {parts}"
+        listed.add_row(name, about)
+    print(rendered(listed, ""))
     print(
-        f"\nall recipes together {megabytes(sum(together.values()))}, what they share counted once; "
-        f"the store holds {megabytes(size_of(home.store.root))} (distill-pipeline gc shows what can go)"
+        f"all recipes together {decimal(sum(together.values()))}, what they share counted once; "
+        f"the store holds {decimal(size_of(home.store.root))} (distill-pipeline gc shows what can go)"
     )
     for problem in problems:
         print(f"left out: {problem}", file=sys.stderr)
@@ -133,13 +137,7 @@ def recipes() -> None:
 
 def init() -> None:
     """Prepare $DAGSTER_HOME for `dagster dev` or a deployment: settings, tables, the pools' limits."""
-    Home(default_home()).prepare_dagster()
-    import dagster as dg
-
-    from distill_pipeline.cli.running import set_default_limits
-
-    with dg.DagsterInstance.get() as instance:
-        set_default_limits(instance)
+    prepare_dagster(Home(default_home()))
 
 
 COMMANDS = {
@@ -155,13 +153,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("PAGER", "cat")
     try:
         check_command_line(COMMANDS, arguments)
-        if HELP & set(arguments[1:]):  # alone: for fire it would be about the result where a command takes any values
+        if HELP & set(arguments[1:]):  # alone: else fire may take it for one of a command's values
             arguments = [arguments[0], "--help"]
         if STDIN in arguments:  # for fire a lone "-" ends a call, unless something else does
             arguments += ["--", "--separator=\N{SYMBOL FOR UNIT SEPARATOR}"]
         fire.Fire(COMMANDS, command=arguments, name="distill-pipeline")
         sys.stdout.flush()
-    except BrokenPipeError:  # as by `| head`: who reads has seen enough
+    except BrokenPipeError:  # as by `| head`: the reader has seen enough
         # What Python writes when it ends would fail once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
@@ -171,29 +169,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _usable_home() -> Home:
-    """Return the home, once it is known that its store can be used. Raises `RemoteError`."""
+    """Return the home, after checking that its store can be used. Raises `RemoteError`."""
     home = Home(default_home())
     _ = home.store
     return home
-
-
-def _name_for(fields: dict[str, str]) -> str:
-    """Make a recipe's name of the repository's, or of the teacher's and its dimensions; no shipped recipe's."""
-    base = (
-        fields.get("repository") or f"{fields['teacher'].rstrip('/').rsplit('/', 1)[-1]}-{fields.get('pca_dims', 256)}"
-    )
-    name = re.sub(r"[^a-z0-9.-]+", "-", base.lower())[:60].strip("-.") or "recipe"
-    return f"my-{name}" if (SHIPPED_RECIPES / f"{name}.yaml").exists() else name
-
-
-def _check_teacher(home: Home, recipe: Recipe) -> None:
-    """Find the teacher and compare the recipe with it, before anything is written."""
-    from distill_pipeline.chain.teachers import find_teacher
-    from distill_pipeline.fitting.pca import check_dimensions
-
-    source = find_teacher(home, recipe)
-    if isinstance(recipe.pca_dims, int):
-        check_dimensions(recipe.pca_dims, source.most_dimensions)
 
 
 def _preview(home: Home, recipe: Recipe, override_reason: str) -> str:
@@ -208,7 +187,7 @@ def _preview(home: Home, recipe: Recipe, override_reason: str) -> str:
 def _execute(
     home: Home, recipe: Recipe, forced: Sequence[str], override_reason: str = "", *, release: bool = True
 ) -> None:
-    """Run the job for one recipe in this process and print what came of it."""
+    """Run the job for one recipe in this process and print its summary."""
     from distill_pipeline.cli.summary import explain_failure, summarise
 
     with running(home) as run_recipe:
@@ -216,6 +195,6 @@ def _execute(
     if not result.success:
         print(explain_failure(result), file=sys.stderr)
         sys.exit(1)
-    print(summarise(result))
+    print(rendered(summarise(result), ""))
     if release:
         print(home.releases / recipe.name)

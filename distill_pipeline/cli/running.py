@@ -1,18 +1,20 @@
-"""Running recipes' chains in this process: one loaded code location and one Dagster instance for all of them."""
+"""Running recipes in this process: one loaded code location and one Dagster instance for all of them.
+
+Dagster is imported inside the functions: it reads the recipes' names when it loads the code location, and commands
+that run nothing need not wait for it.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import dagster as dg
-
 from distill_pipeline.chain.home import Home
-from distill_pipeline.chain.stages import RELEASE, STAGES
+from distill_pipeline.chain.stages import RELEASE, STAGES, stage_keys
+from distill_pipeline.chain.teachers import find_teacher
 from distill_pipeline.cli.flags import UsageError
-from distill_pipeline.definitions import defs
-from distill_pipeline.defs.jobs import DISTILL
 from distill_pipeline.errors import did_you_mean
 from distill_pipeline.recipe.recipe import Recipe
 
@@ -22,21 +24,31 @@ if TYPE_CHECKING:
     RunRecipe = Callable[..., dg.ExecuteInProcessResult]
 
 
+def check_recipe(home: Home, recipe: Recipe) -> None:
+    """Find all that a recipe reads, its teacher first, before anything is written or computed.
+
+    Raises:
+        DistillError: The teacher or a file can't be used, or the teacher has fewer dimensions than are wanted.
+    """
+    from distill_pipeline.fitting.pca import check_dimensions
+
+    source = find_teacher(home, recipe)
+    if isinstance(recipe.pca_dims, int):
+        check_dimensions(recipe.pca_dims, source.most_dimensions)
+    stage_keys(recipe, source.identity)
+
+
 @contextmanager
 def running(home: Home) -> Iterator[RunRecipe]:
-    """Yield a function that runs the job for one recipe, as often as it is called.
+    """Yield a function that runs the job for one saved recipe, as often as it is called.
 
     The function takes the recipe and, by keyword, `forced` (stages to compute in any case), `override_reason` and
     `release` (false stops before hub_release). A failed step raises nothing; the result says so.
-
-    The partitions' names are those of the files when Dagster's definitions are first loaded in this process.
     """
     home.prepare_dagster()
     import dagster as dg
 
-    from distill_pipeline.definitions import build_defs
-
-    job = build_defs(home).resolve_job_def("distill")
+    job = _load_job(home)
     with dg.DagsterInstance.get() as instance:
 
         def run(
@@ -60,6 +72,20 @@ def running(home: Home) -> Iterator[RunRecipe]:
         yield run
 
 
+def _load_job(home: Home) -> dg.JobDefinition:
+    """Return the job, from a code location that knows every recipe of this home.
+
+    One that was loaded earlier in this process knows the recipes of that time; it is loaded again for a new one.
+    """
+    loaded = sys.modules.get("distill_pipeline.defs.partitions")
+    if loaded and not home.load_recipes()[0].keys() <= set(loaded.RECIPES.get_partition_keys()):
+        for name in [name for name in sys.modules if name.startswith("distill_pipeline.def")]:
+            del sys.modules[name]
+    from distill_pipeline.definitions import build_defs
+
+    return build_defs(home).resolve_job_def("distill")
+
+
 def forced_stages(force: str) -> list[str]:
     """Return the stages of a --force. Raises `UsageError`."""
     stages = list(STAGES) if force == "all" else [stage.strip() for stage in force.split(",") if stage.strip()]
@@ -69,9 +95,17 @@ def forced_stages(force: str) -> list[str]:
     return stages
 
 
-def set_default_limits(instance: dg.DagsterInstance) -> None:
-    """Give each pool that the assets name the instance's default limit, unless it has a limit already."""
-    storage = instance.event_log_storage
-    known = {limit.name for limit in storage.get_pool_limits()}
-    for pool in defs.resolve_job_def(DISTILL.name).graph.pools - known:
-        storage.initialize_concurrency_limit_to_default(pool)
+def prepare_dagster(home: Home) -> None:
+    """Prepare $DAGSTER_HOME: settings, tables, and the limit of each pool that the assets name.
+
+    Dagster 1.13 gives a pool its default limit while it takes runs from the queue, but counts with the limits that it
+    knew before: without this, all runs that wait when the very first are taken start at once.
+    """
+    home.prepare_dagster()
+    import dagster as dg
+
+    with dg.DagsterInstance.get() as instance:
+        storage = instance.event_log_storage
+        known = {limit.name for limit in storage.get_pool_limits()}
+        for pool in _load_job(home).graph.pools - known:
+            storage.initialize_concurrency_limit_to_default(pool)

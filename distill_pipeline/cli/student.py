@@ -1,4 +1,4 @@
-"""Commands that use a finished student: searching a file with it, and encoding files."""
+"""Commands that use a finished student: search a file, encode files."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fire.decorators import SetParseFn
+from rich.console import Group
+from rich.filesize import decimal
 
 from distill_pipeline.chain.home import Home, default_home
 from distill_pipeline.chain.students import Student, find_student
 from distill_pipeline.cli.flags import STDIN, UsageError, positive_number, truth
-from distill_pipeline.cli.tables import side_by_side, terminal_width
+from distill_pipeline.cli.tables import rendered, side_by_side
 from distill_pipeline.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from distill_pipeline.student.search import Index
 
 LINES_WITH_TEACHER = 1000
-"""Lines of a file that are searched by default when the teacher has to encode them too: half a minute of its time."""
+"""Lines of a file that are searched by default when the teacher encodes them too, which takes it half a minute."""
 
 SECONDS_BETWEEN_REPORTS = 5.0
 
@@ -37,23 +39,23 @@ def search(recipe: str, file: str, *, query: str = "", top: str = "5", limit: st
         file: Texts, one a line (also .jsonl or .parquet with a column "text").
         query: What to look for. Asked for line by line when not given.
         top: How many nearest lines to show.
-        limit: Search the first so many lines. When not given: 1000 with the teacher, all without it.
+        limit: How many lines to search, from the file's start; 1000 with the teacher and all without it when not given.
         teacher: false to search with the student alone.
     """
     count, with_teacher = positive_number("top", top), truth("teacher", teacher)
-    most = positive_number("limit", limit) if limit else None
+    max_lines = positive_number("limit", limit) if limit else None
     home = Home(default_home())
     student = find_student(home, recipe)
     compared = student.recipe if with_teacher else None
-    most = most or (LINES_WITH_TEACHER if compared else None)
-    lines = _lines_to_search(Path(file), most, with_teacher=compared is not None)
+    max_lines = max_lines or (LINES_WITH_TEACHER if compared else None)
+    lines = _lines_to_search(Path(file), max_lines, with_teacher=compared is not None)
     sides = [("student", _student_index(student, lines))]
-    _say_indexed(*sides[0])
+    _print_speed(*sides[0])
     if compared:
         sides.insert(0, ("teacher", _teacher_index(home, compared, lines)))
-        _say_indexed(*sides[0])
-    for wanted in [query] if query else _asked_queries():
-        print("\n".join(_answer(wanted, sides, lines, count)))
+        _print_speed(*sides[0])
+    for wanted in [query] if query else _queries():
+        print(rendered(_answer(wanted, sides, lines, count)))
 
 
 @SetParseFn(str)  # type: ignore[untyped-decorator]
@@ -65,7 +67,7 @@ def encode(student: str, *files: str, column: str = "text", overwrite: str = "fa
         files: The inputs (text lines; .jsonl or .parquet; also .gz; - for lines on standard input), and last the
             output, which ends in .parquet.
         column: The texts' column in .jsonl and .parquet.
-        overwrite: true to replace an output that is there.
+        overwrite: true to replace an output that exists.
     """
     *inputs, output = _inputs_and_output(files, overwrite=truth("overwrite", overwrite))
     found = find_student(Home(default_home()), student)
@@ -75,11 +77,11 @@ def encode(student: str, *files: str, column: str = "text", overwrite: str = "fa
 
     model = StaticModel.from_pretrained(found.folder)
     done = encode_to_parquet(model, _all_texts(inputs, column), output, report=_every_few_seconds())
-    print(f"{output}: {done}, {int(model.dim)} dimensions, {output.stat().st_size / 1e6:,.1f} MB")
+    print(f"{output}: {done}, {int(model.dim)} dimensions, {decimal(output.stat().st_size)}")
 
 
 def _inputs_and_output(files: Sequence[str], *, overwrite: bool) -> list[Path]:
-    """Check the files before anything is loaded. Raises `UsageError`."""
+    """Return the paths, checked before anything is loaded. Raises `UsageError`."""
     if len(files) < 2:
         raise UsageError("encode needs a student, inputs and an output: encode NAME INPUT... OUTPUT.parquet")
     *inputs, output = map(Path, files)
@@ -93,7 +95,7 @@ def _inputs_and_output(files: Sequence[str], *, overwrite: bool) -> list[Path]:
         if path.resolve() == output.resolve():
             raise UsageError(f"{path}: input and output are the same file")
     if output.exists() and not overwrite:
-        raise UsageError(f"{output} is there already: name another file, or add --overwrite true")
+        raise UsageError(f"{output} exists: name another file, or add --overwrite true")
     return [*inputs, output]
 
 
@@ -116,11 +118,11 @@ def _every_few_seconds() -> Callable[[Encoded], None]:
     return report
 
 
-def _lines_to_search(path: Path, most: int | None, *, with_teacher: bool) -> list[str]:
+def _lines_to_search(path: Path, max_lines: int | None, *, with_teacher: bool) -> list[str]:
     from distill_pipeline.texts.files import read_text_file
 
     filled = (text for text in read_text_file(path) if text.strip())
-    lines = list(itertools.islice(filled, most))
+    lines = list(itertools.islice(filled, max_lines))
     more = next(filled, None) is not None
     if not lines:
         raise UsageError(f"{path}: there are no texts in it")
@@ -153,12 +155,12 @@ def _teacher_index(home: Home, recipe: Recipe, lines: Sequence[str]) -> Index:
     return Index(partial(loaded.encode, prompt=recipe.prompt), lines)
 
 
-def _say_indexed(side: str, index: Index) -> None:
+def _print_speed(side: str, index: Index) -> None:
     said = f"{side:<9} {index.texts:,} lines encoded in {index.seconds:,.2f} s: {index.texts_per_second:,.0f} texts/s"
     print(said, file=sys.stderr)
 
 
-def _asked_queries() -> Iterator[str]:
+def _queries() -> Iterator[str]:
     """Yield the lines of standard input, with a prompt at a terminal, until an empty line or its end."""
     asking = sys.stdin.isatty()
     while True:
@@ -170,7 +172,8 @@ def _asked_queries() -> Iterator[str]:
         yield line
 
 
-def _answer(query: str, sides: Sequence[tuple[str, Index]], lines: Sequence[str], count: int) -> list[str]:
+def _answer(query: str, sides: Sequence[tuple[str, Index]], lines: Sequence[str], count: int) -> Group:
+    """Return the query and, for each side, its time and its nearest lines."""
     columns = []
     for side, index in sides:
         result = index.nearest(query, count)
@@ -181,4 +184,4 @@ def _answer(query: str, sides: Sequence[tuple[str, Index]], lines: Sequence[str]
                 *(f"{similarity:>5.2f}  {lines[number]}" for number, similarity in result.found),
             ]
         )
-    return [f"> {query}", *side_by_side(columns, terminal_width()), ""]
+    return Group(f"> {query}", side_by_side(columns), "")

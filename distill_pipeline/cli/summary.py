@@ -1,4 +1,4 @@
-"""What came of a run of the whole chain, as text for a terminal."""
+"""The summary of a run of the whole chain, for a terminal."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
+from rich.console import Group
+from rich.filesize import decimal
 
 from distill_pipeline.chain.stages import STAGES
+from distill_pipeline.cli.tables import table
 from distill_pipeline.errors import DistillError
-from distill_pipeline.release.card import megabytes
 
 
 def stage_metadata(result: dg.ExecuteInProcessResult) -> dict[str, Mapping[str, Any]]:
-    """Return the metadata values of each stage that a run materialised, hit or computed."""
+    """Return the metadata values of each stage that a run materialised, cached or computed."""
     return {
         event.asset_key.path[-1]: {name: value.value for name, value in event.materialization.metadata.items()}
         for event in result.get_asset_materialization_events()
@@ -21,36 +23,41 @@ def stage_metadata(result: dg.ExecuteInProcessResult) -> dict[str, Mapping[str, 
     }
 
 
-def summarise(result: dg.ExecuteInProcessResult) -> str:
-    """Return a table of the stages and what the student is, from the run's metadata."""
+def summarise(result: dg.ExecuteInProcessResult) -> Group:
+    """Return a table of the stages and one of what the student is, from the run's metadata."""
     found = stage_metadata(result)
-    lines = [f"{'stage':<27} {'cache':<9} {'seconds':>8} {'size':>10}"]
-    lines += [
-        f"{stage:<27} {m['cache']:<9} {m['seconds']:>8.2f} {megabytes(m['bytes']):>10}"
-        for stage, m in ((stage, found[stage]) for stage in STAGES if stage in found)
-    ]
+    stages = table("stage", "cache", "seconds", "size", right={"seconds", "size"}, header=True)
+    for stage in STAGES:
+        if stage in found:
+            made = found[stage]
+            stages.add_row(stage, made["cache"], f"{made['seconds']:.2f}", decimal(made["bytes"]))
     model, quality = found["static_model"], found["quality_report"]
-    lines += [
-        "",
-        f"student   {model['rows']:,} rows x {model['dimensions']} {model['dtype']}, "
-        f"{megabytes(quality['student_bytes'])} (teacher {megabytes(quality['teacher_bytes'])})",
-        f"quality   similarities correlate {quality['similarity_correlation']:.3f} with the teacher's; "
+    student = table("about", "what")
+    student.add_row(
+        "student",
+        f"{model['rows']:,} rows x {model['dimensions']} {model['dtype']}, "
+        f"{decimal(quality['student_bytes'])} (teacher {decimal(quality['teacher_bytes'])})",
+    )
+    student.add_row(
+        "quality",
+        f"similarities correlate {quality['similarity_correlation']:.3f} with the teacher's; "
         f"{quality['neighbour_overlap']:.0%} of its 10 nearest texts shared",
-        f"speed     {quality['student_texts_per_second']:,} texts/s "
-        f"(teacher {quality['teacher_texts_per_second']:,} texts/s)",
-        "",
-    ]
-    return "\n".join(lines)
+    )
+    student.add_row(
+        "speed",
+        f"{quality['student_texts_per_second']:,} texts/s (teacher {quality['teacher_texts_per_second']:,} texts/s)",
+    )
+    return Group(stages, "", student)
 
 
 def interrupted(result: dg.ExecuteInProcessResult) -> bool:
-    """Whether someone stopped the run: Dagster catches Ctrl-C and makes a failed step of it."""
+    """Whether someone stopped the run: Dagster catches Ctrl-C and turns it into a failed step."""
     errors = [event.step_failure_data.error for event in result.filter_events(lambda event: event.is_step_failure)]
     return any(error and error.cls_name == dg.DagsterExecutionInterruptedError.__name__ for error in errors)
 
 
 def explain_failure(result: dg.ExecuteInProcessResult) -> str:
-    """Return what each failed step says, without Dagster's frames where the error is written for people."""
+    """Return each failed step's error, without the stack when the error is written for people."""
     names = {error.__name__ for error in _with_subclasses(DistillError)}
     lines = []
     for event in result.filter_events(lambda event: event.is_step_failure):

@@ -15,6 +15,7 @@ from distill_pipeline.chain.home import Home, default_home
 from distill_pipeline.chain.teachers import teacher_name
 from distill_pipeline.cli.flags import UsageError, truth
 from distill_pipeline.cli.running import forced_stages, running
+from distill_pipeline.cli.tables import rendered, table
 from distill_pipeline.errors import DistillError, did_you_mean
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.teacher.backends import choose_encoder
@@ -72,7 +73,10 @@ def compare(*names: str, output: str = "") -> None:
         folder = Path(output).expanduser() if output else home.root / "comparison"
         folder.mkdir(parents=True, exist_ok=True)
         compared.write_comparison(folder, found)
-        print(_table(compared.HEADER, compared.table_rows(found)))
+        rows = table(*compared.HEADER, right={*compared.HEADER} - {"recipe", "best for"}, header=True)
+        for cells in compared.table_rows(found):
+            rows.add_row(*cells)
+        print(rendered(rows))
         print("", *found.notes, sep="\n")
     for recipe, why in absent.items():
         print(f"not compared: {recipe}: {why}", file=sys.stderr)
@@ -147,16 +151,3 @@ def _run_one(run: Callable[[], dg.ExecuteInProcessResult]) -> _Outcome:
     stages = stage_metadata(result)
     computed = sum(stage["cache"] == "computed" for stage in stages.values())
     return _Outcome(said=f"{computed} of {len(stages)} stages computed")
-
-
-def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Return the lines in columns: the names to the left, the numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
-    left = {"recipe", "best for"}
-    return "\n".join(
-        "  ".join(
-            f"{cell:<{width}}" if name in left else f"{cell:>{width}}"
-            for name, cell, width in zip(header, line, widths, strict=True)
-        ).rstrip()
-        for line in (header, *lines)
-    )

@@ -1,56 +1,48 @@
-"""Text that fits a terminal's width: wrapped, or in columns beside each other."""
+"""Tables for people at a terminal; in a pipe or a log the same rows as plain lines, neither wrapped nor cut."""
 
 from __future__ import annotations
 
-import shutil
-import textwrap
-import unicodedata
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Sequence
+from itertools import zip_longest
 
-GAP = "  "
-LEAST_WIDTH = 24
+from rich.console import Console, Group, RenderableType
+from rich.table import Column, Table
 
 
-def side_by_side(columns: Sequence[Sequence[str]], width: int) -> list[str]:
-    """Return the columns' lines beside each other, each cut to its share of the width.
+def table(*titles: str, right: Collection[str] = (), header: bool = False) -> Table:
+    """Return an empty table without lines; a terminal too narrow for it wraps its cells and loses nothing.
 
-    Columns come one below the other where their share would be too narrow to read.
+    Args:
+        titles: Of the columns.
+        right: Those of the columns that are aligned to the right.
+        header: Whether the titles are shown.
     """
-    share = (width - len(GAP) * (len(columns) - 1)) // len(columns)
-    if share < LEAST_WIDTH and len(columns) > 1:
-        return [fitted(line, width).rstrip() for column in columns for line in column]
-    height = max(map(len, columns))
-    rows = zip(*([*column, *[""] * (height - len(column))] for column in columns), strict=True)
-    return [GAP.join(fitted(cell, share) for cell in row).rstrip() for row in rows]
+    columns = (Column(title, justify="right" if title in right else "left", overflow="fold") for title in titles)
+    return Table(*columns, box=None, show_header=header, pad_edge=False, padding=(0, 2, 0, 0))
 
 
-def indented(text: str, columns: int) -> str:
-    """Return the text wrapped to the terminal's width, each line after so many spaces."""
-    space = " " * columns
-    width = max(terminal_width(), columns + LEAST_WIDTH)
-    return textwrap.fill(text, width, initial_indent=space, subsequent_indent=space)
+def side_by_side(columns: Sequence[Sequence[str]]) -> RenderableType:
+    """Return lists of lines beside each other, each line cut to its share of a terminal; else one below the other.
+
+    A file's lines may hold anything, so what can't be printed becomes a space.
+    """
+    shown = [["".join(sign if sign.isprintable() else " " for sign in line) for line in lines] for lines in columns]
+    if not sys.stdout.isatty():
+        return Group(*(line for lines in shown for line in lines))
+    grid = Table.grid(*(Column(no_wrap=True, ratio=1) for _ in shown), padding=(0, 2, 0, 0), expand=True)
+    for row in zip_longest(*shown, fillvalue=""):
+        grid.add_row(*row)
+    return grid
 
 
-def terminal_width() -> int:
-    """Return the terminal's width in cells, or 120 where there is none."""
-    return shutil.get_terminal_size((120, 24)).columns
-
-
-def fitted(text: str, width: int) -> str:
-    """Return one line of exactly `width` terminal cells: cut with "…" or filled with spaces, nothing unprintable."""
-    text = "".join(character if character.isprintable() else " " for character in text)
-    if sum(map(_cells, text)) > width:
-        kept, used = "", 1
-        for character in text:
-            used += _cells(character)
-            if used > width:
-                break
-            kept += character
-        text = f"{kept.rstrip()}…"
-    return text + " " * max(0, width - sum(map(_cells, text)))
-
-
-def _cells(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in {"W", "F"} else 1
+def rendered(*parts: RenderableType) -> str:
+    """Return text for standard output: as wide as the terminal and styled there, else plain."""
+    terminal = sys.stdout.isatty()
+    # Names and texts are data: nothing in them is markup, an emoji's code or a number to colour.
+    console = Console(
+        force_terminal=terminal, width=None if terminal else sys.maxsize, markup=False, emoji=False, highlight=False
+    )
+    with console.capture() as captured:
+        console.print(*parts, sep="\n")
+    return "\n".join(line.rstrip() for line in captured.get().removesuffix("\n").split("\n"))

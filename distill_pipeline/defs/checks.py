@@ -16,7 +16,7 @@ from distill_pipeline.chain.stages import RELEASE
 from distill_pipeline.defs.partitions import RECIPES
 from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.fitting.reduction import MATRIX
-from distill_pipeline.quality.measures import MEASURES
+from distill_pipeline.quality.measures import FLOORS, MEASURES
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.gate import failed_floors
 from distill_pipeline.store.embeddings import Embeddings
@@ -135,7 +135,7 @@ def _floors_are_reached(recipe: Recipe, output: Output) -> tuple[bool, Mapping[s
     failed = failed_floors(recipe, quality)
     return not failed, {
         **{measure: quality[measure] for measure in MEASURES},
-        **{f"floor_of_{measure}": getattr(recipe, f"min_{measure}") for measure in MEASURES},
+        **{f"floor_of_{measure}": getattr(recipe, f"min_{measure}") for measure in FLOORS},
         "failed": "; ".join(failed) or "none",
     }
 

@@ -1,6 +1,6 @@
 """What the assets that run the teacher share: where it runs, and what they say of it.
 
-Holds no numerics: the encoders are in `distillation/encoding.py` and `distillation/cluster.py`.
+Holds no numerics: the encoders are in `teacher/encoding.py` and `teacher/cluster.py`.
 """
 
 import os

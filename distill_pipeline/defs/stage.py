@@ -1,6 +1,6 @@
 """What all assets of the chain share: the cache around their work, and how it shows in Dagster.
 
-Holds no numerics and no names of single stages: those are in `distillation/` and `stages.py`.
+Holds no numerics and no names of single stages: those are in the rooms below and in `chain/stages.py`.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""Each stage's pictures, from its data: what to show is picked in `distillation/overview.py`, drawn beside here."""
+"""Each stage's pictures, from its data: what to show is picked in `overview.py`, drawn by the modules beside it."""
 
 from __future__ import annotations
 

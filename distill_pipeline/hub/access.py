@@ -1,8 +1,8 @@
-"""Reaching the Hugging Face Hub: one try per request, and patience that the recipe bounds.
+"""Access to the Hugging Face Hub: each request is tried once, and repeated for as long as the recipe allows.
 
-By itself the Hub's client retries some requests for as long as the server asks, others never, and waits for an
-answer without an end. Here each request is tried once, within a time; `Patience` alone decides whether and when to
-try again. Knows nothing of releases or teachers.
+The Hub's own client retries some requests for as long as the server asks, others never, and waits for an answer
+without limit. Here each try has a time limit, and `Patience` alone decides whether and when to try again. Knows
+nothing of releases or teachers.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """Answers after which the same request may well succeed."""
 
 ANSWER_TIMEOUT_SECONDS = 30.0
-"""Longest silence of a server before a request counts as lost."""
+"""A request counts as lost when the server is silent for longer."""
 
 MAX_WAIT_SECONDS = 30.0
 FIRST_WAIT_SECONDS = 1.0
 
 
 class Patience:
-    """How long one piece of work with the Hub keeps trying; it is spent over all its steps.
+    """Repeats the steps of one piece of work with the Hub, within one limit of time for all of them.
 
     Args:
-        seconds: Time from a step's first fault until it is given up, summed over the steps.
+        seconds: Limit of the time between each step's first error and its success or end, summed over the steps.
         log: Receives a line before each wait.
         sleep: Waits.
-        clock: Seconds that never go back.
+        clock: Returns seconds that never go back.
     """
 
     def __init__(
@@ -53,10 +53,10 @@ class Patience:
         self._log, self._sleep, self._clock = log, sleep, clock
 
     def retry(self, step: Callable[[], T]) -> T:
-        """Return what the step returns; try again after faults that pass by themselves.
+        """Return what the step returns; try again after errors that pass by themselves.
 
         Raises:
-            OSError, httpx.HTTPError: The step's last fault, when it doesn't pass or the patience is spent.
+            OSError, httpx.HTTPError: The step's last error, when it is of another kind or the time is up.
         """
         import httpx
 
@@ -83,12 +83,12 @@ class Patience:
 
 
 def hub_status(error: BaseException) -> int | None:
-    """Return the HTTP status that the Hub answered with, or None when it gave no answer."""
+    """Return the HTTP status of the Hub's answer, or None when there was none."""
     return getattr(getattr(error, "response", None), "status_code", None)
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether trying again may help: the server was busy or broken, or the connection was."""
+    """Whether trying again may help: the server was busy or failed, or the connection broke."""
     import httpx
     from huggingface_hub.errors import OfflineModeIsEnabled
 
@@ -106,7 +106,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def short_reason(error: BaseException) -> str:
-    """Return a fault in a few words, without addresses: signed ones must not end up in a log."""
+    """Return an error in a few words, without addresses: signed ones must not end up in a log."""
     status = hub_status(error)
     if status is not None:
         return f"it answered {status}"
@@ -134,7 +134,7 @@ def retry_after(error: BaseException) -> float | None:
 
 
 def _seconds_to_wait(error: BaseException, tries: int) -> float:
-    """Return the time until the next try: twice as long each time, and never the same for two clients."""
+    """Return the time until the next try: twice as long each time, and different for each client."""
     backoff: float = min(MAX_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
     asked = retry_after(error)
     return backoff if asked is None else asked + min(backoff, 1.0)
@@ -142,7 +142,7 @@ def _seconds_to_wait(error: BaseException, tries: int) -> float:
 
 @lru_cache(maxsize=1)
 def use_client_without_retries() -> None:
-    """Give huggingface_hub, for the whole process, a client that tries once and doesn't wait forever."""
+    """Give huggingface_hub, for the whole process, a client that tries once and waits for a limited time."""
     import httpx
     from huggingface_hub import get_session, set_client_factory
     from huggingface_hub.errors import HfHubHTTPError

@@ -1,4 +1,4 @@
-"""Why the Hub can't be used, in words for people."""
+"""Errors of the Hub, explained for people."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class HubError(DistillError):
     """The Hub can't be used for this release; the message says why and what to do."""
 
 
-def need_token() -> None:
+def require_token() -> None:
     """Raise `HubError` when huggingface_hub finds no access token."""
     from huggingface_hub import get_token
 
@@ -26,7 +26,7 @@ def need_token() -> None:
 
 @contextmanager
 def explaining(repository: str, doing: str = RELEASING) -> Iterator[None]:
-    """Turn a fault of the Hub that was not mended into an error for people."""
+    """Turn an error of the Hub's client into a `HubError` that says what to do."""
     import httpx
 
     try:

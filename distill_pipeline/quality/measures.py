@@ -1,4 +1,4 @@
-"""Figures of a quality report by kind: agreement with the teacher, and the mean score of each kind of labelled set."""
+"""Figures of a quality report by kind: agreement with the teacher, and the mean score on each kind of labelled set."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ MEASURES: Mapping[str, str] = {
     "nearest_retrieved": "nearest found",
 }
 """The report's measures without labels, each better when it is greater, and short names of them."""
+
+FLOORS = ("similarity_correlation", "neighbour_overlap")
+"""The measures for which a recipe sets a floor: `min_similarity_correlation`, `min_neighbour_overlap`."""
 
 
 def by_kind(report: Mapping[str, Any], side: str = "student") -> dict[str, float]:
@@ -28,11 +31,11 @@ def by_kind(report: Mapping[str, Any], side: str = "student") -> dict[str, float
     return {**found, **{kind: round(sum(values) / len(values), 6) for kind, values in scores.items()}}
 
 
-def since(report: Mapping[str, Any], released: Mapping[str, Any] | None) -> dict[str, float]:
-    """Return the released student's figures by kind, as far as they can be compared with a report's.
+def comparable_figures(released: Mapping[str, Any] | None, report: Mapping[str, Any]) -> dict[str, float]:
+    """Return the released student's figures by kind, without those that can't be compared with a new report's.
 
-    Figures of another number of texts can't, nor the mean over other sets. Nothing when nothing was released, or
-    this very student.
+    These are figures on another number of texts and means over other sets. Empty when nothing was released, or when
+    the report is about the released student.
     """
     if released is None or released.get("model_digest") == report["model_digest"]:
         return {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +33,7 @@ from distill_pipeline.recipe.fields import (
     is_hub_name,
 )
 from distill_pipeline.recipe.languages import listed_language
-from distill_pipeline.recipe.presets import ALIASES, EMBEDDED
+from distill_pipeline.recipe.presets import ALIASES, EMBEDDED, SHIPPED_RECIPES
 
 
 class Recipe(BaseModel):
@@ -43,7 +45,11 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-    name: Slug = Field(description="Lower-case name; also the partition key and the release folder's name.")
+    name: Slug = Field(
+        "",
+        description="Lower-case name; also the partition key and the release folder's name. Empty: made of the "
+        "repository's, or of the teacher's and its dimensions.",
+    )
     teacher: str = Field(
         min_length=1,
         description="An alias (MODERNBERT_BASE, MODERNBERT_LARGE, MINILM_EMBEDDED), a Hub name or a folder.",
@@ -141,9 +147,6 @@ class Recipe(BaseModel):
     min_neighbour_overlap: Share = Field(
         0.0, description="Floor for a release: share of the teacher's 10 nearest texts that are the student's."
     )
-    min_nearest_retrieved: Share = Field(
-        0.0, description="Floor for a release: mean reciprocal rank of the teacher's nearest text."
-    )
     max_regression: float = Field(
         0.1, ge=0, le=2, description="How far a figure or a labelled set's score may fall below the current release's."
     )
@@ -159,6 +162,13 @@ class Recipe(BaseModel):
     patience_seconds: float = Field(
         300, ge=0, le=86400, description="How long to keep trying while the Hub is busy or out of reach."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_a_name(cls, fields: Any) -> Any:
+        if isinstance(fields, dict) and not fields.get("name"):
+            return {**fields, "name": derived_name(fields)}
+        return fields
 
     @field_validator("teacher")
     @classmethod
@@ -216,6 +226,14 @@ class Recipe(BaseModel):
         if location.startswith(EMBEDDED):
             return f"sentence-transformers/{location.removeprefix(EMBEDDED)}"
         return Path(location).name if is_folder(location) else location
+
+
+def derived_name(fields: Mapping[str, Any]) -> str:
+    """Return a name made of the repository's, or of the teacher's and its dimensions; never a shipped recipe's."""
+    teacher = str(fields.get("teacher", "recipe")).rstrip("/").rsplit("/", 1)[-1]
+    base = fields.get("repository") or f"{teacher}-{fields.get('pca_dims', 256)}"
+    name = re.sub(r"[^a-z0-9.-]+", "-", str(base).lower())[:60].strip("-.") or "recipe"
+    return f"my-{name}" if (SHIPPED_RECIPES / f"{name}.yaml").exists() else name
 
 
 def is_folder(teacher: str) -> bool:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import Any
 
-import yaml
+from rich.filesize import decimal
 
 from distill_pipeline.figures.captions import caption_of
 from distill_pipeline.recipe.reading import recipe_yaml
@@ -18,15 +18,15 @@ from distill_pipeline.release.provenance import RUN_BEGINS, RUN_ENDS, SPEEDS, wi
 
 @dataclass(frozen=True)
 class CardFacts:
-    """What the card tells besides the recipe.
+    """What the card says besides the recipe.
 
     Attributes:
         quality: The quality report.
         student: Facts of `static_model`: rows, dimensions, dtype.
         teacher: What pins the teacher's files.
         licence: The card header's licence entries, as the teacher's own card gives them; empty when it has none.
-        fingerprints: Of each stage.
-        run: `made_by` of the stages.
+        fingerprints: Each stage's fingerprint.
+        run: What `made_by` returns for the stages.
         variants: Each variant's largest distance from the golden vectors.
         figures: Paths of pictures in the release.
         overridden: What the gate found, when a reason overrode it.
@@ -52,7 +52,7 @@ def model_card(recipe: Recipe, facts: CardFacts) -> str:
     examples = [(e["text"], e["teacher"], e["student"]) for e in quality["examples"]]
     pinned = ", ".join(f"{key} `{value}`" for key, value in facts.teacher.items())
     return f"""---
-{yaml.safe_dump(_header(recipe, facts), sort_keys=False, allow_unicode=True).strip()}
+{_header(recipe, facts)}
 ---
 
 # {name.rsplit("/", maxsplit=1)[-1]}
@@ -97,43 +97,43 @@ vectors that every runtime must give for them; `provenance.json` holds the sha25
 """
 
 
-def _header(recipe: Recipe, facts: CardFacts) -> dict[str, Any]:
-    """Return the Hub's metadata."""
-    header: dict[str, Any] = {
-        **facts.licence,
-        "library_name": "model2vec",
-        "pipeline_tag": "sentence-similarity",
-        "tags": [
-            *("embeddings", "static-embeddings", "sentence-transformers", "feature-extraction"),
-            *("model2vec", "distill-pipeline"),
-        ],
-    }
-    if "/" in recipe.teacher_label:
-        # No base_model_relation: a distilled static model is neither of those that the Hub knows.
-        header["base_model"] = recipe.teacher_label
+def _header(recipe: Recipe, facts: CardFacts) -> str:
+    """Return the Hub's metadata as YAML."""
+    from huggingface_hub import EvalResult, ModelCardData
+
     metrics = (
         ("spearman", "Correlation of similarities with the teacher's", "similarity_correlation"),
         ("neighbour_overlap", "Share of the teacher's 10 nearest texts", "neighbour_overlap"),
         ("mrr", "Mean reciprocal rank of the teacher's nearest text", "nearest_retrieved"),
     )
-    header["model-index"] = [
-        {
-            "name": (recipe.repository or recipe.name).rsplit("/", maxsplit=1)[-1],
-            "results": [
-                {
-                    "task": {"type": "sentence-similarity", "name": "Agreement with the teacher"},
-                    "dataset": {
-                        "type": "distill-pipeline-evaluation-texts",
-                        "name": f"{facts.quality['texts']} {facts.quality['texts_are']}",
-                    },
-                    "metrics": [
-                        {"type": kind, "name": label, "value": facts.quality[figure]} for kind, label, figure in metrics
-                    ],
-                }
-            ],
-        }
+    results = [
+        EvalResult(
+            task_type="sentence-similarity",
+            task_name="Agreement with the teacher",
+            dataset_type="distill-pipeline-evaluation-texts",
+            dataset_name=f"{facts.quality['texts']} {facts.quality['texts_are']}",
+            metric_type=kind,
+            metric_name=label,
+            metric_value=facts.quality[figure],
+        )
+        for kind, label, figure in metrics
     ]
-    return header
+    header = ModelCardData(
+        license=facts.licence.get("license"),
+        license_name=facts.licence.get("license_name"),
+        license_link=facts.licence.get("license_link"),
+        library_name="model2vec",
+        pipeline_tag="sentence-similarity",
+        tags=[
+            *("embeddings", "static-embeddings", "sentence-transformers", "feature-extraction"),
+            *("model2vec", "distill-pipeline"),
+        ],
+        # No base_model_relation: a distilled static model is neither of those that the Hub knows.
+        base_model=recipe.teacher_label if "/" in recipe.teacher_label else None,
+        model_name=(recipe.repository or recipe.name).rsplit("/", maxsplit=1)[-1],
+        eval_results=results,
+    )
+    return header.to_yaml()
 
 
 def _override(facts: CardFacts) -> str:
@@ -151,7 +151,7 @@ def _variants(facts: CardFacts) -> str:
 
 
 def _figures(quality: Mapping[str, Any]) -> str:
-    """Return the table of figures, beside those of model2vec's plain recipe where they were measured."""
+    """Return the table of figures, with a column for model2vec.distill's student if that was measured."""
     plain = quality.get("model2vec") or {}
     rows: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
         ("Correlation of similarities with the teacher's", lambda q: f"{q['similarity_correlation']:.3f}"),
@@ -162,10 +162,10 @@ def _figures(quality: Mapping[str, Any]) -> str:
         (f"{e['set']} ({e['kind']}), teacher {e['teacher']:.3f}", partial(_score_of, number))
         for number, e in enumerate(quality.get("labelled_sets", ()))
     ]
-    rows.append(("Weights of the student", lambda q: megabytes(q["student_bytes"])))
+    rows.append(("Weights of the student", lambda q: decimal(q["student_bytes"])))
     header = ["figure", "value", *(["`model2vec.distill`, same dimensions"] if plain else [])]
     cells = [(label, *(figure(side) for side in (quality, plain) if side)) for label, figure in rows]
-    cells.append(("Weights of the teacher", megabytes(quality["teacher_bytes"]), *([""] if plain else [])))
+    cells.append(("Weights of the teacher", decimal(quality["teacher_bytes"]), *([""] if plain else [])))
     return markdown_table(header, cells)
 
 
@@ -194,7 +194,7 @@ def _pictures(facts: CardFacts, *, of_making: bool) -> str:
 
 
 def _run_table(run: Mapping[str, Any]) -> str:
-    """Return which run made each stage; none of it decides the content."""
+    """Return the table of the runs that made the stages, which is no part of the release's content."""
     rows = [
         (
             stage,
@@ -222,8 +222,3 @@ def markdown_table(header: list[str], rows: list[tuple[Any, ...]]) -> str:
     """Return a Markdown table; pipes in cells are escaped."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def megabytes(size: int) -> str:
-    """Return a size in bytes as text in megabytes (10^6 bytes)."""
-    return f"{size / 1e6:.1f} MB"

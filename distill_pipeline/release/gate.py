@@ -1,8 +1,7 @@
 """What must hold before a student is released.
 
-The evidence is about these very files, reaches the recipe's floors, and is not much worse than what the release
-replaces. Only an explicit override with a reason lets a weaker student pass; no override mends evidence about
-other files.
+The evidence is about these very files, reaches the recipe's floors, and is not much worse than that of the release in
+place. An explicit override with a reason lets a weaker student pass, but never one with evidence about other files.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from distill_pipeline.errors import DistillError
-from distill_pipeline.quality.measures import MEASURES
+from distill_pipeline.quality.measures import FLOORS, MEASURES
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.student.files import model_digest
 
@@ -24,15 +23,16 @@ class ReleaseRefused(DistillError):
 
 
 def failed_floors(recipe: Recipe, quality: Mapping[str, Any]) -> list[str]:
-    """Return a line for each of the recipe's floors that the figures don't reach, and for each score that is none."""
-    floors = {figure: getattr(recipe, f"min_{figure}") for figure in MEASURES}
+    """Return a line for each figure that is below the recipe's floor, and for each that is no number."""
+    floors = {figure: getattr(recipe, f"min_{figure}") for figure in FLOORS}
     below = [
         f"{figure} {quality[figure]:.3f} is below the floor {floor}"
         for figure, floor in floors.items()
-        if not quality[figure] >= floor  # nor may a figure that is no number pass
+        if quality[figure] < floor
     ]
-    scores = _scores(quality).values()
-    return below + [f"the score on {name} is no number: {score}" for name, score in scores if not math.isfinite(score)]
+    values = {measure: quality[measure] for measure in MEASURES}
+    values |= {f"the score on {name}": score for name, score in _scores(quality).values()}
+    return below + [f"{name} is no number: {value}" for name, value in values.items() if not math.isfinite(value)]
 
 
 def regressions(recipe: Recipe, quality: Mapping[str, Any], released: Mapping[str, Any] | None) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a release is made of, gathered from the store. Makes nothing."""
+"""Gather from the store what a release is made of."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Ingredients:
         recipe: The recipe.
         model: The stored student.
         quality: The stored quality report.
-        manifests: Of the stages before the release, as far as the store has them.
-        fingerprints: Of the stages before the release.
+        manifests: Manifests of the stages before the release, as far as the store has them.
+        fingerprints: Fingerprints of the stages before the release.
         teacher: What pins the teacher's files.
         licence: The card header's licence entries of the teacher's own card.
     """
@@ -37,11 +37,11 @@ class Ingredients:
 
 
 def gather(store: Store, recipe: Recipe, teacher: TeacherSource) -> Ingredients:
-    """Return what this recipe's release is made of; student and report are verified.
+    """Return what this recipe's release is made of, with student and report verified.
 
     Raises:
         StoreError: One of them isn't in the store or is damaged; the message says how to make it.
-        TeacherError: The teacher's card can't be had.
+        TeacherError: The teacher's card can't be fetched.
     """
     keys = stage_keys(recipe, teacher.identity)
     del keys[RELEASE]

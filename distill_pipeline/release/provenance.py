@@ -1,8 +1,8 @@
 """What a release is made of, as `provenance.json`: teacher, recipe, fingerprints, files, and the run that made it.
 
-The part `run` (ids, seconds, machines, versions) tells of one making of the content. The same content made again
-would get another, so it is left out when two releases are compared; else every new run would be a new commit.
-The card shows it between two markers, and is compared without them likewise.
+The part `run` (ids, seconds, machines, versions) describes the runs that made the content. It differs when the same
+content is made again, so two releases are compared without it; otherwise every run would be a new commit. The card
+shows it between two markers, and is compared without that passage too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from distill_pipeline.store.disk import file_table
 from distill_pipeline.student.files import CARD, PROVENANCE
 
 SPEEDS = ("student_texts_per_second", "teacher_texts_per_second")
-"""What a report's facts say of speed, which differs from run to run."""
+"""Facts of a quality report's stage that differ from run to run."""
 
 RUN_BEGINS, RUN_ENDS = "<!-- run -->", "<!-- /run -->"
 
@@ -27,7 +27,7 @@ _RUN_IN_CARD = re.compile(re.escape(RUN_BEGINS) + ".*?" + re.escape(RUN_ENDS), r
 
 
 def without_paths(recipe: Recipe) -> Recipe:
-    """Keep the last part alone of each path of the machine that distilled."""
+    """Return the recipe with the last part only of each path on this machine."""
     changed: dict[str, Any] = {}
     if is_folder(recipe.teacher):
         changed["teacher"] = recipe.teacher_label
@@ -48,9 +48,9 @@ def _without_path(source: str) -> str:
 
 
 def made_by(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return for each stage which run made it, when, where, in how many seconds, with which libraries.
+    """Return for each stage which run made it, when, where, in how many seconds and with which libraries.
 
-    The report's stage also says how many texts a second student and teacher encoded there.
+    For the report's stage, also how many texts per second student and teacher encoded.
 
     Args:
         manifests: The stages' manifests; stages whose output is gone from the store are left out.
@@ -73,11 +73,11 @@ def write_provenance(
     run: Mapping[str, Any],
     override_reason: str,
 ) -> None:
-    """Write `provenance.json` into a release that is complete but for it.
+    """Write `provenance.json` into a release that is otherwise complete.
 
     Args:
         folder: The release.
-        recipe: The recipe; where it is released is left out, for it decides no byte.
+        recipe: The recipe; where it is released is left out, since it decides no byte.
         teacher: Its name, what pins it, and its licence.
         fingerprints: Of each stage.
         run: `made_by` of the stages.
@@ -97,12 +97,8 @@ def write_provenance(
     (folder / PROVENANCE).write_text(text + "\n", encoding="utf-8")
 
 
-def stable(name: str, content: bytes) -> bytes | None:
-    """Return what of a file is decided by the release's content, not by the run that made it.
-
-    Returns:
-        The content without its volatile parts; None for a file that has none, which is compared as it is.
-    """
+def without_run_details(name: str, content: bytes) -> bytes | None:
+    """Return a file's content without what depends on the run that made it; None for a file without such parts."""
     if name == CARD:
         return _RUN_IN_CARD.sub("", content.decode("utf-8", errors="replace")).encode()
     if name == PROVENANCE:
@@ -116,7 +112,7 @@ def stable(name: str, content: bytes) -> bytes | None:
 
 
 def read_provenance(content: bytes | None) -> dict[str, Any] | None:
-    """Return the values of a `provenance.json` of this project, or None when it is none."""
+    """Return the values of a `provenance.json` of this project, or None when the content is something else."""
     try:
         values = json.loads(content or b"")
     except ValueError:

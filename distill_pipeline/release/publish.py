@@ -1,4 +1,4 @@
-"""Publishing a release folder to the Hugging Face Hub: in one commit or none, whatever happens on the way."""
+"""Publish a release folder to the Hugging Face Hub in one commit, or not at all, whatever goes wrong."""
 
 from __future__ import annotations
 
@@ -10,10 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distill_pipeline.hub.access import Patience, hub_status, short_reason
-from distill_pipeline.hub.explain import HubError, explaining, need_token
+from distill_pipeline.hub.explain import HubError, explaining, require_token
 from distill_pipeline.recipe.fields import NEXT_TAG
 from distill_pipeline.recipe.recipe import Recipe
-from distill_pipeline.release.repository import Difference, Remote, compare, difference, look, same_but_for_the_run
+from distill_pipeline.release.repository import (
+    Difference,
+    Remote,
+    compare,
+    difference,
+    differs_only_in_run,
+    read_remote,
+)
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -45,7 +52,7 @@ class Destination:
 
 @dataclass(frozen=True)
 class HubCommit:
-    """Where a release is on the Hub, and whether this call put it there."""
+    """A release's commit on the Hub, and whether this call created it."""
 
     url: str
     commit: str
@@ -62,18 +69,18 @@ def publish(
     compared_with: str | None = None,
     log: Callable[[str], None] = lambda _: None,
 ) -> HubCommit:
-    """Commit the folder's files to a Hub repository, unless its head holds the same content already.
+    """Commit the folder's files to a Hub repository, unless its head already has the same content.
 
-    The commit names the head that it was compared with as its parent, so somebody else's commit in between is
-    never overwritten. When an answer is lost, the repository is looked at before anything is sent again.
+    The commit names the head that it was compared with as its parent, so a commit that someone else makes meanwhile is
+    never overwritten. When an answer is lost, the repository is read before anything is sent again.
 
     Args:
         folder: The release.
         destination: Where and how.
         patience: How long to keep trying.
-        exactly: Compare byte by byte, also what tells of the run that made the release.
-        compared_with: The commit that the gate compared the release with, when there was one.
-        log: Receives a line when a lost commit was found again.
+        exactly: Also compare what depends on the run that made the release.
+        compared_with: The commit that the gate compared the release with, if any.
+        log: Receives a line when a commit is found whose answer was lost.
 
     Raises:
         HubError: No token, no right to write, someone else's commit in between, or the Hub is out of reach.
@@ -81,38 +88,42 @@ def publish(
     with explaining(destination.repository):
         api, remote, found = compare(folder, destination.repository, destination.branch, patience)
         if remote is None:
-            need_token()
+            require_token()
             patience.retry(lambda: api.create_repo(destination.repository, private=destination.private, exist_ok=True))
             api, remote, found = compare(folder, destination.repository, destination.branch, patience)
         if remote is None:
             raise HubError(f"release to {destination.repository}: the Hub made the repository, but doesn't show it")
-        _refuse_strangers(remote, destination, compared_with)
+        _check_head(remote, destination, compared_with)
         if destination.branch and not remote.branch_exists:
-            need_token()
+            require_token()
             name, branch, start = destination.repository, destination.branch, remote.commit
             patience.retry(lambda: api.create_branch(name, branch=branch, revision=start, exist_ok=True))
         attempt = _Attempt(api, folder, destination, remote, found, log)
-        commit = attempt.already_there(patience, exactly=exactly) or attempt.until_done(patience)
+        commit = attempt.existing_commit(patience, exactly=exactly) or attempt.create_commit(patience)
         if destination.tag is None:
             return commit
         tag = patience.retry(lambda: _tag(api, destination, commit))
         return HubCommit(commit.url, commit.commit, commit.created, tag)
 
 
-def _refuse_strangers(remote: Remote, destination: Destination, compared_with: str | None) -> None:
-    """Refuse a public repository for a private release, and a head that the gate has not seen."""
+def _check_head(remote: Remote, destination: Destination, compared_with: str | None) -> None:
+    """Check that a private release goes to a private repository, and that the gate has seen its head.
+
+    Raises:
+        HubError: One of these doesn't hold.
+    """
     if destination.private and not remote.private:
         raise HubError(
             f"release to {remote.repository}: the recipe says private, but the repository is public; make it "
             "private on the Hub, or set private: false"
         )
     if compared_with is not None and remote.commit != compared_with:
-        raise _someone_else(remote.repository)
+        raise _conflict(remote.repository)
 
 
 @dataclass
 class _Attempt:
-    """One commit that may need several tries, of which at most one goes through."""
+    """One commit that may need several tries, of which at most one succeeds."""
 
     api: HfApi
     folder: Path
@@ -122,21 +133,21 @@ class _Attempt:
     log: Callable[[str], None]
     may_have_gone_through: bool = False
 
-    def already_there(self, patience: Patience, *, exactly: bool) -> HubCommit | None:
-        """Return the head's commit when it holds this content, or None."""
+    def existing_commit(self, patience: Patience, *, exactly: bool) -> HubCommit | None:
+        """Return the head's commit when it has this content, or None."""
         if self.found and (
-            exactly or not patience.retry(lambda: same_but_for_the_run(self.api, self.folder, self.parent, self.found))
+            exactly or not patience.retry(lambda: differs_only_in_run(self.api, self.folder, self.parent, self.found))
         ):
             return None
         return HubCommit(_url(self.api, self.parent.repository, self.parent.commit), self.parent.commit, created=False)
 
-    def until_done(self, patience: Patience) -> HubCommit:
-        """Try until the commit is there.
+    def create_commit(self, patience: Patience) -> HubCommit:
+        """Try until the commit exists, and return it.
 
         Raises:
-            HubError: There is no token, or someone else committed in between.
+            HubError: There is no token, or someone else committed meanwhile.
         """
-        need_token()
+        require_token()
         # A pull request of an earlier, killed run may be open already.
         self.may_have_gone_through = self.destination.pull_request
         return patience.retry(self._once)
@@ -145,7 +156,7 @@ class _Attempt:
         import httpx
 
         if self.may_have_gone_through:
-            ours = self._find()
+            ours = self._find_commit()
             if ours is not None:
                 return ours
         try:
@@ -155,12 +166,12 @@ class _Attempt:
                 raise
             # The commit may stand although its answer was lost, or was not what it should be.
             self.may_have_gone_through = True
-            ours = self._find()
+            ours = self._find_commit()
             if ours is not None:
                 self.log(f"the commit's answer was lost ({short_reason(error)}), but it went through")
                 return ours
             if hub_status(error) == 412:
-                raise _someone_else(self.destination.repository) from error
+                raise _conflict(self.destination.repository) from error
             raise
 
     def _send(self) -> HubCommit:
@@ -188,8 +199,8 @@ class _Attempt:
                 raise _cause_of(error) from error
         return HubCommit(commit.pr_url or commit.commit_url, commit.oid, created=True)
 
-    def _find(self) -> HubCommit | None:
-        """Look for our commit on the Hub: the first one after the parent, holding just what we sent.
+    def _find_commit(self) -> HubCommit | None:
+        """Return our commit if it is on the Hub: the first one after the parent, with exactly what we sent.
 
         Raises:
             HubError: Another commit follows the parent.
@@ -197,18 +208,18 @@ class _Attempt:
         if self.destination.pull_request:
             return self._find_pull_request()
         name, branch = self.destination.repository, self.destination.branch
-        head = look(self.api, name, branch)
+        head = read_remote(self.api, name, branch)
         if head is None or head.commit == self.parent.commit:
             return None
-        if not self.found.is_made(head):
+        if not self.found.is_applied(head):
             after_parent = None
             for commit in self.api.list_repo_commits(name, revision=branch):
                 if commit.commit_id == self.parent.commit:
                     break
                 after_parent = commit.commit_id
-            head = look(self.api, name, after_parent)
-            if head is None or not self.found.is_made(head):
-                raise _someone_else(name)
+            head = read_remote(self.api, name, after_parent)
+            if head is None or not self.found.is_applied(head):
+                raise _conflict(name)
         return HubCommit(_url(self.api, name, head.commit), head.commit, created=True)
 
     def _find_pull_request(self) -> HubCommit | None:
@@ -216,11 +227,11 @@ class _Attempt:
         title = self.destination.message.partition("\n")[0]
         for discussion in self.api.get_repo_discussions(name, discussion_type="pull_request"):
             if discussion.title == title and discussion.status in {"open", "draft"}:
-                there = look(self.api, name, f"refs/pr/{discussion.num}")
+                there = read_remote(self.api, name, f"refs/pr/{discussion.num}")
                 if there is None or not there.branch_exists:
                     continue
                 found = difference(self.api, self.folder, there)
-                if not found or same_but_for_the_run(self.api, self.folder, there, found):
+                if not found or differs_only_in_run(self.api, self.folder, there, found):
                     url = f"{self.api.endpoint}/{name}/discussions/{discussion.num}"
                     return HubCommit(url, there.commit, created=False)
         return None
@@ -234,7 +245,7 @@ def _cause_of(error: RuntimeError) -> OSError:
 
 
 def _tag(api: HfApi, destination: Destination, commit: HubCommit) -> str:
-    """Give the commit its tag, and return it; a tag that it has already is not made twice.
+    """Give the commit its tag, unless it has it already, and return the tag.
 
     Raises:
         HubError: The tag is on another commit.
@@ -260,7 +271,7 @@ def _url(api: HfApi, repository: str, commit: str) -> str:
     return f"{api.endpoint}/{repository}/commit/{commit}"
 
 
-def _someone_else(repository: str) -> HubError:
+def _conflict(repository: str) -> HubError:
     return HubError(
         f"release to {repository}: someone else committed in between; nothing was overwritten. Look at their commit, "
         "then run the release again. Finished stages are kept."

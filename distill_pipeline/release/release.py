@@ -1,4 +1,4 @@
-"""From a checked student to its release: put together, compared with what is there, published, put in its place."""
+"""Release a checked student: assemble it, compare it with the release in place, publish it, and replace that one."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich.filesize import decimal
+
 from distill_pipeline.hub.access import Patience
 from distill_pipeline.hub.explain import explaining
 from distill_pipeline.recipe.recipe import Recipe
-from distill_pipeline.release.card import CardFacts, megabytes, model_card
+from distill_pipeline.release.card import CardFacts, model_card
 from distill_pipeline.release.gate import check_evidence, read_report
 from distill_pipeline.release.ingredients import Ingredients
 from distill_pipeline.release.provenance import made_by, write_provenance
 from distill_pipeline.release.publish import Destination, HubCommit, publish
-from distill_pipeline.release.repository import Difference, compare, look
+from distill_pipeline.release.repository import Difference, compare, read_remote
 from distill_pipeline.release.variants import check_variant, write_variant
 from distill_pipeline.store.disk import MANIFEST, file_table, replace_folder
 from distill_pipeline.student.files import CARD, FIGURES, REPORT
@@ -29,15 +31,15 @@ Log = Callable[[str], None]
 def release(
     ingredients: Ingredients, target: Path, *, override_reason: str, log: Log
 ) -> tuple[dict[str, dict[str, Any]], HubCommit | None]:
-    """Release a student: to the Hub when its recipe names a repository, and then to the local registry.
+    """Release a student: to the Hub when its recipe names a repository, then to the local registry.
 
-    The Hub comes first: when it fails, the registry keeps the release before, and nothing is half released.
+    The Hub comes first: when that fails, the registry keeps the earlier release, and nothing is half released.
 
     Args:
         ingredients: What to release.
         target: Its folder in the local registry.
         override_reason: Why to release against the gate; empty for no override.
-        log: Receives what is told to people.
+        log: Receives lines for people.
 
     Returns:
         `{name: {sha256, size}}` of the released files, and the commit on the Hub.
@@ -68,7 +70,7 @@ def release(
 
 
 def _released_report(recipe: Recipe, target: Path, patience: Patience) -> tuple[dict[str, Any] | None, str | None]:
-    """Return the report of the release that would be replaced, and its commit when it is on the Hub."""
+    """Return the report of the release in place, and its commit if it is on the Hub."""
     if recipe.repository is None:
         path = target / REPORT
         return (read_report(path.read_bytes()) if path.exists() else None), None
@@ -76,7 +78,7 @@ def _released_report(recipe: Recipe, target: Path, patience: Patience) -> tuple[
 
     api, name = HfApi(), recipe.repository
     with explaining(name):
-        remote = patience.retry(lambda: look(api, name, recipe.branch))
+        remote = patience.retry(lambda: read_remote(api, name, recipe.branch))
         if remote is None:
             return None, None
         return read_report(patience.retry(lambda: remote.read(api, REPORT))), remote.commit
@@ -85,7 +87,7 @@ def _released_report(recipe: Recipe, target: Path, patience: Patience) -> tuple[
 def prepare(
     folder: Path, ingredients: Ingredients, quality: Mapping[str, Any], overridden: Sequence[str], override_reason: str
 ) -> None:
-    """Put a release together in an empty folder: model, variants, evidence, pictures, card, provenance.
+    """Assemble a release in an empty folder: model, variants, evidence, pictures, card, provenance.
 
     Raises:
         VariantError, StudentError: The model or a variant doesn't give the golden vectors.
@@ -126,7 +128,7 @@ def prepare(
 
 
 def preview(ingredients: Ingredients, target: Path, *, override_reason: str = "") -> str:
-    """Return the release's tree and how it differs from what is there, without changing anything.
+    """Return the release's files and how they differ from the release in place, without changing anything.
 
     Raises:
         ReleaseRefused, VariantError, StudentError, HubError: As `release` would.
@@ -162,7 +164,7 @@ def _tree(folder: Path, found: Difference, there: str) -> str:
     marks = {**dict.fromkeys(found.added, "+"), **dict.fromkeys(found.changed, "~")}
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     names = {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths}
-    lines = [f"{marks.get(name, '=')} {name:<40} {megabytes(size):>10}" for name, size in names.items()]
+    lines = [f"{marks.get(name, '=')} {name:<40} {decimal(size):>10}" for name, size in names.items()]
     lines += [f"- {name}" for name in sorted(found.removed)]
     counts = f"{len(found.added)} new, {len(found.changed)} changed, {len(found.removed)} removed"
     return "\n".join([*lines, "", f"against {there}: {counts}. Nothing was written."])

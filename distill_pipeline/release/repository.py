@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from distill_pipeline.hub.access import Patience
 from distill_pipeline.hub.explain import HubError
-from distill_pipeline.release.provenance import released_names, stable
+from distill_pipeline.release.provenance import released_names, without_run_details
 from distill_pipeline.store.disk import sha256_of
 from distill_pipeline.student.files import PROVENANCE
 
@@ -23,7 +22,7 @@ GIT_ATTRIBUTES = ".gitattributes"
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """One file of a repository: its size, and its sha256 (LFS) or git's name for its content."""
+    """One file of a repository: its size in bytes, and its sha256 (LFS) or git hash."""
 
     size: int
     digest: str
@@ -34,12 +33,9 @@ class RemoteFile:
             return False
         if len(self.digest) == 64:
             return self.digest == sha256_of(path)
-        return self.digest == git_blob(path.read_bytes())
+        from huggingface_hub.utils.sha import git_hash
 
-
-def git_blob(content: bytes) -> str:
-    """Return the name that git gives to a content."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+        return self.digest == git_hash(path.read_bytes())
 
 
 @dataclass(frozen=True)
@@ -60,10 +56,10 @@ class Remote:
     private: bool = False
 
     def read(self, api: HfApi, name: str) -> bytes | None:
-        """Return a file's content, or None when it isn't there.
+        """Return a file's content, or None when the repository doesn't have it.
 
         Raises:
-            HubError: What came isn't what the repository holds.
+            HubError: The content was damaged on the way.
         """
         if name not in self.files:
             return None
@@ -76,7 +72,7 @@ class Remote:
 
 @dataclass(frozen=True)
 class Difference:
-    """What a commit must change so that a repository holds a release. Empty when it does."""
+    """What a commit must change so that a repository holds a release; false when nothing."""
 
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
@@ -91,8 +87,8 @@ class Difference:
         """Names of the files whose content is sent."""
         return tuple(sorted((*self.added, *self.changed)))
 
-    def is_made(self, remote: Remote) -> bool:
-        """Whether a repository holds exactly what it would after the change."""
+    def is_applied(self, remote: Remote) -> bool:
+        """Whether a repository holds exactly what it should after the change."""
         return self.expected.keys() == remote.files.keys() and all(
             there.holds(wanted) if isinstance(wanted, Path) else there == wanted
             for name, there in remote.files.items()
@@ -100,13 +96,13 @@ class Difference:
         )
 
 
-def look(api: HfApi, repository: str, branch: str | None = None) -> Remote | None:
-    """Return what a branch (or commit, or tag) holds, or None when there is no such repository.
+def read_remote(api: HfApi, repository: str, branch: str | None = None) -> Remote | None:
+    """Return what a branch, commit or tag holds, or None when there is no such repository.
 
-    Where there is no such branch, it's what the branch would begin with: main.
+    For a branch that doesn't exist, return what it would start from: main.
 
     Raises:
-        HfHubHTTPError, httpx.HTTPError: The Hub can't be asked, or refuses.
+        HfHubHTTPError, httpx.HTTPError: The Hub can't be reached, or refuses.
     """
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
     from huggingface_hub.hf_api import RepoFile
@@ -133,9 +129,9 @@ def look(api: HfApi, repository: str, branch: str | None = None) -> Remote | Non
 
 
 def difference(api: HfApi, folder: Path, remote: Remote | None) -> Difference:
-    """Compare a release folder with a repository, byte by byte of each file.
+    """Return how the files of a release folder differ from a repository's.
 
-    Files that an earlier release put there and this one doesn't have are removed; anyone's else stay.
+    Files of an earlier release that this one lacks are removed; files from elsewhere stay.
     """
     there = dict(remote.files) if remote else {}
     ours = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
@@ -151,14 +147,14 @@ def difference(api: HfApi, folder: Path, remote: Remote | None) -> Difference:
     )
 
 
-def same_but_for_the_run(api: HfApi, folder: Path, remote: Remote, found: Difference) -> bool:
-    """Whether the difference is only when and where the same content was made."""
+def differs_only_in_run(api: HfApi, folder: Path, remote: Remote, found: Difference) -> bool:
+    """Whether the two differ only in which run made the same content."""
     if found.added or found.removed:
         return False
     for name in found.changed:
         there = remote.read(api, name)
-        here = stable(name, (folder / name).read_bytes())
-        if there is None or here is None or here != stable(name, there):
+        here = without_run_details(name, (folder / name).read_bytes())
+        if there is None or here is None or here != without_run_details(name, there):
             return False
     return True
 
@@ -166,13 +162,13 @@ def same_but_for_the_run(api: HfApi, folder: Path, remote: Remote, found: Differ
 def compare(
     folder: Path, repository: str, branch: str | None, patience: Patience
 ) -> tuple[HfApi, Remote | None, Difference]:
-    """Look at a repository and compare a release folder with it, patiently.
+    """Return a client, what a repository holds, and how a release folder differs from that.
 
     Raises:
-        HfHubHTTPError, httpx.HTTPError, OSError: The Hub can't be asked, or refuses.
+        HfHubHTTPError, httpx.HTTPError, OSError: The Hub can't be reached, or refuses.
     """
     from huggingface_hub import HfApi
 
     api = HfApi()
-    remote = patience.retry(lambda: look(api, repository, branch))
+    remote = patience.retry(lambda: read_remote(api, repository, branch))
     return api, remote, patience.retry(lambda: difference(api, folder, remote))

@@ -1,4 +1,4 @@
-"""Going back to an earlier release: a new commit with the old files, after checking them."""
+"""Go back to an earlier release: verify its files, then commit them again."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from distill_pipeline.release.verify import PATIENCE_SECONDS, fetched, verify
 
 
 def rollback(repository: str, to: str, *, branch: str | None = None, log: Callable[[str], None]) -> HubCommit:
-    """Make a repository's branch hold again what a tag holds. Its history stays; nothing is rewritten.
+    """Commit to a repository's branch what a tag holds, and return the commit. History is never rewritten.
 
-    Files that the release of today has and the old one has not are removed; files of others stay.
+    Files of the current release that the old one lacks are removed; files from elsewhere stay.
 
     Args:
         repository: owner/name.
         to: A tag, or a commit.
         branch: None is main.
-        log: Receives what is told to people.
+        log: Receives lines for people.
 
     Raises:
-        NotTheRelease: There is no such tag, or what it holds isn't a whole release.
-        HubError: The Hub refuses, is out of reach, or someone else committed in between.
+        VerificationFailed: There is no such tag, or it holds no whole release.
+        HubError: The Hub refuses or is out of reach, or someone else committed meanwhile.
     """
     with fetched(repository, to) as (folder, commit):
         checked = verify(folder)

@@ -1,7 +1,7 @@
-"""Further forms of a student in the same release: other numbers, fewer dimensions, ONNX. Each is checked.
+"""Variants of a student in the same release: other dtypes, fewer dimensions, ONNX. Each is checked.
 
-All are made of the released model itself, so they can be made again from a release alone. Each lies in a folder of
-its own name: `StaticModel.from_pretrained(repository, subfolder="int8")`.
+All are made from the released model itself, so a release is enough to make them again. Each is in a folder of its
+name: `StaticModel.from_pretrained(repository, subfolder="int8")`.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _TOLERANCES = {"float32": 1e-5, "float16": 1e-5, "onnx": 1e-5, "dims": 1e-5, "in
 
 
 class VariantError(DistillError):
-    """A variant that can't be made, or that doesn't give the vectors it should."""
+    """A variant that can't be made, or that gives wrong vectors."""
 
 
 def write_variant(release: Path, variant: str) -> None:
-    """Write one variant of a release's model into the release.
+    """Write one variant of a release's model into a folder of the release.
 
     Args:
         release: Folder of the model; the variant's folder appears in it.
         variant: float32, float16, int8, onnx, or dims-N.
 
     Raises:
-        VariantError: It has no meaning for this student, or a package for it is missing.
+        VariantError: It makes no sense for this student, or a package for it is missing.
     """
     if variant == ONNX:
         _write_onnx(release, release / variant)
@@ -71,10 +71,10 @@ def write_variant(release: Path, variant: str) -> None:
 
 
 def _int8(rows: npt.NDArray[np.floating]) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """Return int8 rows with a scale of their own each, and the token weights that undo it.
+    """Return int8 rows, each with its own scale, and the token weights that undo the scaling.
 
-    With one scale for all, as `model2vec.quantization` has it, a frequent token's short row keeps a few steps only:
-    the vector of a text of that token alone was 0.23 (1 - cosine) off for a student of all-MiniLM-L6-v2.
+    With one scale for all rows, as in `model2vec.quantization`, the short row of a frequent token keeps only a few
+    steps: for a student of all-MiniLM-L6-v2, the vector of such a token alone was 0.23 (1 - cosine) off.
     """
     wide = rows.astype(np.float32)
     scales = np.abs(wide).max(axis=1) / 127
@@ -99,10 +99,10 @@ def _write_onnx(release: Path, folder: Path) -> None:
 
 
 def check_variant(release: Path, variant: str) -> float:
-    """Encode the golden texts with a variant; return the largest distance from the golden vectors.
+    """Return the largest distance (1 - cosine) between a variant's vectors of the golden texts and the golden ones.
 
     Raises:
-        VariantError: It exceeds this variant's tolerance, or a value is not finite.
+        VariantError: The distance exceeds this variant's tolerance, or is not finite.
     """
     texts, expected = read_golden(release)
     encode = _encode_onnx if variant == ONNX else _encode

@@ -1,4 +1,4 @@
-"""Checking a release, anyone's and anywhere: the digests of its files, its evidence, and its golden vectors."""
+"""Verify any release, local or on the Hub: the digests of its files, its evidence, and its golden vectors."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from distill_pipeline.hub.access import Patience
 from distill_pipeline.hub.explain import explaining
 from distill_pipeline.release.gate import read_report
 from distill_pipeline.release.provenance import read_provenance
-from distill_pipeline.release.repository import look
+from distill_pipeline.release.repository import read_remote
 from distill_pipeline.release.variants import VariantError, check_variant
 from distill_pipeline.store.disk import file_table
 from distill_pipeline.student.files import PROVENANCE, REPORT, model_digest
@@ -24,8 +24,8 @@ from distill_pipeline.student.folder import StudentError, verify_golden
 PATIENCE_SECONDS = 60.0
 
 
-class NotTheRelease(DistillError):
-    """A folder or repository that isn't the release that its provenance describes; each line is one difference."""
+class VerificationFailed(DistillError):
+    """A folder or repository is not the release that its provenance describes; each line names one difference."""
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,10 @@ class Verified:
     """What was checked.
 
     Attributes:
-        files: How many files have the digest that the provenance gives.
+        files: Number of files with the digest that the provenance gives.
         golden_difference: Largest difference from the golden vectors.
         variants: Each variant's largest distance from them.
-        others: Files that lie there besides, and are not the release's.
+        others: Files that are not part of the release.
     """
 
     files: int
@@ -46,34 +46,34 @@ class Verified:
 
 
 def verify(folder: Path) -> Verified:
-    """Check a release folder.
+    """Verify a release folder.
 
     Raises:
-        NotTheRelease: A file is missing or changed; the evidence is about another model; or a
-            model doesn't give the golden vectors.
+        VerificationFailed: A file is missing or was changed, the evidence is about another model, or the model or a
+            variant doesn't give the golden vectors.
     """
     path = folder / PROVENANCE
     provenance = read_provenance(path.read_bytes() if path.is_file() else None)
     if provenance is None:
-        raise NotTheRelease(f"{folder} holds no readable {PROVENANCE}: it is no release of distill-pipeline")
+        raise VerificationFailed(f"{folder} holds no readable {PROVENANCE}: it is no release of distill-pipeline")
     expected, found = provenance["files"], file_table(folder)
     problems = list(_differences(expected, found))
     report = read_report((folder / REPORT).read_bytes() if (folder / REPORT).is_file() else None)
     if report is None or report.get("model_digest") != model_digest(folder, expected):
         problems.append(f"{REPORT} is not about this model: its digest is another")
     if problems:
-        raise NotTheRelease("\n".join(problems))
+        raise VerificationFailed("\n".join(problems))
     try:
         variants = {name: check_variant(folder, name) for name in provenance["recipe"].get("variants", [])}
         golden = verify_golden(folder)
     except (StudentError, VariantError) as error:
-        raise NotTheRelease(str(error)) from error
+        raise VerificationFailed(str(error)) from error
     others = [name for name in found if name not in expected and name != PROVENANCE and not name.startswith(".git")]
     return Verified(len(expected), golden, variants, tuple(others))
 
 
 def _differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
-    """Name each of the release's files that is not as the provenance says."""
+    """Yield a line for each file of the release that is not as the provenance says."""
     for name in sorted(expected):
         if name not in found:
             yield f"{name} is missing"
@@ -86,24 +86,26 @@ def fetched(repository: str, revision: str | None) -> Iterator[tuple[Path, str]]
     """Yield a folder with a repository's files at a revision, and the commit.
 
     Raises:
-        HubError: The Hub can't be asked, or refuses.
-        NotTheRelease: There is no such repository or revision.
+        HubError: The Hub can't be reached, or refuses.
+        VerificationFailed: There is no such repository or revision.
     """
     from huggingface_hub import HfApi, snapshot_download
 
     api, patience = HfApi(), Patience(PATIENCE_SECONDS)
     with explaining(repository, doing="reading"):
-        remote = patience.retry(lambda: look(api, repository, revision))
+        remote = patience.retry(lambda: read_remote(api, repository, revision))
     if remote is None or not remote.branch_exists:
         wanted = f"{repository} at {revision}" if revision else repository
-        raise NotTheRelease(f"{wanted} is not on the Hub; give a folder, or owner/name and a tag, branch or commit")
+        raise VerificationFailed(
+            f"{wanted} is not on the Hub; give a folder, or owner/name and a tag, branch or commit"
+        )
     with tempfile.TemporaryDirectory(prefix="distill-pipeline-") as scratch:
-        # Not the shared cache: a file that came damaged there once would be found again.
+        # Not the shared cache: a file that was damaged there once would be found again.
         with explaining(repository, doing="reading"):
             patience.retry(lambda: snapshot_download(repository, revision=remote.commit, local_dir=scratch))
         folder = Path(scratch)
         shutil.rmtree(folder / ".cache", ignore_errors=True)  # what the client keeps beside the files
         damaged = [name for name, file in remote.files.items() if not file.holds(folder / name)]
         if damaged:
-            raise NotTheRelease(f"{repository}: {', '.join(damaged)} came damaged from the Hub; run this again")
+            raise VerificationFailed(f"{repository}: {', '.join(damaged)} came damaged from the Hub; run this again")
         yield folder, remote.commit

@@ -53,6 +53,12 @@ def file_table(folder: Path) -> dict[str, dict[str, Any]]:
     }
 
 
+def size_of(path: Path) -> int:
+    """Return the bytes of a file, or of all files below a folder; 0 when there is nothing."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
 def json_bytes(value: object) -> bytes:
     """Return a value as indented JSON with sorted keys, so that equal values have equal bytes."""
     return (json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n").encode()

@@ -1,4 +1,4 @@
-"""The names of a release's files, and which of them are the model."""
+"""The names of a release's files, and which of them belong to the model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def model_digest(folder: Path, names: Collection[str] | None = None) -> str:
 
     Args:
         folder: A stored student, or a release.
-        names: The release's files, where others may lie among them; None means all.
+        names: The release's files, where the folder may hold others; None means all.
     """
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):

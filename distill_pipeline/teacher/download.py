@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -93,9 +92,9 @@ def _is_content_of(blob: Path) -> bool:
     if re.fullmatch(r"[0-9a-f]{64}", blob.name):
         return sha256_of(blob) == blob.name
     if re.fullmatch(r"[0-9a-f]{40}", blob.name):
-        content = blob.read_bytes()
-        found = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-        return found == blob.name
+        from huggingface_hub.utils.sha import git_hash
+
+        return git_hash(blob.read_bytes()) == blob.name
     return True
 
 

@@ -87,13 +87,13 @@ class TeacherSource:
         card = self._fetch_card()
         if card is None:
             return {}
-        header = re.match(r"---\s*\n(.*?)\n---\s*\n", card.read_text(encoding="utf-8", errors="replace"), re.DOTALL)
+        from huggingface_hub import ModelCard
+
         try:
-            values = yaml.safe_load(header[1]) if header else None
-        except yaml.YAMLError:
+            header = ModelCard(card.read_text(encoding="utf-8", errors="replace"), ignore_metadata_errors=True).data
+        except (yaml.YAMLError, ValueError, TypeError):  # a header that can't be read states no licence
             return {}
-        entries = values if isinstance(values, dict) else {}
-        return {name: str(entries[name]) for name in _LICENCE_ENTRIES if isinstance(entries.get(name), str)}
+        return {name: header[name] for name in _LICENCE_ENTRIES if isinstance(header.get(name), str)}
 
 
 def resolve_teacher(

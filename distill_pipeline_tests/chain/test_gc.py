@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from distill_pipeline.chain.baseline import BASELINE_STAGES, baseline_keys
-from distill_pipeline.chain.gc import Findings, look, reach, remove, sizes
+from distill_pipeline.chain.gc import Findings, find_leftovers, remove, sizes
 from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.plan import plan_recipes
 from distill_pipeline.chain.stages import STAGES, stage_keys, teacher_side_key
@@ -42,7 +43,7 @@ def _write(folder: Path) -> dict[str, int]:
 
 
 def _clean(home: Home) -> Findings:
-    findings = look(home.store, reach(home))
+    findings = find_leftovers(home)
     assert all(remove(home, leftover) for leftover in findings.leftovers)
     return findings
 
@@ -64,7 +65,7 @@ def test_only_what_no_recipe_reaches_goes_with_its_locks_and_records(home: Home,
     assert sum(leftover.bytes for leftover in findings.leftovers) > 1000 * len(own)
     assert not any(home.store.lock(key).exists() for key in own)
     assert [path.name for path in home.store.records.iterdir()] == ["tiny"]
-    assert not look(home.store, reach(home)).leftovers
+    assert not find_leftovers(home).leftovers
 
 
 def test_verdicts_go_with_their_outputs_and_half_written_ones_in_any_case(home: Home, recipe: MakeRecipe) -> None:
@@ -77,7 +78,7 @@ def test_verdicts_go_with_their_outputs_and_half_written_ones_in_any_case(home: 
     _clean(home)
     left = {path for path in home.store.root.rglob("*") if ".verdict" in path.name}
     assert left == {home.store.verdict(key) for key in kept}
-    assert not look(home.store, reach(home)).leftovers
+    assert not find_leftovers(home).leftovers
 
 
 def test_what_a_recipe_is_compared_with_stays_though_another_recipe_had_it_made(home: Home, recipe: MakeRecipe) -> None:
@@ -100,7 +101,7 @@ def test_a_dry_run_changes_nothing(home: Home, recipe: MakeRecipe) -> None:
     keys = _fill(home, recipe())
     (home.recipes / "tiny.yaml").unlink()
     before = sorted(home.root.rglob("*"))
-    assert look(home.store, reach(home)).leftovers
+    assert find_leftovers(home).leftovers
     assert sorted(home.root.rglob("*")) == before
     assert all(_stored(home, keys))
 
@@ -118,45 +119,83 @@ def test_what_a_changed_recipe_was_last_made_of_stays_until_it_is_made_anew(home
     assert all(_stored(home, new))
 
 
+def _files(home: Home) -> list[Path]:
+    return sorted(home.store.root.rglob("*"))
+
+
+def _leave_something(home: Home, recipe: MakeRecipe) -> None:
+    """Store outputs of a recipe that is gone, and an unfinished one of nobody's."""
+    _fill(home, recipe(name="gone", pca_dims=2))
+    (home.recipes / "gone.yaml").unlink()
+    (home.store.root / "static_model" / f".{'0' * 64}.partial").mkdir()
+
+
 @pytest.mark.parametrize("broken", ["teacher: [", "teacher: MINILM_EMBEDDED\npca_dim: 4\n"])
-def test_an_unreadable_recipe_keeps_every_finished_output(home: Home, recipe: MakeRecipe, broken: str) -> None:
-    keys = _fill(home, recipe())
-    _fill(home, recipe(name="other", pca_dims=4))
-    (home.recipes / "tiny.yaml").unlink()
+def test_nothing_goes_while_a_recipe_file_cant_be_read(home: Home, recipe: MakeRecipe, broken: str) -> None:
+    _fill(home, recipe())
+    _leave_something(home, recipe)
+    before = _files(home)
     (home.recipes / "other.yaml").write_text(broken)
     findings = _clean(home)
-    assert all(_stored(home, keys))
-    assert any("can't be read" in note and "other.yaml" in note for note in findings.notes)
+    assert _files(home) == before
+    assert [f"{home.recipes / 'other.yaml'}:" in obstacle for obstacle in findings.obstacles] == [True]
+    (home.recipes / "other.yaml").unlink()
+    assert _clean(home).leftovers
 
 
-def test_a_recipe_whose_teacher_is_gone_keeps_what_may_be_its_own(
-    home: Home, recipe: MakeRecipe, modernbert: Path, bert: Path, tmp_path: Path
+def test_nothing_goes_while_the_teacher_of_a_recipe_that_was_run_is_gone(
+    home: Home, recipe: MakeRecipe, bert: Path, tmp_path: Path
 ) -> None:
-    keys = _fill(home, recipe())
-    home.save_recipe(recipe(pca_dims=4).model_copy(update={"teacher": str(tmp_path / "moved-away")}))
-    for record in home.store.records.glob("*/*"):
-        record.unlink()
-    of_the_hub = StageKey("vocabulary", fingerprint(hub := _made_of_hub_teacher()), hub)
-    home.store.get_or_make(of_the_hub, _write)
+    teacher = shutil.copytree(bert, tmp_path / "teacher")
+    _fill(home, recipe(teacher=str(teacher)))
+    _leave_something(home, recipe)
+    home.save_recipe(recipe(teacher=str(tmp_path / "moved")))
+    before = _files(home)
     findings = _clean(home)
-    assert all(_stored(home, keys))
-    assert not home.store.contains(of_the_hub)
-    assert any("teacher can't be found" in note for note in findings.notes)
+    assert _files(home) == before
+    [obstacle] = findings.obstacles
+    assert obstacle.startswith("tiny: ")
+    assert "no Sentence Transformer in this folder" in obstacle
+    teacher.rename(tmp_path / "moved")
+    assert _clean(home).leftovers
 
 
-def test_a_recipe_whose_labelled_set_is_gone_holds_up_no_other(home: Home, recipe: MakeRecipe) -> None:
+def test_nothing_goes_while_a_labelled_set_of_a_recipe_that_was_run_is_gone(home: Home, recipe: MakeRecipe) -> None:
+    _fill(home, recipe())
+    _leave_something(home, recipe)
+    home.save_recipe(recipe(labelled_sets=["pairs:gone.tsv"]))
+    before = _files(home)
+    findings = _clean(home)
+    assert _files(home) == before
+    assert "there is no" in findings.obstacles[0]
+
+
+def test_nothing_goes_while_words_of_a_recipe_that_was_run_are_gone(
+    home: Home, recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    words = tmp_path / "words.txt"
+    words.write_text("pineapple\n")
+    _fill(home, recipe(words=words))
+    _leave_something(home, recipe)
+    before = _files(home)
+    words.unlink()
+    findings = _clean(home)
+    assert _files(home) == before
+    assert "words.txt" in findings.obstacles[0]
+
+
+def test_a_recipe_that_was_never_run_has_nothing_to_lose(home: Home, recipe: MakeRecipe) -> None:
+    """Such as a shipped one whose teacher is on a Hub that can't be reached from here."""
     keys = _fill(home, recipe())
+    _leave_something(home, recipe)
     home.save_recipe(recipe(name="other", labelled_sets=["pairs:gone.tsv"]))
     findings = _clean(home)
+    assert findings.leftovers
+    assert not findings.obstacles
     assert all(_stored(home, keys))
-    assert any("kept for other" in note and "there is no" in note for note in findings.notes)
     states = {planned.recipe: planned.problem for planned in plan_recipes(home, home.load_recipes()[0].values())}
     assert "there is no" in states["other"]
     assert not states["tiny"]
-
-
-def _made_of_hub_teacher() -> dict[str, object]:
-    return {"stage": "vocabulary", "teacher": {"repository": "someone/model", "commit": "0" * 40}}
 
 
 def test_a_run_in_progress_keeps_its_output_and_what_it_reads(home: Home, recipe: MakeRecipe) -> None:
@@ -173,18 +212,37 @@ def test_a_run_in_progress_keeps_its_output_and_what_it_reads(home: Home, recipe
     thread.start()
     assert entered.wait(10)
     (home.recipes / "tiny.yaml").unlink()  # nothing says any more what the run reads
+    before = _files(home)
     findings = _clean(home)
+    assert _files(home) == before
     go.set()
     thread.join()
     assert home.store.contains(running)
     assert all(_stored(home, keys))
-    assert any("a run is making student_matrix" in note for note in findings.notes)
+    assert findings.obstacles == [f"a run that no recipe explains is making student_matrix {running.fingerprint[:12]}"]
+
+
+def test_a_run_that_a_recipe_explains_keeps_what_it_is_making_and_nothing_else(home: Home, recipe: MakeRecipe) -> None:
+    _leave_something(home, recipe)
+    home.save_recipe(recipe())
+    key = _keys(home, recipe())["student_matrix"]
+
+    def clean_meanwhile(folder: Path) -> dict[str, int]:
+        _write(folder)
+        home.store.folder(key).with_name(f".{key.fingerprint}.123.old").mkdir()  # of an earlier run
+        assert _clean(home).leftovers
+        return {}
+
+    output, _ = home.store.get_or_make(key, clean_meanwhile)
+    assert sorted(output.manifest["files"]) == ["rows.bin"]
+    left = [path.name for path in (home.store.root / key.stage).iterdir() if key.fingerprint not in path.name]
+    assert left == []
 
 
 def test_an_output_that_a_recipe_comes_to_need_after_the_look_is_not_removed(home: Home, recipe: MakeRecipe) -> None:
     keys = _fill(home, recipe())
     (home.recipes / "tiny.yaml").unlink()
-    leftovers = look(home.store, reach(home)).leftovers
+    leftovers = find_leftovers(home).leftovers
     _fill(home, recipe(name="other"))
     assert not any(remove(home, leftover) for leftover in leftovers if leftover.name == keys[0].fingerprint)
     assert home.store.contains(keys[0])
@@ -243,7 +301,7 @@ def test_the_command_shows_first_and_removes_when_told(
     keys = _fill(home, recipe())
     main(["recipes"])
     listed = capsys.readouterr().out
-    assert "static_model 0.0 MB" in listed
+    assert "static_model 1.0 kB" in listed
     assert "all recipes together" in listed
     (home.recipes / "tiny.yaml").unlink()
     main(["gc"])
@@ -251,6 +309,17 @@ def test_the_command_shows_first_and_removes_when_told(
     assert keys[0].fingerprint[:12] in shown
     assert "--delete true removes it; 0 outputs stay" in shown
     assert all(_stored(home, keys))
+    (home.recipes / "other.yaml").write_text("teacher: [")
+    for delete, status in (("false", 0), ("true", 1)):
+        with pytest.raises(SystemExit) as ended:
+            main(["gc", "--delete", delete])
+        assert ended.value.code == status
+        captured = capsys.readouterr()
+        assert not captured.out
+        assert "other.yaml" in captured.err
+        assert captured.err.endswith("nothing can be removed because of this\n")
+    assert all(_stored(home, keys))
+    (home.recipes / "other.yaml").unlink()
     main(["gc", "--delete", "true"])
     assert "removed; 0 outputs stay" in capsys.readouterr().out
     assert not any(_stored(home, keys))

@@ -19,7 +19,7 @@ from distill_pipeline.chain.home import Home
 from distill_pipeline.cli.flags import UsageError
 from distill_pipeline.cli.main import main
 from distill_pipeline.cli.student import encode
-from distill_pipeline.cli.tables import fitted, side_by_side
+from distill_pipeline.cli.tables import rendered, side_by_side, table
 from distill_pipeline.quality.agreement import evaluation_texts
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.embeddings import Embeddings
@@ -62,6 +62,13 @@ def test_files_of_every_kind_become_one_parquet_file_in_order(
     assert f"{len(expected)} texts" in capsys.readouterr().out
 
 
+def at_a_terminal(monkeypatch: pytest.MonkeyPatch, *, width: int) -> None:
+    """Let standard output be a terminal of so many cells."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(width))
+
+
 @pytest.fixture
 def own_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
     """The process' home is the test's."""
@@ -75,7 +82,7 @@ def own_home(home: Home, monkeypatch: pytest.MonkeyPatch) -> Home:
         (["a.txt"], "needs a student, inputs and an output"),
         (["a.txt", "b.txt"], "the output comes last and ends in .parquet"),
         (["none.txt", "out.parquet"], "none.txt: there is no such file"),
-        (["a.txt", "old.parquet"], "there already: name another file, or add --overwrite true"),
+        (["a.txt", "old.parquet"], "exists: name another file, or add --overwrite true"),
         (["old.parquet", "old.parquet"], "input and output are the same file"),
         (["a.txt", "nowhere/out.parquet"], "there is no folder"),
     ],
@@ -158,7 +165,7 @@ def test_teacher_and_student_answer_side_by_side_within_the_width(
 ) -> None:
     lines = evaluation_texts()[:30]
     (tmp_path / "a.txt").write_text("\n\n".join(lines), encoding="utf-8")
-    monkeypatch.setenv("COLUMNS", "100")
+    at_a_terminal(monkeypatch, width=100)
     main(["search", "tiny", str(tmp_path / "a.txt"), "--query", lines[7], "--top", "3", "--limit", "20"])
     captured = capsys.readouterr()
     answer = captured.out.splitlines()
@@ -182,6 +189,7 @@ def test_queries_are_read_line_by_line_and_a_folder_has_no_teacher(
     captured = capsys.readouterr()
     assert [line for line in captured.out.splitlines() if line.startswith(">")] == ["> owl", "> soup"]
     assert "teacher" not in captured.out
+    assert set(evaluation_texts()[:5]) <= {line[7:] for line in captured.out.splitlines()}, "whole, where none is cut"
     assert len(captured.out.split("\n\n")[0].splitlines()) == 2 + 5, "the query, the times, and all five lines"
 
 
@@ -194,9 +202,22 @@ def test_an_index_finds_what_a_full_sort_finds(student: StaticModel) -> None:
     assert [number for number, _ in found] == order.tolist()
 
 
-def test_columns_fit_whatever_is_in_them() -> None:
-    wide = side_by_side([["ab\tc", "日本語のとても長い文" * 9], ["x" * 99, "y", "z"]], 60)
-    assert wide[0] == "ab c" + " " * 27 + "x" * 28 + "…"
-    assert [len(line) for line in wide[1:]] == [14 + 1 + 2 + 1, 32]
-    assert side_by_side([["a", "b"], ["c"]], 30) == ["a", "b", "c"]
-    assert fitted("\x1b[31mred", 9) == " [31mred "
+def test_columns_fit_a_terminal_whatever_is_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = [["ab\tc", "日本語のとても長い文" * 9, "[red]:owl:"], ["x" * 99, "\x1b[31mred", "z"]]
+    at_a_terminal(monkeypatch, width=60)
+    lines = rendered(side_by_side(columns)).split("\n")
+    assert lines == [
+        "ab c" + " " * 26 + "x" * 29 + "…",
+        "日本語のとても長い文日本語 …   [31mred",
+        "[red]:owl:" + " " * 20 + "z",
+    ]
+
+
+def test_lines_in_a_pipe_are_whole_and_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    rows = table("name", "why", header=True)
+    rows.add_row("[bold]tiny[/]", "12 " * 100 + ":owl:")
+    long = "日本語のとても長い文" * 900
+    lines = rendered(rows, "", side_by_side([["\x1b[31mred", long], ["z"]])).split("\n")
+    assert lines == ["name           why", f"[bold]tiny[/]  {'12 ' * 100}:owl:", "", " [31mred", long, "z"]

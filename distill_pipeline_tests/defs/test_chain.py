@@ -17,7 +17,7 @@ import pytest
 
 from distill_pipeline.chain.stages import STAGES
 from distill_pipeline.recipe.recipe import Recipe
-from distill_pipeline.release.provenance import stable
+from distill_pipeline.release.provenance import without_run_details
 from distill_pipeline.store.disk import file_table
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.store.verdicts import cached_verdict
@@ -275,5 +275,5 @@ def _without_the_run(folder: Path) -> dict[str, object]:
     """Return what identifies each file of a release, whichever run made it."""
     table: dict[str, object] = dict(file_table(folder))
     for name in (CARD, PROVENANCE):
-        table[name] = stable(name, (folder / name).read_bytes())
+        table[name] = without_run_details(name, (folder / name).read_bytes())
     return table

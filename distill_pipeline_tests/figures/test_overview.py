@@ -17,7 +17,7 @@ from distill_pipeline.figures.overview import (
     words_to_name,
 )
 from distill_pipeline.quality.agreement import frequent_words, nearest_words, pair_similarities
-from distill_pipeline.quality.measures import by_kind, kinds_table, since
+from distill_pipeline.quality.measures import by_kind, comparable_figures, kinds_table
 from distill_pipeline.vocabulary.vocabulary import build_vocabulary, build_word_vocabulary
 
 
@@ -124,14 +124,14 @@ def test_a_kinds_figure_is_the_mean_of_its_sets() -> None:
 
 def test_only_what_was_measured_alike_is_compared_with_the_last_release() -> None:
     released = {**REPORT, "model_digest": "b", "similarity_correlation": 0.6}
-    assert since(REPORT, released)["similarity order"] == 0.6
-    assert set(since(REPORT, {**released, "texts": 50})) == {"pairs", "clustering"}
+    assert comparable_figures(released, REPORT)["similarity order"] == 0.6
+    assert set(comparable_figures({**released, "texts": 50}, REPORT)) == {"pairs", "clustering"}
     fewer = {**released, "labelled_sets": REPORT["labelled_sets"][1:]}  # type: ignore[index]
-    assert "pairs" not in since(REPORT, fewer)
-    assert "clustering" in since(REPORT, fewer)
-    assert since(REPORT, {**released, "model_digest": "a"}) == {}  # this very student
-    assert since(REPORT, None) == {}
-    assert since(REPORT, {"model_digest": "b", "texts": 120}) == {}  # a report of another age
+    assert "pairs" not in comparable_figures(fewer, REPORT)
+    assert "clustering" in comparable_figures(fewer, REPORT)
+    assert comparable_figures({**released, "model_digest": "a"}, REPORT) == {}  # this very student
+    assert comparable_figures(None, REPORT) == {}
+    assert comparable_figures({"model_digest": "b", "texts": 120}, REPORT) == {}  # a report of another age
 
 
 def test_the_table_has_a_column_for_each_side_that_was_measured() -> None:

@@ -60,14 +60,14 @@ class Small:
 def exact_and_in_many_blocks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {
-            "refinement._TOLERANCE": 1e-7,
-            "refinement._TEXTS_IN_GRAM": 128,
-            "refinement._TEXTS_AT_ONCE": 128,
-            "refinement._ROWS_AT_ONCE": 64,
+            "ridge._TOLERANCE": 1e-7,
+            "ridge._TEXTS_IN_GRAM": 128,
+            "ridge._TEXTS_AT_ONCE": 128,
+            "ridge._ROWS_AT_ONCE": 64,
             "tuning._ROWS_AT_ONCE": 64,
             "tuning.TEXTS_PER_STEP": BATCH,
         }.items():
-            patch.setattr(f"distill_pipeline.distillation.{name}", value)
+            patch.setattr(f"distill_pipeline.fitting.{name}", value)
         yield
 
 

@@ -51,8 +51,8 @@ def _dense(shares: sparse.csr_matrix, targets: Rows, start: Rows, penalty: float
 
 @pytest.fixture(autouse=True)
 def several_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("refinement", "tuning"):
-        monkeypatch.setattr(f"distill_pipeline.distillation.{module}._ROWS_AT_ONCE", 16)
+    for module in ("ridge", "tuning"):
+        monkeypatch.setattr(f"distill_pipeline.fitting.{module}._ROWS_AT_ONCE", 16)
 
 
 @pytest.mark.parametrize("penalty", [0.02, 0.2, 2.0])

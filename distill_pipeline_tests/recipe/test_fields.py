@@ -8,7 +8,7 @@ import pytest
 
 from distill_pipeline.chain.stages import STAGES
 from distill_pipeline.errors import RecipeError
-from distill_pipeline.quality.measures import MEASURES
+from distill_pipeline.quality.measures import FLOORS
 from distill_pipeline.recipe.reading import make_recipe
 from distill_pipeline.recipe.recipe import RELEASE_FIELDS, Recipe
 
@@ -43,7 +43,7 @@ def test_a_release_that_makes_no_sense_is_refused(fields: dict[str, Any], messag
 
 def test_where_a_student_goes_decides_no_stage_before_the_release() -> None:
     for stage in STAGES.values():
-        floors = {f"min_{figure}" for figure in MEASURES}
+        floors = {f"min_{figure}" for figure in FLOORS}
         read = set(stage.reads(make())) & {*RELEASE_FIELDS, *floors, "variants", "max_regression"}
         assert not read or stage.name == "hub_release"
     assert not any("patience_seconds" in stage.reads(make()) for stage in STAGES.values())

@@ -14,7 +14,7 @@ import pytest
 from distill_pipeline.hub.explain import HubError
 from distill_pipeline.release.publish import Destination, HubCommit, publish
 from distill_pipeline.release.rollback import rollback
-from distill_pipeline.release.verify import NotTheRelease, fetched, verify
+from distill_pipeline.release.verify import VerificationFailed, fetched, verify
 from distill_pipeline_tests.patience import FakeTime
 from distill_pipeline_tests.release.student import make_release
 from distill_pipeline_tests.servers.hub import READ_TOKEN, TOKEN, Fault, Hub
@@ -123,8 +123,8 @@ def test_a_release_killed_while_uploading_ends_in_one_commit_when_it_is_run_agai
     hub.faults.append(Fault(*moment))
     program = (
         "import sys; from pathlib import Path\n"
-        "from distill_pipeline.hub_access import Patience\n"
-        "from distill_pipeline.release.hub import Destination, publish\n"
+        "from distill_pipeline.hub.access import Patience\n"
+        "from distill_pipeline.release.publish import Destination, publish\n"
         "publish(Path(sys.argv[1]), Destination('me/tiny'), Patience(60))\n"
     )
     child = subprocess.Popen([sys.executable, "-c", program, str(folder)], env=dict(os.environ))  # noqa: S603
@@ -161,7 +161,7 @@ def test_a_roll_back_to_something_that_is_no_whole_release_changes_nothing(hub: 
     broken["config.json"] += b" "
     repository.refs["refs/tags/broken"] = repository.commit("refs/heads/aside", "broken", broken).oid
     for tag, message in (("broken", "config.json was changed"), ("v9", "is not on the Hub")):
-        with pytest.raises(NotTheRelease, match=re.escape(message)):
+        with pytest.raises(VerificationFailed, match=re.escape(message)):
             rollback(REPOSITORY, tag, log=lambda _: None)
     assert len(hub.releases(REPOSITORY)) == 2
 
@@ -179,7 +179,7 @@ def test_a_repository_is_verified_at_any_revision(hub: Hub, tmp_path: Path) -> N
 def test_a_download_that_came_damaged_is_no_verdict_on_the_release(hub: Hub, tmp_path: Path) -> None:
     put(make_release(tmp_path / "a"))
     hub.faults.append(Fault("corrupt", "GET", "model.safetensors"))
-    with pytest.raises(NotTheRelease, match="safetensors came damaged from the Hub"), fetched(REPOSITORY, None):
+    with pytest.raises(VerificationFailed, match="safetensors came damaged from the Hub"), fetched(REPOSITORY, None):
         pass
 
 

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
 from distill_pipeline.errors import RecipeError
-from distill_pipeline.quality.measures import MEASURES
+from distill_pipeline.quality.measures import FLOORS, MEASURES
 from distill_pipeline.recipe.reading import make_recipe
 from distill_pipeline.release.gate import ReleaseRefused, failed_floors, regressions
 from distill_pipeline.release.ingredients import Ingredients
 from distill_pipeline.release.release import preview, release
 from distill_pipeline.release.variants import VariantError, check_variant, write_variant
-from distill_pipeline.release.verify import NotTheRelease, verify
+from distill_pipeline.release.verify import VerificationFailed, verify
 from distill_pipeline_tests.release.student import make_ingredients, make_release
 from distill_pipeline_tests.servers.hub import Fault, Hub
 
@@ -102,8 +100,8 @@ def test_a_labelled_set_s_score_may_not_fall_far_either() -> None:
     assert failed_floors(recipe, before) == ["the score on pairs:test.tsv is no number: nan"]
 
 
-@pytest.mark.parametrize("figure", MEASURES)
-def test_each_figure_has_a_floor_of_its_own(figure: str) -> None:
+@pytest.mark.parametrize("figure", FLOORS)
+def test_each_floor_holds_its_own_figure(figure: str) -> None:
     recipe = make_recipe({"name": "a", "teacher": "MINILM_EMBEDDED", f"min_{figure}": 0.5}, source="test")
     quality = dict.fromkeys(MEASURES, 0.4)
     assert failed_floors(recipe, quality) == [f"{figure} 0.400 is below the floor 0.5"]
@@ -142,15 +140,8 @@ def test_a_dry_run_shows_the_difference_and_changes_nothing(hub: Hub, tmp_path: 
     assert {method for method, _ in hub.requests} <= {"GET", "HEAD"}
 
 
-def _header(folder: Path) -> dict[str, Any]:
-    found = re.match(r"---\n(.*?)\n---\n", (folder / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert found
-    header: dict[str, Any] = yaml.safe_load(found[1])
-    return header
-
-
 def test_the_cards_header_is_what_the_hub_understands(tmp_path: Path) -> None:
-    from huggingface_hub import ModelCard
+    from huggingface_hub import ModelCard, metadata_load
 
     folder = make_release(tmp_path / "a")
     data: Any = ModelCard((folder / "README.md").read_text(encoding="utf-8")).data
@@ -158,7 +149,8 @@ def test_the_cards_header_is_what_the_hub_understands(tmp_path: Path) -> None:
     assert data.base_model == "sentence-transformers/all-MiniLM-L6-v2"
     metrics = {result.metric_type: result.metric_value for result in data.eval_results or []}
     assert metrics == {"spearman": 0.8, "neighbour_overlap": 0.7, "mrr": 0.6}
-    assert _header(folder)["model-index"][0]["name"] == "tiny"
+    assert data.model_name == "tiny"
+    assert metadata_load(folder / "README.md") == data.to_dict(), "nothing is lost when the Hub's own reader reads it"
 
 
 def test_pictures_of_the_report_are_part_of_the_release(tmp_path: Path) -> None:
@@ -243,5 +235,5 @@ def test_a_release_that_was_touched_fails_its_verification(tmp_path: Path, damag
         "evidence": "quality.json is not about this model",
         "golden": "of the golden text",
     }
-    with pytest.raises(NotTheRelease, match=expected[damage]):
+    with pytest.raises(VerificationFailed, match=expected[damage]):
         verify(folder)

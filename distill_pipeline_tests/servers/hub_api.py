@@ -57,8 +57,10 @@ class Repository:
 
 
 def git_blob(content: bytes) -> str:
-    """Return git's name for a content."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    """Return git's hash of a file's content."""
+    from huggingface_hub.utils.sha import git_hash  # not before HF_ENDPOINT is set
+
+    return git_hash(content)
 
 
 def resolve(repository: Repository, revision: str, path: str) -> tuple[int, Any, dict[str, str]]:

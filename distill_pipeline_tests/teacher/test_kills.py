@@ -18,11 +18,11 @@ PROGRAM = """
 import os, signal, sys
 import torch
 from pathlib import Path
-from distill_pipeline import store as stores
-from distill_pipeline.distillation import encoding, parts
-from distill_pipeline.distillation.source import resolve_teacher
-from distill_pipeline.distillation.teacher import load_teacher
-from distill_pipeline_tests.distillation.test_kills import KEY
+from distill_pipeline.store import embeddings as parts, local as stores
+from distill_pipeline.teacher import encoding
+from distill_pipeline.teacher.source import resolve_teacher
+from distill_pipeline.teacher.teacher import load_teacher
+from distill_pipeline_tests.teacher.test_kills import KEY
 
 teacher_folder, root, moments = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
 

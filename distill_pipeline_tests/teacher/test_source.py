@@ -135,9 +135,20 @@ def test_pickled_weights_are_taken_only_when_the_recipe_says_so(hub: Hub, teache
 
 def test_the_licence_comes_from_the_teachers_own_card(hub: Hub, teacher: Repository, tmp_path: Path) -> None:
     assert find(tmp_path).licence == {"license": "apache-2.0"}
-    for card in (b"no header", b"---\n!!python/object/apply:os.system ['false']\n---\n", b"---\n- a list\n---\n"):
+    for card in (
+        b"no header",
+        b"---\n!!python/object/apply:os.system ['false']\n---\n",
+        b"---\n- a list\n---\n",
+        b"---\nlicense: [mit\n---\n",
+        b"---\nlicense: [mit, apache-2.0]\n---\n",
+        b"---\nlicense: mit\nreleased: 2026-99-99\n---\n",
+        b"---\nlicense: mit\n1: one\n---\n",
+    ):
         teacher.commit("refs/heads/main", "card", {**teacher.head.files, "README.md": card})
         assert find(tmp_path).licence == {}
+    other = b"---\nlicense: other\nlicense_name: own\nmodel-index: broken\n---\nna\xefve\n"
+    teacher.commit("refs/heads/main", "card", {**teacher.head.files, "README.md": other})
+    assert find(tmp_path).licence == {"license": "other", "license_name": "own"}
     teacher.commit("refs/heads/main", "no card", {"config.json": b"{}"})
     assert find(tmp_path).licence == {}
 

@@ -14,7 +14,7 @@ from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.defs.stage import StageConfig, StageRun, materialize_stage, stage_asset
 from distill_pipeline.figures.captions import SINCE_RELEASE
 from distill_pipeline.figures.pictures import draw_kinds
-from distill_pipeline.quality.measures import since
+from distill_pipeline.quality.measures import comparable_figures
 from distill_pipeline.release.gate import read_report
 from distill_pipeline.release.ingredients import gather
 from distill_pipeline.release.release import is_intact, preview, release
@@ -80,7 +80,7 @@ def _work(run: StageRun, override_reason: str) -> Mapping[str, Any]:
 
 def _draw_since_release(folder: Path, report: Path, released: Path) -> None:
     quality, before = (read_report(path.read_bytes()) if path.exists() else None for path in (report, released))
-    found = since(quality, before) if quality else {}
+    found = comparable_figures(before, quality) if quality else {}
     if quality and found:
         write_pictures(folder, {SINCE_RELEASE: draw_kinds(quality, found)})
 

@@ -30,7 +30,7 @@ from distill_pipeline.quality.agreement import (
     texts_to_compare_on,
 )
 from distill_pipeline.quality.labelled import score, set_identity
-from distill_pipeline.quality.measures import MEASURES, kinds_table, since
+from distill_pipeline.quality.measures import MEASURES, comparable_figures, kinds_table
 from distill_pipeline.release.card import markdown_table, word_table
 from distill_pipeline.release.gate import read_report
 from distill_pipeline.store.disk import write_json
@@ -188,7 +188,7 @@ def _describe(output: Output, released: Mapping[str, Any] | None) -> Mapping[str
         "teacher_bytes": report["teacher_bytes"],
         **output.facts,
         # What is released may change at any time: it is looked at now, and is no part of the stored report.
-        "by_kind": dg.MetadataValue.md(markdown_table(*kinds_table(report, since(report, released)))),
+        "by_kind": dg.MetadataValue.md(markdown_table(*kinds_table(report, comparable_figures(released, report)))),
         **pictures_metadata(output.folder, (KINDS, SIMILARITIES)),
         **_sets(report["labelled_sets"]),
         "nearest_texts": dg.MetadataValue.md(
