@@ -61,25 +61,22 @@ class Patience:
         import httpx
 
         use_client_without_retries()
-        before, began = self._spent, None
-        tries = 0
+        tries, spent, failing_since = 0, self._spent, None
         while True:
+            tries += 1
             started = self._clock()
             try:
-                result = step()
+                return step()
             except (OSError, httpx.HTTPError) as error:
-                tries += 1
-                began = started if began is None else began
-                self._spent = before + self._clock() - began
+                failing_since = started if failing_since is None else failing_since
                 wait = _seconds_to_wait(error, tries)
-                if not is_transient(error) or self._spent + wait > self.seconds:
+                if not is_transient(error) or spent + self._clock() - failing_since + wait > self.seconds:
                     raise
                 self._log(f"the Hub: {short_reason(error)}; trying again in {wait:.0f} s")
                 self._sleep(wait)
-            else:
-                if began is not None:
-                    self._spent = before + self._clock() - began
-                return result
+            finally:
+                if failing_since is not None:
+                    self._spent = spent + self._clock() - failing_since
 
 
 def hub_status(error: BaseException) -> int | None:
@@ -125,10 +122,9 @@ def retry_after(error: BaseException) -> float | None:
         if re.fullmatch(r"\s*\d+(\.\d+)?\s*", value):
             return float(value)
         try:
-            date: float = email.utils.parsedate_to_datetime(value).timestamp()
+            return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
         except ValueError:
             return None
-        return max(0.0, date - time.time())
     window = re.search(r";\s*t=(\d+)", headers.get("RateLimit", ""))
     return float(window[1]) if window and hub_status(error) == 429 else None
 
