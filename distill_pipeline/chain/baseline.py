@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from distill_pipeline.chain.stages import model2vec_side_key, stage_keys
+from distill_pipeline.chain.stages import model2vec_evaluation_key, stage_keys
 from distill_pipeline.recipe.presets import PRESETS
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.keys import StageKey
@@ -52,7 +52,7 @@ def baseline_keys(recipe: Recipe, teacher_identity: Mapping[str, str], report: S
     if not recipe.compare_with_model2vec or not isinstance(recipe.pca_dims, int):
         return []
     keys = stage_keys(baseline_recipe(recipe, recipe.pca_dims), teacher_identity)
-    return [*(keys[stage] for stage in BASELINE_STAGES), model2vec_side_key(report, keys["static_model"])]
+    return [*(keys[stage] for stage in BASELINE_STAGES), model2vec_evaluation_key(report, keys["static_model"])]
 
 
 def baseline_record(recipe_name: str) -> str:

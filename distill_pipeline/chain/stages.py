@@ -178,12 +178,12 @@ def same_encoding(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     )
 
 
-def teacher_side_key(report: StageKey) -> StageKey:
+def teacher_evaluation_key(report: StageKey) -> StageKey:
     """Return the key of the teacher's part in a quality report: the same for every student of this teacher."""
     return _side_key(report, TEACHER_SIDE)
 
 
-def model2vec_side_key(report: StageKey, student: StageKey) -> StageKey:
+def model2vec_evaluation_key(report: StageKey, student: StageKey) -> StageKey:
     """Return the key of what a quality report measures of model2vec's student of the same teacher."""
     return _side_key(report, MODEL2VEC_SIDE, static_model=student.fingerprint)
 
