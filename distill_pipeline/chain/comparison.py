@@ -1,21 +1,21 @@
-"""Recipes side by side: what their quality reports say, and which of them nothing else beats.
+"""Recipes side by side: what their quality reports say, and which of them no other beats.
 
-The asset `recipe_comparison` and `distill-pipeline compare` are both made here. Knows nothing of Dagster.
+The asset `recipe_comparison` and `distill-pipeline compare` both come from here. Knows nothing of Dagster.
 """
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import TypeAdapter
 
-from distill_pipeline.chain.plan import plan_stages
+from distill_pipeline.chain.plan import pending, plan_stages
 from distill_pipeline.chain.stages import stage_keys
 from distill_pipeline.errors import DistillError
 from distill_pipeline.quality.agreement import evaluation_texts
@@ -37,7 +37,7 @@ TABLE, SHEET, FIGURE = "comparison.json", "comparison.csv", "comparison.png"
 
 @dataclass(frozen=True)
 class Report:
-    """One recipe's finished evidence: its quality report and the student that it is about."""
+    """A recipe's quality report and the student that it is about."""
 
     recipe: Recipe
     quality: Output
@@ -49,9 +49,9 @@ class Row:
     """One recipe in the comparison.
 
     Attributes:
-        bytes: Of the student's weights.
+        bytes: Size of the student's weights.
         labelled_mean: Mean score on the recipe's labelled sets; None when it has none.
-        front: Among the best for their `size`, for their `speed`, both, or neither, by similarity_correlation.
+        front: Whether it is on the Pareto front of similarity_correlation and `size`, `speed`, both or neither.
     """
 
     name: str
@@ -69,49 +69,69 @@ class Row:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The rows, best agreement first, and what to bear in mind when reading them."""
+    """The rows, best agreement first, and caveats about comparing them."""
 
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
 
 
-def find_reports(store: Store, recipes: Iterable[Recipe]) -> tuple[list[Report], dict[str, str]]:
-    """Return the reports there are of the recipes' present settings, and why the others have none, by name.
+_COMPARISON = TypeAdapter(Comparison)
 
-    A recipe's teacher is taken as it was when its last report was made: so nothing is asked of the Hub here.
+_COLUMNS: Mapping[str, Callable[[Row], str]] = {
+    "recipe": lambda row: row.name,
+    "dims": lambda row: str(row.dims),
+    "rows": lambda row: f"{row.rows:,}",
+    "MB": lambda row: f"{row.bytes / 1e6:.1f}",
+    "texts/s": lambda row: f"{row.texts_per_second:,}",
+    "correlation": lambda row: f"{row.similarity_correlation:.3f}",
+    "overlap": lambda row: f"{row.neighbour_overlap:.3f}",
+    "nearest": lambda row: f"{row.nearest_retrieved:.3f}",
+    "labelled": lambda row: "" if row.labelled_mean is None else f"{row.labelled_mean:.3f}",
+    "best for": lambda row: ", ".join(row.front),
+}
+HEADER = ("#", *_COLUMNS)
+
+
+def table_rows(comparison: Comparison) -> list[tuple[str, ...]]:
+    """Return the table's cells by row, in the columns of `HEADER`."""
+    return [(str(number), *(cell(row) for cell in _COLUMNS.values())) for number, row in enumerate(comparison.rows, 1)]
+
+
+def find_reports(store: Store, recipes: Iterable[Recipe]) -> tuple[list[Report], dict[str, str]]:
+    """Return the reports of the recipes' present settings, and by recipe why others have none.
+
+    The teacher is taken as it was for the recipe's last report, so the Hub is not asked.
     """
     reports, absent = [], {}
     for recipe in recipes:
         try:
-            found = _find_report(store, recipe)
-        except DistillError as error:  # damaged, or a corpus or a labelled set that is gone
-            found = str(error)
-        if isinstance(found, Report):
-            reports.append(found)
-        else:
-            absent[recipe.name] = f"{found}. Make it: distill-pipeline run {recipe.name}"
+            reports.append(_find_report(store, recipe))
+        except DistillError as error:
+            absent[recipe.name] = f"{error}. Make it: distill-pipeline run {recipe.name}"
     return reports, absent
 
 
-def _find_report(store: Store, recipe: Recipe) -> Report | str:
+def _find_report(store: Store, recipe: Recipe) -> Report:
+    """Return a recipe's report. Raises `DistillError` when there is none, or a corpus or labelled set is gone."""
     made_of = store.recorded_inputs(recipe.name, "quality_report")
     if made_of is None:
-        return "no quality report was made yet"
+        raise DistillError("no quality report was made yet")
     keys = stage_keys(recipe, made_of["teacher"])
-    wanting = [stage for stage in plan_stages(store, recipe.name, keys) if stage.state != "fresh"]
-    if {"static_model", "quality_report"} & {stage.stage for stage in wanting}:
-        return f"its last report is of other settings, or is gone ({wanting[0].stage}: {wanting[0].why})"
+    stages = pending(plan_stages(store, recipe.name, keys))
+    if {"static_model", "quality_report"} & {stage.stage for stage in stages}:
+        first = f"{stages[0].stage}: {stages[0].why}"
+        raise DistillError(f"its last report is of other settings, or is gone ({first})")
     return Report(recipe, store.get(keys["quality_report"]), store.get(keys["static_model"]))
 
 
 def comparison_key(reports: Sequence[Report]) -> StageKey:
-    """Return where the comparison of these reports lies in the store."""
+    """Return the key of the comparison of these reports."""
     made_of = {report.recipe.name: report.quality.key.fingerprint for report in reports}
     return StageKey.of({"stage": STAGE, "code_version": VERSION, "reports": made_of})
 
 
 def compare(reports: Sequence[Report]) -> Comparison:
-    """Read the reports, measure all students' speed anew side by side, and mark the Pareto fronts."""
+    """Read the reports, measure the students' speed side by side, and mark the Pareto fronts."""
     texts = evaluation_texts()
     speeds = measure_speeds({report.recipe.name: report.student.folder for report in reports}, texts)
     rows = sorted((_row(report, speeds) for report in reports), key=lambda row: -row.similarity_correlation)
@@ -122,7 +142,7 @@ def compare(reports: Sequence[Report]) -> Comparison:
         replace(row, front=tuple(front for front, on in (("size", small), ("speed", fast)) if on))
         for row, small, fast in zip(rows, by_size, by_speed, strict=True)
     ]
-    return Comparison(tuple(marked), tuple(_notes(reports, len(texts))))
+    return Comparison(tuple(marked), tuple(_caveats(reports, len(texts))))
 
 
 def _row(report: Report, speeds: Mapping[str, int]) -> Row:
@@ -142,73 +162,46 @@ def _row(report: Report, speeds: Mapping[str, int]) -> Row:
     )
 
 
-def _notes(reports: Sequence[Report], texts: int) -> Iterable[str]:
-    """Say what the figures can't be compared for."""
+def _caveats(reports: Sequence[Report], texts: int) -> Iterator[str]:
+    """Yield caveats about comparing these figures."""
     yield (
         f"texts/s are texts per second of processor time, measured for this comparison: {texts} short texts, the "
         f"students in turn, the best pass of each, on {machine()}."
     )
     made_of = [report.quality.key.inputs for report in reports]
-    if len({json.dumps(inputs["teacher"], sort_keys=True) for inputs in made_of}) > 1:
+    if _differ(inputs["teacher"] for inputs in made_of):
         yield (
             "The recipes have different teachers, and each student was compared with its own: agreement says how much "
             "was lost, not which student is better. Labelled sets tell that."
         )
     for field, what in (("evaluation_texts", "texts"), ("labelled_sets", "labelled sets")):
-        if len({json.dumps(inputs["recipe"][field], sort_keys=True) for inputs in made_of}) > 1:
+        if _differ(inputs["recipe"][field] for inputs in made_of):
             yield f"The reports were made on different {what}: their figures on these are not of one scale."
 
 
+def _differ(values: Iterable[object]) -> bool:
+    return len({json.dumps(value, sort_keys=True) for value in values}) > 1
+
+
 def write_comparison(folder: Path, comparison: Comparison) -> None:
-    """Write the table as JSON and CSV and the figure as PNG into a folder that exists."""
+    """Write the table as JSON and CSV and the figure as PNG into an existing folder."""
     from distill_pipeline.figures.comparison import quality_against_size_and_speed
 
     write_json(folder / TABLE, asdict(comparison))
     with (folder / SHEET).open("w", encoding="utf-8", newline="") as file:
-        file.write(_sheet(comparison))
+        sheet = csv.DictWriter(file, [field.name for field in fields(Row)], lineterminator="\n")
+        sheet.writeheader()
+        sheet.writerows({**asdict(row), "front": " ".join(row.front)} for row in comparison.rows)
     (folder / FIGURE).write_bytes(quality_against_size_and_speed(comparison.rows))
 
 
-def _sheet(comparison: Comparison) -> str:
-    lines = StringIO()
-    writer = csv.DictWriter(lines, [field.name for field in fields(Row)], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({**asdict(row), "front": " ".join(row.front)} for row in comparison.rows)
-    return lines.getvalue()
-
-
 def read_comparison(folder: Path) -> Comparison:
-    """Read back what `write_comparison` wrote."""
-    stored = json.loads((folder / TABLE).read_text(encoding="utf-8"))
-    rows = tuple(Row(**{**row, "front": tuple(row["front"])}) for row in stored["rows"])
-    return Comparison(rows, tuple(stored["notes"]))
-
-
-HEADER = ("#", "recipe", "dims", "rows", "MB", "texts/s", "correlation", "overlap", "nearest", "labelled", "best for")
-
-
-def table_rows(comparison: Comparison) -> list[tuple[str, ...]]:
-    """Return the table's lines under `HEADER`, as text."""
-    return [
-        (
-            str(number),
-            row.name,
-            str(row.dims),
-            f"{row.rows:,}",
-            f"{row.bytes / 1e6:.1f}",
-            f"{row.texts_per_second:,}",
-            f"{row.similarity_correlation:.3f}",
-            f"{row.neighbour_overlap:.3f}",
-            f"{row.nearest_retrieved:.3f}",
-            "" if row.labelled_mean is None else f"{row.labelled_mean:.3f}",
-            ", ".join(row.front),
-        )
-        for number, row in enumerate(comparison.rows, 1)
-    ]
+    """Return the comparison that `write_comparison` wrote."""
+    return _COMPARISON.validate_json((folder / TABLE).read_bytes())
 
 
 def pareto_front(gains: Sequence[float], others: Sequence[float]) -> npt.NDArray[np.bool_]:
-    """Tell which points are on the front of two figures that are better the greater they are.
+    """Return which points are on the Pareto front of two figures that are better the greater they are.
 
     Args:
         gains: One figure of each point.
@@ -220,5 +213,5 @@ def pareto_front(gains: Sequence[float], others: Sequence[float]) -> npt.NDArray
     points = np.column_stack([gains, others]).astype(float)
     as_good = np.all(points[None, :, :] >= points[:, None, :], axis=2)
     better = np.any(points[None, :, :] > points[:, None, :], axis=2)
-    front: npt.NDArray[np.bool_] = np.logical_not(np.any(as_good & better, axis=1))
+    front: npt.NDArray[np.bool_] = ~np.any(as_good & better, axis=1)
     return front

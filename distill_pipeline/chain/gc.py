@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from distill_pipeline.chain.baseline import baseline_keys
 from distill_pipeline.chain.home import Home
-from distill_pipeline.chain.stages import STAGES, stage_keys, teacher_side_key
+from distill_pipeline.chain.stages import STAGES, stage_keys, teacher_evaluation_key
 from distill_pipeline.chain.teachers import find_teacher
 from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe.recipe import Recipe
@@ -121,7 +121,7 @@ def _addresses(keys: Iterable[StageKey]) -> Iterator[Address]:
     for key in keys:
         yield key.stage, key.fingerprint
         if key.stage == "quality_report":
-            beside = teacher_side_key(key)
+            beside = teacher_evaluation_key(key)
             yield beside.stage, beside.fingerprint
 
 

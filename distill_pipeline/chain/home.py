@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +22,7 @@ telemetry:
 nux:
   enabled: false
 # The daemon starts one run at a time that uses a pool; the only pool is `teacher`. By run, not by op: an op's slot
-# outlives a killed process, and the next run would wait for it for ever.
+# outlives a killed process, and the next run would wait for it forever.
 concurrency:
   pools:
     granularity: run
@@ -46,10 +45,10 @@ class Home:
 
     @property
     def store(self) -> Store:
-        """The stage outputs; shared with other machines when `$DISTILL_STORE_URL` names a place for them.
+        """The stage outputs; shared with other machines when `$DISTILL_STORE_URL` is set.
 
         Raises:
-            RemoteError: That place can't be used.
+            RemoteError: That URL can't be used.
         """
         url = os.environ.get(STORE_URL)
         return Store(self.root / "store", remote_store(url) if url else None)
@@ -61,50 +60,45 @@ class Home:
 
     @property
     def recipes(self) -> Path:
-        """Recipes of this installation; the shipped ones lie in the package."""
+        """Folder of this installation's own recipes; the shipped ones are in the package."""
         return self.root / "recipes"
 
+    @property
+    def known_commits(self) -> Path:
+        """File of the commits that the teachers' branches were last seen at."""
+        return self.root / "teachers.json"
+
     def prepare_dagster(self) -> None:
-        """Give Dagster its home: `$DAGSTER_HOME`, or `dagster` in here, with telemetry off."""
+        """Set Dagster's home, `$DAGSTER_HOME` or the folder `dagster` in here, and configure it on first use."""
         folder = Path(os.environ.setdefault("DAGSTER_HOME", str(self.root / "dagster"))).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "dagster.yaml").exists():
             (folder / "dagster.yaml").write_text(_DAGSTER_YAML, encoding="utf-8")
 
     def recipe_files(self) -> dict[str, Path]:
-        """Return the path of each recipe by its name: the shipped ones, then this installation's own."""
-        folders = (SHIPPED_RECIPES, self.recipes)
-        paths = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.yaml"))]
+        """Return the path of each recipe file by its stem: the shipped ones, then this installation's own."""
+        paths = [path for folder in (SHIPPED_RECIPES, self.recipes) for path in sorted(folder.glob("*.yaml"))]
         return {path.stem: path for path in paths}
 
     def load_recipes(self) -> tuple[dict[str, Recipe], list[str]]:
-        """Return the valid recipes by name, a sweep's members among them, and what is wrong with the others.
+        """Return the valid recipes by name, including the sweeps' members, and what is wrong with the others.
 
-        One person's misspelt file must not take the whole code location away from everybody.
+        One person's misspelt file must not make the whole code location unusable for everyone.
         """
-        files = self.recipe_files()
         recipes: dict[str, Recipe] = {}
         problems = []
-        for name, path in files.items():
-            try:
-                found = _members(name, path, files)
-            except RecipeError as error:
-                problems.append(str(error))
+        for path, found in self._read_files():
+            if isinstance(found, RecipeError):
+                problems.append(str(found))
                 continue
-            problems += [f"{path}: another sweep has a member {taken!r} too" for taken in found.keys() & recipes.keys()]
+            problems += [f"{path}: another sweep has a member {name!r} too" for name in found.keys() & recipes.keys()]
             recipes |= found
         return recipes, problems
 
     def sweeps(self) -> dict[str, list[str]]:
         """Return the members' names of each valid sweep, in the file's order."""
-        files = self.recipe_files()
-        found = {}
-        for name, path in files.items():
-            with contextlib.suppress(RecipeError):  # what is wrong with it is for `load_recipes` to say
-                members = list(_members(name, path, files))
-                if members != [name]:
-                    found[name] = members
-        return found
+        found = {path.stem: list(members) for path, members in self._read_files() if isinstance(members, dict)}
+        return {name: members for name, members in found.items() if members != [name]}
 
     def recipes_named(self, names: Iterable[str]) -> list[Recipe]:
         """Return the recipes of these names, each once; a sweep's name stands for its members.
@@ -113,8 +107,8 @@ class Home:
             RecipeError: There is no recipe of a name, or its file's content is wrong.
         """
         sweeps = self.sweeps()
-        wanted = [member for name in names for member in sweeps.get(name, [name])]
-        return [self.recipe(name) for name in dict.fromkeys(wanted)]
+        members = [member for name in names for member in sweeps.get(name, [name])]
+        return [self.recipe(name) for name in dict.fromkeys(members)]
 
     def recipe(self, name: str) -> Recipe:
         """Return one recipe.
@@ -123,10 +117,10 @@ class Home:
             RecipeError: There is no recipe of this name, or its file's content is wrong.
         """
         files = self.recipe_files()
-        # A member is called after its sweep's file; a file of its own name comes first.
+        # A member's name begins with its sweep's; a file of the very name comes first.
         for stem in sorted(files, key=len, reverse=True):
             if name == stem or name.startswith(f"{stem}."):
-                members = _members(stem, files[stem], files)
+                members = _members(files[stem], files)
                 if name in members:
                     return members[name]
                 if name == stem:
@@ -144,17 +138,17 @@ class Home:
             RecipeError: It is no valid sweep, another file has its name, or it means something else in its new place.
         """
         fields = read_fields(file)
-        path = self.recipes / f"{file.stem}.yaml"
         if SWEEP not in fields:
             raise RecipeError(f"{file}: this is no sweep: it holds no `{SWEEP}:`")
         members = expand(fields, file)
+        path = self.recipes / f"{file.stem}.yaml"
         taken = self.recipe_files().get(file.stem)
         if taken and taken.read_bytes() != file.read_bytes():
             raise RecipeError(f"{file}: there is another recipe file of this name, {taken}; rename one of them")
         if not taken:
             if members != expand(fields, path):
                 raise RecipeError(f"{file}: it names files relative to its own folder; write their paths in full")
-            self._write(path, file.read_text(encoding="utf-8"))
+            _write(path, file.read_text(encoding="utf-8"))
         return file.stem
 
     def save_recipe(self, recipe: Recipe) -> Path:
@@ -168,17 +162,19 @@ class Home:
         for sweep, members in self.sweeps().items():
             if recipe.name in {sweep, *members}:
                 raise RecipeError(f"name={recipe.name!r} belongs to the sweep {sweep!r}; choose another with --name")
-        return self._write(self.recipes / f"{recipe.name}.yaml", recipe_yaml(recipe))
+        return _write(self.recipes / f"{recipe.name}.yaml", recipe_yaml(recipe))
 
-    def _write(self, path: Path, content: str) -> Path:
-        self.recipes.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        partial.write_text(content, encoding="utf-8")
-        partial.replace(path)
-        return path
+    def _read_files(self) -> Iterator[tuple[Path, dict[str, Recipe] | RecipeError]]:
+        """Yield each recipe file with its recipes by name, or with what is wrong with it."""
+        files = self.recipe_files()
+        for path in files.values():
+            try:
+                yield path, _members(path, files)
+            except RecipeError as error:
+                yield path, error
 
 
-def _members(name: str, path: Path, files: Iterable[str]) -> dict[str, Recipe]:
+def _members(path: Path, stems: Iterable[str]) -> dict[str, Recipe]:
     """Return the recipes of one file by name: its own, or a sweep's members.
 
     Raises:
@@ -186,8 +182,16 @@ def _members(name: str, path: Path, files: Iterable[str]) -> dict[str, Recipe]:
     """
     fields = read_fields(path)
     if SWEEP not in fields:
-        return {name: read_recipe(path)}
+        return {path.stem: read_recipe(path)}
     members = expand(fields, path)
-    for taken in members.keys() & set(files):
+    for taken in members.keys() & set(stems):
         raise RecipeError(f"{path}: the sweep's member {taken!r} has the name of another file; rename that file")
     return members
+
+
+def _write(path: Path, content: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(content, encoding="utf-8")
+    partial.replace(path)
+    return path

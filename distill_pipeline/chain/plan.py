@@ -13,7 +13,13 @@ from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.keys import StageKey, changes
 from distill_pipeline.store.local import Store
-from distill_pipeline.teacher.source import TeacherSource, resolve_teacher
+from distill_pipeline.teacher.source import resolve_teacher
+
+ANSWER_TIMEOUT_SECONDS = 5.0
+"""Shorter than a run's: a schedule's tick has one minute for all teachers."""
+
+Identity = Mapping[str, str]
+"""What pins a teacher's files (see `TeacherSource.identity`)."""
 
 
 @dataclass(frozen=True)
@@ -34,23 +40,22 @@ def plan_stages(store: Store, recipe_name: str, keys: Mapping[str, StageKey]) ->
     return [_plan_stage(store, recipe_name, key) for key in keys.values()]
 
 
+def pending(stages: Iterable[StagePlan]) -> list[StagePlan]:
+    """Return the stages that a run would compute."""
+    return [stage for stage in stages if stage.state != "fresh"]
+
+
 def _plan_stage(store: Store, recipe_name: str, key: StageKey) -> StagePlan:
     before = store.recorded_inputs(recipe_name, key.stage)
+    changed = changes(before, key.inputs) if before is not None else []
     if store.contains(key):
-        shared = (
-            "" if before is not None and not changes(before, key.inputs) else ", made for another recipe or earlier"
-        )
+        shared = ", made for another recipe or earlier" if before is None or changed else ""
         return StagePlan(key.stage, "fresh", f"in the store as {key.fingerprint[:12]}{shared}")
     if before is None:
         return StagePlan(key.stage, "missing", "never made for this recipe")
-    changed = changes(before, key.inputs)
     if changed:
         return StagePlan(key.stage, "stale", f"changed: {'; '.join(changed)}")
     return StagePlan(key.stage, "missing", "its output was removed from the store")
-
-
-ANSWER_TIMEOUT_SECONDS = 5.0
-"""A schedule's tick has a minute for all teachers."""
 
 
 @dataclass(frozen=True)
@@ -64,34 +69,24 @@ class RecipePlan:
     @property
     def state(self) -> str:
         """fresh, stale, missing, or unknown: that of the first stage that a run would compute."""
-        first = self._first
-        return "unknown" if self.problem else first.state if first else "fresh"
+        if self.problem:
+            return "unknown"
+        return next((stage.state for stage in pending(self.stages)), "fresh")
 
     @property
     def why(self) -> str:
         """How many stages a run would compute, from which one on, and why; empty when all are fresh."""
-        first = self._first
-        if self.problem or first is None:
+        stages = pending(self.stages)
+        if not stages:
             return self.problem
-        wanting = sum(stage.state != "fresh" for stage in self.stages)
-        return f"{wanting} of {len(self.stages)} stages, from {first.stage}: {first.why}"
-
-    @property
-    def _first(self) -> StagePlan | None:
-        return next((stage for stage in self.stages if stage.state != "fresh"), None)
+        return f"{len(stages)} of {len(self.stages)} stages, from {stages[0].stage}: {stages[0].why}"
 
 
-def identify_teachers(
-    home: Home, recipes: Iterable[Recipe]
-) -> tuple[list[tuple[Recipe, Mapping[str, str]]], dict[str, str]]:
-    """Return each recipe with what its teacher is now, and what is wrong with the others' teachers by recipe.
-
-    A teacher that can't be found does not stop the others.
-    """
-    # Not `find_teacher`, which remembers for a process's life: a code server lives for months.
-    found: dict[tuple[str, bool], TeacherSource | str] = {}
-    identified: list[tuple[Recipe, Mapping[str, str]]] = []
-    problems = {}
+def identify_teachers(home: Home, recipes: Iterable[Recipe]) -> tuple[list[tuple[Recipe, Identity]], dict[str, str]]:
+    """Return each recipe with its teacher's present identity, and by recipe why the other teachers can't be found."""
+    # Not `find_teacher`, which caches for a process's life: a code server lives for months.
+    found: dict[tuple[str, bool], Identity | str] = {}
+    identified, problems = [], {}
     for recipe in recipes:
         name = (teacher_name(recipe), recipe.allow_pickled_weights)
         if name not in found:
@@ -99,17 +94,17 @@ def identify_teachers(
                 found[name] = resolve_teacher(
                     recipe.teacher_location,
                     recipe.revision,
-                    known_commits=home.root / "teachers.json",
+                    known_commits=home.known_commits,
                     answer_seconds=ANSWER_TIMEOUT_SECONDS,
                     allow_pickled_weights=recipe.allow_pickled_weights,
-                )
+                ).identity
             except DistillError as error:
                 found[name] = str(error)
-        source = found[name]
-        if isinstance(source, str):
-            problems[recipe.name] = source
+        identity = found[name]
+        if isinstance(identity, str):
+            problems[recipe.name] = identity
         else:
-            identified.append((recipe, source.identity))
+            identified.append((recipe, identity))
     return identified, problems
 
 
@@ -120,8 +115,8 @@ def plan_recipes(home: Home, recipes: Iterable[Recipe]) -> list[RecipePlan]:
     for recipe, identity in identified:
         try:
             keys = stage_keys(recipe, identity)
-        except DistillError as error:  # a corpus or a word list that is gone
+        except DistillError as error:  # a corpus or a word list doesn't exist
             plans.append(RecipePlan(recipe.name, problem=str(error)))
         else:
             plans.append(RecipePlan(recipe.name, tuple(plan_stages(home.store, recipe.name, keys))))
-    return sorted(plans, key=lambda planned: planned.recipe)
+    return sorted(plans, key=lambda plan: plan.recipe)

@@ -56,12 +56,12 @@ def stale_recipes(
     recipes = [recipe for recipe in distill_home.home.load_recipes()[0].values() if recipe.name in known]
     identified, problems = identify_teachers(distill_home.home, recipes)
     day = f"{context.scheduled_execution_time:%Y-%m-%d}"
-    requests, alone = find_stale_recipes(distill_home.store, identified, day)
+    requests, skipped = find_stale_recipes(distill_home.store, identified, day)
     runs, waiting = requested_runs(context.instance, requests)
     unknown = [f"{recipe}: {problem}" for recipe, problem in problems.items()]
     for problem in unknown:
         context.log.warning(problem)
-    return runs or dg.SkipReason("; ".join([*unknown, *waiting, *alone]) or "there are no recipes")
+    return runs or dg.SkipReason("; ".join([*unknown, *waiting, *skipped]) or "there are no recipes")
 
 
 SECONDS_FOR_A_QUESTION = 5.0
@@ -81,18 +81,18 @@ def teacher_watch(context: dg.SensorEvaluationContext, distill_home: DistillHome
     known = set(RECIPES.get_partition_keys())
     recipes = [recipe for recipe in distill_home.home.load_recipes()[0].values() if recipe.name in known]
     now = time.time()
-    watch = check_teachers(recipes, read_cursor(context.cursor), _ask, now)
-    for problem in watch.problems:
+    check = check_teachers(recipes, read_cursor(context.cursor), _ask, now)
+    for problem in check.problems:
         context.log.warning(problem)
     day = time.strftime("%Y-%m-%d", time.gmtime(now))
-    requests = find_moved_recipes(distill_home.store, recipes, watch.seen, day)
+    requests = find_moved_recipes(distill_home.store, recipes, check.states, day)
     runs, waiting = requested_runs(context.instance, requests)
-    reasons = [*waiting, *watch.problems] or ["no teacher moved"]
+    reasons = [*waiting, *check.problems] or ["no teacher moved"]
     return dg.SensorResult(
         run_requests=runs,
         skip_reason=None if runs else "; ".join(reasons),
-        cursor=write_cursor(watch.seen),
-        asset_events=_observations(recipes, watch),
+        cursor=write_cursor(check.states),
+        asset_events=_observations(recipes, check),
     )
 
 
@@ -106,7 +106,7 @@ def _ask(teacher: str, branch: str | None) -> str:
         ) from None
 
 
-def _observations(recipes: list[Recipe], watch: TeacherCheck) -> list[dg.AssetObservation]:
+def _observations(recipes: list[Recipe], check: TeacherCheck) -> list[dg.AssetObservation]:
     """Return one observation per recipe whose teacher was seen at another commit than before."""
     return [
         dg.AssetObservation(
@@ -116,8 +116,8 @@ def _observations(recipes: list[Recipe], watch: TeacherCheck) -> list[dg.AssetOb
             metadata={"teacher": teacher_name(recipe), "commit": after, "commit_before": before or "not seen before"},
         )
         for recipe in recipes
-        if teacher_name(recipe) in watch.moved
-        for before, after in (watch.moved[teacher_name(recipe)],)
+        if teacher_name(recipe) in check.moved
+        for before, after in (check.moved[teacher_name(recipe)],)
     ]
 
 

@@ -24,7 +24,7 @@ RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """Answers after which the same request may well succeed."""
 
 ANSWER_TIMEOUT_SECONDS = 30.0
-"""Longest silence of a server before a request counts as lost."""
+"""A request counts as lost when the server is silent for longer."""
 
 MAX_WAIT_SECONDS = 30.0
 FIRST_WAIT_SECONDS = 1.0
@@ -61,25 +61,22 @@ class Patience:
         import httpx
 
         use_client_without_retries()
-        before, began = self._spent, None
-        tries = 0
+        tries, spent, failing_since = 0, self._spent, None
         while True:
+            tries += 1
             started = self._clock()
             try:
-                result = step()
+                return step()
             except (OSError, httpx.HTTPError) as error:
-                tries += 1
-                began = started if began is None else began
-                self._spent = before + self._clock() - began
+                failing_since = started if failing_since is None else failing_since
                 wait = _seconds_to_wait(error, tries)
-                if not is_transient(error) or self._spent + wait > self.seconds:
+                if not is_transient(error) or spent + self._clock() - failing_since + wait > self.seconds:
                     raise
                 self._log(f"the Hub: {short_reason(error)}; trying again in {wait:.0f} s")
                 self._sleep(wait)
-            else:
-                if began is not None:
-                    self._spent = before + self._clock() - began
-                return result
+            finally:
+                if failing_since is not None:
+                    self._spent = spent + self._clock() - failing_since
 
 
 def hub_status(error: BaseException) -> int | None:
@@ -88,7 +85,6 @@ def hub_status(error: BaseException) -> int | None:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether trying again may help: the server was busy or broken, or the connection was."""
     import httpx
     from huggingface_hub.errors import OfflineModeIsEnabled
 
@@ -106,7 +102,6 @@ def is_transient(error: BaseException) -> bool:
 
 
 def short_reason(error: BaseException) -> str:
-    """Return a fault in a few words, without addresses: signed ones must not end up in a log."""
     status = hub_status(error)
     if status is not None:
         return f"it answered {status}"
@@ -125,16 +120,14 @@ def retry_after(error: BaseException) -> float | None:
         if re.fullmatch(r"\s*\d+(\.\d+)?\s*", value):
             return float(value)
         try:
-            date: float = email.utils.parsedate_to_datetime(value).timestamp()
+            return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
         except ValueError:
             return None
-        return max(0.0, date - time.time())
     window = re.search(r";\s*t=(\d+)", headers.get("RateLimit", ""))
     return float(window[1]) if window and hub_status(error) == 429 else None
 
 
 def _seconds_to_wait(error: BaseException, tries: int) -> float:
-    """Return the time until the next try: twice as long each time, and never the same for two clients."""
     backoff: float = min(MAX_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
     asked = retry_after(error)
     return backoff if asked is None else asked + min(backoff, 1.0)
@@ -142,7 +135,6 @@ def _seconds_to_wait(error: BaseException, tries: int) -> float:
 
 @lru_cache(maxsize=1)
 def use_client_without_retries() -> None:
-    """Give huggingface_hub, for the whole process, a client that tries once and doesn't wait forever."""
     import httpx
     from huggingface_hub import get_session, set_client_factory
     from huggingface_hub.errors import HfHubHTTPError

@@ -13,7 +13,7 @@ from distill_pipeline.chain.baseline import BASELINE_STAGES, baseline_keys
 from distill_pipeline.chain.gc import Findings, find_leftovers, remove, sizes
 from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.plan import plan_recipes
-from distill_pipeline.chain.stages import STAGES, stage_keys, teacher_side_key
+from distill_pipeline.chain.stages import STAGES, stage_keys, teacher_evaluation_key
 from distill_pipeline.chain.teachers import find_teacher
 from distill_pipeline.cli.main import main
 from distill_pipeline.recipe.recipe import Recipe
@@ -32,7 +32,7 @@ def _fill(home: Home, recipe: Recipe) -> list[StageKey]:
     keys = list(_keys(home, recipe).values())
     for key in keys:
         home.store.get_or_make(key, _write, recipe_name=recipe.name)
-    beside = teacher_side_key(keys[list(STAGES).index("quality_report")])
+    beside = teacher_evaluation_key(keys[list(STAGES).index("quality_report")])
     home.store.get_or_make(beside, _write)
     return [*keys, beside]
 

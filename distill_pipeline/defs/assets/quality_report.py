@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distill_pipeline.chain.baseline import BASELINE_STAGES, baseline_recipe, baseline_record
-from distill_pipeline.chain.stages import model2vec_side_key, teacher_side_key
+from distill_pipeline.chain.stages import model2vec_evaluation_key, teacher_evaluation_key
 from distill_pipeline.defs.assets import static_model, student_matrix, token_embeddings, vocabulary
 from distill_pipeline.defs.encode import EncoderConfig, one_teacher_at_a_time
 from distill_pipeline.defs.pictures import pictures_metadata, write_pictures
@@ -108,7 +108,7 @@ def _teacher_side(run: StageRun, texts: Sequence[str], words: Sequence[str]) -> 
                 "texts_per_second": round(texts_per_second(encode, texts[:16])),
             }
 
-    return run.home.store.get_or_make(teacher_side_key(run.keys["quality_report"]), make, log=run.log)[0]
+    return run.home.store.get_or_make(teacher_evaluation_key(run.keys["quality_report"]), make, log=run.log)[0]
 
 
 def _word_examples(teacher: Output, words: Sequence[str], encode: Encode) -> list[dict[str, Any]]:
@@ -138,7 +138,7 @@ def _model2vec_side(
             "student_bytes": weights_bytes(plain.folder),
         }
 
-    key = model2vec_side_key(run.keys["quality_report"], plain.key)
+    key = model2vec_evaluation_key(run.keys["quality_report"], plain.key)
     record = baseline_record(run.recipe.name)
     return run.home.store.get_or_make(key, make, recipe_name=record, log=run.log)[0].facts
 
