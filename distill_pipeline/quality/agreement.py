@@ -15,6 +15,7 @@ import numpy.typing as npt
 from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe.languages import listed_language
 from distill_pipeline.store.embeddings import unit_rows
+from distill_pipeline.texts.generator import generate_texts
 from distill_pipeline.vocabulary.frequencies import UnknownLanguage, word_list
 from distill_pipeline.vocabulary.words import ALL_LETTERS
 
@@ -41,13 +42,10 @@ def choose_evaluation_texts(path: Path | None, language: str) -> tuple[list[str]
     Raises:
         EvaluationError: See `evaluation_texts`.
     """
-    from distill_pipeline.texts.generator import Generator, generate_texts
-
     if path is not None:
         return evaluation_texts(path), f"texts of {path.name}"
     if language != "en" and listed_language(language) is not None:
-        style = Generator(coverings=0)  # words by their frequency alone
-        texts = generate_texts(word_list(language), _GENERATED_TEXTS, seed=_EVALUATION_SEED, style=style)
+        texts = generate_texts(word_list(language), _GENERATED_TEXTS, seed=_EVALUATION_SEED, coverings=0)
         return texts, f"texts generated from word frequencies ({language})"
     return evaluation_texts(), "English sentences on many subjects"
 

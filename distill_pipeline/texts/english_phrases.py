@@ -1,4 +1,4 @@
-"""English closed-class phrases that `generator` puts around content words."""
+"""English closed-class phrases that stand around content words in generated texts."""
 
 from __future__ import annotations
 
@@ -40,4 +40,4 @@ LINKS = _phrases(
     "to get / to make / in order to / be / been / being / both / each / other / same / own / few / much / many / how / "
     "what / why / never / always / again / here / back / like"
 )
-"""What stands between content words; the most frequent stand several times."""
+"""Between content words; the most frequent are listed several times."""
