@@ -19,13 +19,7 @@ Values = npt.NDArray[np.floating]
 
 
 def variance_curve(cumulative: Sequence[float], kept: int, explained: float) -> bytes:
-    """Draw the cumulative explained variance with the cut.
-
-    Args:
-        cumulative: Share of variance after each direction, strongest first.
-        kept: How many of them are kept.
-        explained: Share of variance of the kept ones.
-    """
+    """Draw the cumulative share of variance by direction, with the cut after the kept ones and their share."""
 
     def paint(figure: Figure) -> None:
         axes = single_axes(figure, "Explained variance", "principal directions", "cumulative share of variance")
@@ -34,7 +28,7 @@ def variance_curve(cumulative: Sequence[float], kept: int, explained: float) -> 
         axes.axvspan(0, kept, color=ACCENT, alpha=0.12, linewidth=0)
         axes.plot([kept], [cumulative[kept - 1]], "o", color=SECOND, markersize=7, zorder=3)
         axes.axvline(kept, color=SECOND, linewidth=1, linestyle="--")
-        # Beside the cut, on the side where there is room and below the curve.
+        # Beside the cut, on the side with room, and below the curve.
         left = kept > total / 2
         axes.annotate(
             f"{kept:,} of {total:,} directions\n{explained:.1%} of the variance",
@@ -52,22 +46,22 @@ def variance_curve(cumulative: Sequence[float], kept: int, explained: float) -> 
 
 @dataclass(frozen=True)
 class Label:
-    """A word to name in a picture, at a place."""
+    """A word to write in a picture, at a point."""
 
     text: str
-    across: float
-    up: float
+    x: float
+    y: float
 
 
 def weights_by_rank(
-    dots: Mapping[str, tuple[npt.NDArray[np.integer], Values]], named: Sequence[Label], entries: int
+    dots: Mapping[str, tuple[npt.NDArray[np.integer], Values]], labels: Sequence[Label], entries: int
 ) -> bytes:
-    """Draw each entry's weight against its frequency rank.
+    """Draw the weights of entries against their frequency ranks, with labels for some.
 
     Args:
-        dots: By kind of entry, ranks and weights of some entries of it.
-        named: Words to name at their rank and weight.
-        entries: How many entries there are.
+        dots: Ranks and weights by kind of entry.
+        labels: Words at their rank and weight.
+        entries: Number of ranks.
     """
     colours = (ACCENT, THIRD, SECOND)
 
@@ -78,21 +72,22 @@ def weights_by_rank(
         set_rank_axis(axes, entries)
         axes.set_ylim(bottom=0)
         axes.margins(y=0.12)
-        _label_points(axes, named)
+        _label_points(axes, labels)
         figure.legend(loc="outside lower center", ncols=len(dots), markerscale=3)
 
     return draw(paint)
 
 
-def _label_points(axes: Axes, named: Sequence[Label]) -> None:
-    """Name words above on the left or, where weights rise, by turns below on the right: there is room."""
-    shown = [word for word, possible in zip(named, font_covers(n.text for n in named), strict=True) if possible]
-    for number, word in enumerate(shown):
+def _label_points(axes: Axes, labels: Sequence[Label]) -> None:
+    """Write labels above on the left or, where weights rise, alternately below on the right, where there is room."""
+    covered = font_covers(label.text for label in labels)
+    shown = [label for label, possible in zip(labels, covered, strict=True) if possible]
+    for number, label in enumerate(shown):
         above = number % 2 == 0 or number > len(shown) / 2
-        axes.plot([word.across], [word.up], "o", color=INK, markersize=5, fillstyle="none")
+        axes.plot([label.x], [label.y], "o", color=INK, markersize=5, fillstyle="none")
         axes.annotate(
-            word.text,
-            (word.across, word.up),
+            label.text,
+            (label.x, label.y),
             xytext=(-4, 6) if above else (5, -6),
             textcoords="offset points",
             ha="right" if above else "left",
@@ -110,13 +105,13 @@ class Band:
     high: Values
 
 
-def norms_by_rank(before: Band, after: Band, silent: int) -> bytes:
-    """Draw norms, over their median, by frequency rank: the middle one, and between which four of five lie.
+def norms_by_rank(before: Band, after: Band, zero_rows: int) -> bytes:
+    """Draw norms over their median by frequency rank, with the band that holds 80 % of them.
 
     Args:
         before: Of the teacher's vectors.
         after: Of the student's rows.
-        silent: How many of the student's rows are zero.
+        zero_rows: Number of the student's rows that are zero.
     """
 
     def paint(figure: Figure) -> None:
@@ -126,22 +121,17 @@ def norms_by_rank(before: Band, after: Band, silent: int) -> bytes:
             axes.plot(band.ranks, band.middle, color=colour, label=label)
         set_rank_axis(axes, int(after.ranks[-1]))
         axes.set_ylim(bottom=0)
-        note = f"; {silent:,} rows are zero" if silent else ""
+        note = f"; {zero_rows:,} rows are zero" if zero_rows else ""
         axes.legend(loc="best", title=f"middle and 10 to 90 %{note}", alignment="left")
 
     return draw(paint)
 
 
 def word_map(words: Sequence[str], places: Values) -> bytes:
-    """Draw words at their places, moved apart where they would cover each other.
-
-    Args:
-        words: The words, most frequent first; the first third is in the accent colour.
-        places: (words, 2).
-    """
+    """Draw words at their places, (words, 2), moved apart where they overlap; the first third in the accent colour."""
 
     def paint(figure: Figure) -> None:
-        figure.set_layout_engine("none")  # where the axes are must be known before the words are placed
+        figure.set_layout_engine("none")  # words are placed by the axes' position, which must not change afterwards
         axes = figure.add_axes((0.01, 0.01, 0.98, 0.94))
         axes.set_title(f"The {len(words)} most frequent words")
         axes.set_axis_off()
@@ -164,26 +154,25 @@ def word_map(words: Sequence[str], places: Values) -> bytes:
     return draw(paint, height=5.8)
 
 
-def move_apart(at: Values, sizes: Values, frame: Values, rounds: int = 150) -> Values:
-    """Return centres of boxes, each pair that overlapped pushed apart the shorter way, within the frame.
+def move_apart(at: Values, sizes: Values, frame: Values) -> Values:
+    """Return centres of boxes, with overlapping pairs pushed apart the shorter way, within the frame.
 
     Args:
         at: (boxes, 2) centres.
         sizes: (boxes, 2) widths and heights.
-        frame: (2,) of the frame, whose corner is 0, 0.
-        rounds: How often at most.
+        frame: (2,) width and height.
     """
     centres = np.array(at, dtype=np.float64)
     first, second = np.triu_indices(len(centres), k=1)
-    least = (sizes[first] + sizes[second]) / 2
-    for _ in range(rounds):
+    min_distance = (sizes[first] + sizes[second]) / 2
+    for _ in range(150):
         apart = centres[first] - centres[second]
-        overlap = least - np.abs(apart)
+        overlap = min_distance - np.abs(apart)
         touching = np.flatnonzero((overlap > 0).all(axis=1))
         if not len(touching):
             break
         axis = overlap[touching].argmin(axis=1)
-        # Two at the very same place have no direction to go: the earlier one goes down.
+        # Of two at the same place, the earlier one moves down.
         push = 0.35 * overlap[touching, axis] * np.where(apart[touching, axis] > 0, 1, -1)
         np.add.at(centres, (first[touching], axis), push)
         np.add.at(centres, (second[touching], axis), -push)

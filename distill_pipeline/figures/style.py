@@ -1,7 +1,7 @@
-"""The house's style of pictures: readable on white and on near-black, the same bytes for the same data.
+"""The style of all pictures: readable on white and on near-black, the same bytes for the same data.
 
-The background is transparent and every colour of middle lightness. No state of pyplot's is touched, no user's
-matplotlibrc is read, and the file names neither time nor software.
+The background is transparent and every colour of medium lightness. Neither pyplot's state nor the user's matplotlibrc
+is used, and the files name neither time nor software.
 """
 
 from __future__ import annotations
@@ -26,12 +26,9 @@ _COLOURS = 64
 
 
 def draw(paint: Callable[[Figure], None], *, width: float = 6.6, height: float = 3.9) -> bytes:
-    """Return what `paint` puts on an empty figure as PNG bytes.
+    """Return what `paint` draws on an empty figure as PNG bytes.
 
-    Args:
-        paint: Receives the figure.
-        width: In inches, of `DOTS_PER_INCH` pixels each. A wider picture than this doesn't fit the UI's dialog.
-        height: Likewise.
+    Width and height are inches of `DOTS_PER_INCH` pixels. The default width is the most that fits the UI's dialog.
     """
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -44,7 +41,7 @@ def draw(paint: Callable[[Figure], None], *, width: float = 6.6, height: float =
         paint(figure)
         canvas.draw()
         drawn = Image.fromarray(np.asarray(canvas.buffer_rgba()))
-    # Events and cards carry the picture: few colours make it a third of its size.
+    # Few colours make it a third of its size: it is part of events and cards.
     small = drawn.quantize(_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
     packed = BytesIO()
     small.save(packed, format="png", optimize=True)
@@ -76,24 +73,24 @@ def _settings(defaults: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def single_axes(figure: Figure, title: str, across: str, up: str) -> Axes:
-    """Return the figure's one pair of axes with a title and labels."""
+def single_axes(figure: Figure, title: str, x_label: str, y_label: str) -> Axes:
+    """Return the figure's only axes, with a title and labels."""
     axes = figure.subplots()
     axes.set_title(title)
-    axes.set_xlabel(across)
-    axes.set_ylabel(up)
+    axes.set_xlabel(x_label)
+    axes.set_ylabel(y_label)
     return axes
 
 
-def set_rank_axis(axes: Axes, most: int) -> None:
-    """Let ranks from 1 to the given one go across, by their logarithm, as plain numbers."""
+def set_rank_axis(axes: Axes, max_rank: int) -> None:
+    """Make the x axis logarithmic, for ranks from 1 to the given one, labelled with plain numbers."""
     axes.set_xscale("log")
-    axes.set_xlim(0.8, most * 1.3)
+    axes.set_xlim(0.8, max_rank * 1.3)
     axes.xaxis.set_major_formatter("{x:,.0f}")
 
 
 def font_covers(texts: Iterable[str]) -> list[bool]:
-    """Return for each text whether the style's font has a shape for each of its characters."""
+    """Return for each text whether the font has all of its characters."""
     from matplotlib import get_data_path
     from matplotlib.ft2font import FT2Font
 

@@ -18,7 +18,7 @@ from distill_pipeline.figures.making import (
     weights_by_rank,
     word_map,
 )
-from distill_pipeline.figures.quality import ModelFigures, quality_by_kind, similarities
+from distill_pipeline.figures.quality import quality_by_kind, similarities
 from distill_pipeline.figures.style import ACCENT, INK, SECOND, THIRD, font_covers
 
 SIZE_LIMIT = 80_000
@@ -50,10 +50,10 @@ def _weights(shift: float) -> bytes:
 PICTURES: dict[str, Callable[[float], bytes]] = {
     "variance": lambda x: variance_curve((np.linspace(0, 1, 33)[1:] ** x).tolist(), 8, 0.25),
     "weights": _weights,
-    "norms": lambda x: norms_by_rank(_band(0), _band(x), silent=2),
+    "norms": lambda x: norms_by_rank(_band(0), _band(x), zero_rows=2),
     "words": _words,
     "similarities": _similarities,
-    "kinds": lambda x: quality_by_kind([ModelFigures("student", {"sts": x, "mrr": -0.1})], {"sts": 0.9}),
+    "kinds": lambda x: quality_by_kind({"student": {"sts": x, "mrr": -0.1}}, {"sts": 0.9}),
 }
 
 
