@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Caption:
-    """A picture's alternative text and how to read it; `of_making` tells pictures of the making from those of quality."""
+    """A picture's alternative text and how to read it; `of_making` unless it shows the student's quality."""
 
     alt: str
     explanation: str

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING, Protocol
 
-from distill_pipeline.figures.style import ACCENT, INK, draw
+from distill_pipeline.figures.style import ACCENT, INK, picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,33 +35,31 @@ class _Recipe(Protocol):
     def front(self) -> tuple[str, ...]: ...
 
 
-def quality_against_size_and_speed(rows: Sequence[_Recipe]) -> bytes:
-    """Return a PNG with two panels: a dot for each recipe, numbered in the given order, and a line along the front."""
+@picture
+def quality_against_size_and_speed(figure: Figure, rows: Sequence[_Recipe]) -> None:
+    """Draw two panels with a dot for each recipe, numbered in the given order, and a line along the Pareto front."""
     short = strip_common_prefix([row.name for row in rows])
     named = [number for number, row in enumerate(rows) if len(rows) <= _MAX_NAMES or row.front]
     lines = -(-len(named) // _COLUMNS)
-
-    def paint(figure: Figure) -> None:
-        grid = figure.add_gridspec(2, 1, height_ratios=[3.7, _NAME_HEIGHT * lines + 0.1])
-        picture, names = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
-        size, speed = picture.subplots(1, 2, sharey=True)
-        _panel(size, rows, "size", [row.bytes / 1e6 for row in rows], "size in MB")
-        speeds = [row.texts_per_second / 1e3 for row in rows]
-        _panel(speed, rows, "speed", speeds, "thousand texts per second of processor time")
-        size.set_ylabel("rank correlation with the teacher")
-        size.set_title("Agreement against size")
-        speed.set_title("Agreement against speed")
-        for place, number in enumerate(named):
-            names.text(
-                0.06 + place // lines / _COLUMNS * 0.94,
-                1 - (place % lines + 0.5) / lines,
-                f"{number + 1}".rjust(2, _FIGURE_SPACE) + f"  {short[number]}",
-                fontsize=_NAME_FONT,
-                color=ACCENT if rows[number].front else INK,
-                va="center",
-            )
-
-    return draw(paint, width=8.2, height=3.8 + _NAME_HEIGHT * lines)
+    figure.set_size_inches(8.2, 3.8 + _NAME_HEIGHT * lines)
+    grid = figure.add_gridspec(2, 1, height_ratios=[3.7, _NAME_HEIGHT * lines + 0.1])
+    panels, names = figure.add_subfigure(grid[0]), figure.add_subfigure(grid[1])
+    size, speed = panels.subplots(1, 2, sharey=True)
+    _panel(size, rows, "size", [row.bytes / 1e6 for row in rows], "size in MB")
+    speeds = [row.texts_per_second / 1e3 for row in rows]
+    _panel(speed, rows, "speed", speeds, "thousand texts per second of processor time")
+    size.set_ylabel("rank correlation with the teacher")
+    size.set_title("Agreement against size")
+    speed.set_title("Agreement against speed")
+    for place, number in enumerate(named):
+        names.text(
+            0.06 + place // lines / _COLUMNS * 0.94,
+            1 - (place % lines + 0.5) / lines,
+            f"{number + 1}".rjust(2, _FIGURE_SPACE) + f"  {short[number]}",
+            fontsize=_NAME_FONT,
+            color=ACCENT if rows[number].front else INK,
+            va="center",
+        )
 
 
 def _panel(axes: Axes, rows: Sequence[_Recipe], front: str, values: Sequence[float], label: str) -> None:

@@ -55,10 +55,7 @@ class Ranking:
 
 @lru_cache(maxsize=1)
 def rank_entries(vocabulary: Vocabulary) -> Ranking:
-    """Rank a vocabulary's entries by frequency, equal ones by row.
-
-    Cached, since several pictures show it, and those of a sweep's recipes too.
-    """
+    """Rank a vocabulary's entries by frequency, equal ones by row; cached for several pictures of it."""
     groups = entry_groups(vocabulary.tokenizer)
     ordinary = groups >= 0
     ranks = np.zeros(len(groups), dtype=np.int64)
@@ -82,12 +79,12 @@ def sample_by_rank(ranking: Ranking, group: int, max_rows: int) -> Integers:
     return sample
 
 
-def words_to_label(ranking: Ranking, count: int = 10) -> Integers:
-    """Return rows of a few words, from the most frequent to the rarest in even steps of the rank's logarithm."""
+def words_to_label(ranking: Ranking) -> Integers:
+    """Return rows of ten words, from the most frequent to the rarest in even steps of the rank's logarithm."""
     words = ranking.words(ranking.entries)
     if not len(words):
         return words
-    wanted = np.geomspace(1, ranking.ranks[words[-1]], count)
+    wanted = np.geomspace(1, ranking.ranks[words[-1]], 10)
     places = np.searchsorted(ranking.ranks[words], wanted)
     found: Integers = words[np.unique(np.minimum(places, len(words) - 1))]
     return found

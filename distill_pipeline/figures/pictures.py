@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distill_pipeline.figures import captions
-from distill_pipeline.figures.making import Band, Label, norms_by_rank, variance_curve, weights_by_rank, word_map
+from distill_pipeline.figures.making import norms_by_rank, variance_curve, weights_by_rank, word_map
 from distill_pipeline.figures.overview import (
     ENTRY_GROUPS,
     Ranking,
@@ -59,16 +59,14 @@ def draw_rows(vocabulary: Vocabulary, entries: Embeddings, folder: Path, facts: 
 def _weights(ranking: Ranking, weights: npt.NDArray[np.floating]) -> bytes:
     shown = {label: sample_by_rank(ranking, kind, _DOTS) for kind, label in ENTRY_GROUPS.items()}
     dots = {label: (ranking.ranks[rows], weights[rows]) for label, rows in shown.items() if len(rows)}
-    labels = [
-        Label(ranking.texts[row], float(ranking.ranks[row]), float(weights[row])) for row in words_to_label(ranking)
-    ]
+    labels = [(ranking.texts[row], float(ranking.ranks[row]), float(weights[row])) for row in words_to_label(ranking)]
     return weights_by_rank(dots, labels, ranking.entries)
 
 
 def _norms(ranking: Ranking, before: Embeddings, after: Embeddings) -> bytes:
-    norms = [row_norms(side.batches()) for side in (before, after)]
-    teacher, student = (Band(ranks, *spread) for ranks, spread in (norm_percentiles(ranking, n) for n in norms))
-    return norms_by_rank(teacher, student, zero_rows=int((norms[1] == 0).sum()))
+    teacher, student = row_norms(before.batches()), row_norms(after.batches())
+    percentiles = norm_percentiles(ranking, teacher), norm_percentiles(ranking, student)
+    return norms_by_rank(*percentiles, zero_rows=int((student == 0).sum()))
 
 
 def draw_words(vocabulary: Vocabulary, rows: npt.NDArray[np.floating]) -> Pictures:

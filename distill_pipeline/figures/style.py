@@ -7,8 +7,9 @@ is used, and the files name neither time nor software.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import wraps
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 import numpy as np
 
@@ -25,52 +26,53 @@ DOTS_PER_INCH = 150
 _COLOURS = 64
 
 
-def draw(paint: Callable[[Figure], None], *, width: float = 6.6, height: float = 3.9) -> bytes:
-    """Return what `paint` draws on an empty figure as PNG bytes.
+_SETTINGS = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib, so all machines draw the same letters
+    "font.size": 10,
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
+    "grid.color": INK,
+    "grid.alpha": 0.25,
+    "axes.facecolor": "none",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "lines.linewidth": 2,
+}
 
-    Width and height are inches of `DOTS_PER_INCH` pixels. The default width is the most that fits the UI's dialog.
+Parameters = ParamSpec("Parameters")
+
+
+def picture(paint: Callable[Concatenate[Figure, Parameters], None]) -> Callable[Parameters, bytes]:
+    """Turn a function that paints an empty figure into one that returns PNG bytes.
+
+    The figure's size is in inches of `DOTS_PER_INCH` pixels; its width is the most that fits the UI's dialog.
     """
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from PIL import Image
 
-    with matplotlib.rc_context(_settings(dict(matplotlib.rcParamsDefault))):
-        figure = Figure(figsize=(width, height), dpi=DOTS_PER_INCH, layout="constrained", facecolor="none")
-        canvas = FigureCanvasAgg(figure)
-        paint(figure)
-        canvas.draw()
-        drawn = Image.fromarray(np.asarray(canvas.buffer_rgba()))
-    # Few colours make it a third of its size: it is part of events and cards.
-    small = drawn.quantize(_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
-    packed = BytesIO()
-    small.save(packed, format="png", optimize=True)
-    return packed.getvalue()
+    @wraps(paint)
+    def draw(*args: Parameters.args, **kwargs: Parameters.kwargs) -> bytes:
+        import matplotlib
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+        from PIL import Image
 
+        defaults = {name: value for name, value in matplotlib.rcParamsDefault.items() if not name.startswith("backend")}
+        with matplotlib.rc_context(defaults | _SETTINGS):
+            figure = Figure(figsize=(6.6, 3.9), dpi=DOTS_PER_INCH, layout="constrained", facecolor="none")
+            canvas = FigureCanvasAgg(figure)
+            paint(figure, *args, **kwargs)
+            canvas.draw()
+            drawn = Image.fromarray(np.asarray(canvas.buffer_rgba()))
+        # Few colours make it a third of its size: it is part of events and cards.
+        small = drawn.quantize(_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        packed = BytesIO()
+        small.save(packed, format="png", optimize=True)
+        return packed.getvalue()
 
-def _settings(defaults: dict[str, Any]) -> dict[str, Any]:
-    defaults = {name: value for name, value in defaults.items() if not name.startswith("backend")}
-    return {
-        **defaults,
-        "font.family": "DejaVu Sans",  # comes with matplotlib, so all machines draw the same letters
-        "font.size": 10,
-        "text.color": INK,
-        "axes.labelcolor": INK,
-        "axes.edgecolor": INK,
-        "xtick.color": INK,
-        "ytick.color": INK,
-        "grid.color": INK,
-        "grid.alpha": 0.25,
-        "axes.facecolor": "none",
-        "axes.grid": True,
-        "axes.axisbelow": True,
-        "axes.spines.top": False,
-        "axes.spines.right": False,
-        "axes.titlesize": 11,
-        "axes.titlelocation": "left",
-        "legend.frameon": False,
-        "lines.linewidth": 2,
-    }
+    return draw
 
 
 def single_axes(figure: Figure, title: str, x_label: str, y_label: str) -> Axes:
