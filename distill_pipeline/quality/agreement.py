@@ -37,10 +37,7 @@ def choose_evaluation_texts(path: Path | None, language: str) -> tuple[list[str]
     """Return texts to compare a student of this language on, and a description of them.
 
     They are those of the file if there is one; else English sentences; and in other languages that `wordfreq` lists,
-    texts generated from word frequencies.
-
-    Raises:
-        EvaluationError: See `evaluation_texts`.
+    texts generated from word frequencies. Raises as `evaluation_texts` does.
     """
     if path is not None:
         return evaluation_texts(path), f"texts of {path.name}"

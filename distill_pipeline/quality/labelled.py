@@ -25,10 +25,9 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from distill_pipeline.errors import DistillError, install_hint
+from distill_pipeline.quality.agreement import Encode
 from distill_pipeline.store.disk import sha256_of
 from distill_pipeline.store.embeddings import unit_rows
-
-Encode = Callable[[Sequence[str]], npt.NDArray[np.floating]]
 
 _TOP = 10
 _SEED = 0
@@ -41,11 +40,7 @@ class LabelledSetError(DistillError):
 
 
 def score_set(name: str, encode: Encode) -> float:
-    """Return a model's score on one labelled set, from 0 to 1 (correlations from -1).
-
-    Args:
-        name: KIND:PATH.
-        encode: From texts to rows, (texts, dims).
+    """Return a model's score on a set KIND:PATH, from 0 to 1 (correlations from -1).
 
     Raises:
         LabelledSetError: The kind is unknown, or a file or column is missing.
@@ -58,11 +53,7 @@ def score_set(name: str, encode: Encode) -> float:
 
 
 def set_files(name: str) -> list[Path]:
-    """Return the files of a set, sorted; none for an MTEB task.
-
-    Raises:
-        LabelledSetError: The kind is unknown, or there is no such file or folder.
-    """
+    """Return the files of a set, sorted; none for an MTEB task. Raises `LabelledSetError` if the set doesn't exist."""
     kind, _, where = name.partition(":")
     path = Path(where)
     if kind == "mteb":
@@ -92,8 +83,8 @@ def _pairs(path: Path, encode: Encode) -> float:
         raise LabelledSetError(
             f"labelled set {path}: pairs need two columns of text; it has {', '.join(texts) or 'none'}"
         )
-    first, second = texts[:2]
-    cosines = (encode(table[first].to_pylist()) * encode(table[second].to_pylist())).sum(axis=1)
+    first, second = (encode(table[name].to_pylist()) for name in texts[:2])
+    cosines = (first * second).sum(axis=1)
     return float(spearmanr(cosines, pc.cast(table["score"], pa.float64()).to_numpy()).statistic)
 
 

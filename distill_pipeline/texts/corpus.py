@@ -32,12 +32,7 @@ def sample_passages(sources: Sequence[str], count: int, *, seed: int) -> list[st
     """Return `count` different passages, or all there are, in an order that depends on seed and content alone.
 
     Taken are the passages with the smallest hashes of seed and text, so the order of files doesn't matter, nothing is
-    taken twice, and only the sample is held in memory.
-
-    Args:
-        sources: Files, patterns and data sets as in a recipe's `corpus`.
-        count: Size of the sample.
-        seed: Of the sample.
+    taken twice, and only the sample is held in memory. `sources` are as in a recipe's `corpus`.
 
     Raises:
         CorpusError: A source doesn't exist, has no such column, or none has a passage.

@@ -22,9 +22,7 @@ TextGroups = list[list[str]]
 def generated_texts(recipe: Recipe, passages: Sequence[str] | None = None) -> TextGroups:
     """Return bags of words and, for English, as many chains of words and sentence-like texts; none if none are wanted.
 
-    Args:
-        recipe: The recipe.
-        passages: From its corpus, if already read.
+    `passages` are those of the recipe's corpus, if already read.
 
     Raises:
         RecipeError: Words are to come from the corpus, and it holds none.
@@ -45,14 +43,11 @@ def generated_texts(recipe: Recipe, passages: Sequence[str] | None = None) -> Te
     # Chains need English word pairs, sentences English phrases.
     third = count // 3 if recipe.language == "en" else 0
     covered = min(recipe.vocabulary_words, _MAX_COVERED)
-    bags = generate_texts(words, count - 2 * third, seed=recipe.seed, covered=covered)
-    if not third:
-        return [bags]
-    return [
-        bags,
-        generate_chains(words, third, seed=recipe.seed, covered=covered),
-        generate_sentences(words, third, seed=recipe.seed, covered=covered),
-    ]
+    groups = [generate_texts(words, count - 2 * third, seed=recipe.seed, covered=covered)]
+    if third:
+        groups.append(generate_chains(words, third, seed=recipe.seed, covered=covered))
+        groups.append(generate_sentences(words, third, seed=recipe.seed, covered=covered))
+    return groups
 
 
 def _passages_and_generated_texts(recipe: Recipe) -> TextGroups:

@@ -56,11 +56,7 @@ class UnknownLanguage(LookupError):
 
 @lru_cache(maxsize=4)
 def word_list(language: str) -> WordList:
-    """Return a language's words from `wordfreq` (Speer 2022), most frequent first.
-
-    Raises:
-        UnknownLanguage: wordfreq has no list for it.
-    """
+    """Return a language's words from `wordfreq` (Speer 2022), most frequent first. Raises `UnknownLanguage`."""
     import wordfreq
 
     listed = listed_language(language)

@@ -69,7 +69,7 @@ def build_vocabulary(
     """
     from model2vec.tokenizer import clean_and_create_vocabulary
 
-    teacher = _TeacherTokenizer.load(teacher_folder, prompt)
+    teacher = _TeacherTokenizer(teacher_folder, prompt)
     pruned = teacher.model.prune_added_tokens()
     student = pruned.deep_copy()
     if student.adds_prefix_space is not None:
@@ -116,7 +116,7 @@ def build_word_vocabulary(
         language: Of the words and frequencies; one that wordfreq lacks has no words.
         passages: A corpus to count words and frequencies in instead.
     """
-    teacher = _TeacherTokenizer.load(teacher_folder, prompt)
+    teacher = _TeacherTokenizer(teacher_folder, prompt)
     try:
         frequent = (count_words(passages) if passages else word_list(language)).words[:count]
     except UnknownLanguage:
@@ -138,28 +138,21 @@ def build_word_vocabulary(
     return Vocabulary([entry.token for entry in entries], teacher_ids, frequencies, source, tokenizer)
 
 
-@dataclass(frozen=True)
 class _TeacherTokenizer:
-    """A teacher's tokenizer, and what it puts before and after each entry."""
+    """A teacher's tokenizer, which puts its special tokens and the prompt around each entry."""
 
-    model: Any  # skeletoken.TokenizerModel
-    tokenizer: Tokenizer
-    before: list[int]
-    after: list[int]
-
-    @classmethod
-    def load(cls, folder: Path, prompt: str | None) -> _TeacherTokenizer:
+    def __init__(self, folder: Path, prompt: str | None) -> None:
         from skeletoken import TokenizerModel
 
         # They log each token that an added or removed word affects: thousands of lines.
         for library in ("skeletoken", "model2vec"):
             logging.getLogger(library).setLevel(logging.ERROR)
         loaded = load_tokenizer(folder)
-        model = TokenizerModel.from_transformers_tokenizer(loaded)
-        tokenizer = loaded.backend_tokenizer
-        tokenizer.no_padding()
-        prompt_ids = tokenizer.encode(prompt.rstrip(), add_special_tokens=False).ids if prompt else []
-        return cls(model, tokenizer, [*(model.bos_ids or []), *prompt_ids], list(model.eos_ids or []))
+        self.model = TokenizerModel.from_transformers_tokenizer(loaded)
+        self.tokenizer = loaded.backend_tokenizer
+        self.tokenizer.no_padding()
+        prompt_ids = self.tokenizer.encode(prompt.rstrip(), add_special_tokens=False).ids if prompt else []
+        self._before, self._after = [*(self.model.bos_ids or []), *prompt_ids], list(self.model.eos_ids or [])
 
     @property
     def special(self) -> frozenset[str]:
@@ -169,8 +162,8 @@ class _TeacherTokenizer:
         return frozenset(added | unused)
 
     def framed(self, ids: Sequence[int]) -> list[int]:
-        """Return the ids with what the teacher reads before and after each entry."""
-        return [*self.before, *ids, *self.after]
+        """Return an entry's ids with those that the teacher reads before and after it."""
+        return [*self._before, *ids, *self._after]
 
     def read(self, text: str) -> list[int]:
         """Return the ids that the teacher reads for a text."""
