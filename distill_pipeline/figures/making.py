@@ -116,12 +116,9 @@ def word_map(figure: Figure, words: Sequence[str], places: Values) -> None:
 
 
 def move_apart(at: Values, sizes: Values, frame: Values) -> Values:
-    """Return centres of boxes, with overlapping pairs pushed apart the shorter way, within the frame.
+    """Return centres of boxes, (boxes, 2), with overlapping pairs pushed apart the shorter way, within the frame.
 
-    Args:
-        at: (boxes, 2) centres.
-        sizes: (boxes, 2) widths and heights.
-        frame: (2,) width and height.
+    Centres and sizes are (boxes, 2), the frame's size is (2,).
     """
     centres = np.array(at, dtype=np.float64)
     first, second = np.triu_indices(len(centres), k=1)

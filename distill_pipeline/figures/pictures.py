@@ -36,13 +36,9 @@ _MAPPED, _MIN_MAPPED = 300, 8
 
 
 def draw_rows(vocabulary: Vocabulary, entries: Embeddings, folder: Path, facts: Mapping[str, Any]) -> Pictures:
-    """Draw how the rows were made: the cut, the weights, the norms.
+    """Draw how the rows in the folder's `matrix.parquet` were made: their weights, norms, and the cut, if any.
 
-    Args:
-        vocabulary: The student's.
-        entries: The teacher's vectors of its entries.
-        folder: With the finished `matrix.parquet`.
-        facts: Of the reduction; without a cumulative variance there is no cut to draw.
+    `entries` are the teacher's vectors of the vocabulary's entries, `facts` those of the stage.
     """
     ranking = rank_entries(vocabulary)
     pictures = {

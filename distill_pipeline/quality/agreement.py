@@ -16,7 +16,7 @@ from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe.languages import listed_language
 from distill_pipeline.store.embeddings import unit_rows
 from distill_pipeline.texts.generator import generate_texts
-from distill_pipeline.vocabulary.frequencies import UnknownLanguage, word_list
+from distill_pipeline.vocabulary.frequencies import word_list
 from distill_pipeline.vocabulary.words import ALL_LETTERS
 
 NEIGHBOURS = 10
@@ -122,10 +122,7 @@ def pair_similarities(
 
 def frequent_words(language: str, count: int = 2000) -> list[str]:
     """Return a language's frequent words of more than one letter; none of a language that wordfreq lacks."""
-    try:
-        words = word_list(language).words[200:]  # before them mostly grammar, whose neighbours tell little
-    except UnknownLanguage:
-        return []
+    words = word_list(language).words[200:]  # before them mostly grammar, whose neighbours tell little
     return list(islice((word for word in words if len(word) > 1 and ALL_LETTERS.fullmatch(word)), count))
 
 

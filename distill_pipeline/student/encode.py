@@ -29,13 +29,8 @@ class EncodingProgress:
     texts: int
     seconds: float
 
-    @property
-    def texts_per_second(self) -> float:
-        """On average since the start."""
-        return self.texts / max(self.seconds, 1e-9)
-
     def __str__(self) -> str:
-        return f"{self.texts:,} texts, {self.texts_per_second:,.0f} texts/s"
+        return f"{self.texts:,} texts, {self.texts / max(self.seconds, 1e-9):,.0f} texts/s"
 
 
 def encode_to_parquet(

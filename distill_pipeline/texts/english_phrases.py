@@ -1,10 +1,8 @@
 """English closed-class phrases that stand around content words in generated texts."""
 
-from __future__ import annotations
 
-
-def _phrases(text: str) -> tuple[str, ...]:
-    return tuple(phrase.strip() for phrase in text.split("/"))
+def _phrases(text: str) -> list[str]:
+    return text.split(" / ")
 
 
 QUESTIONS = _phrases(

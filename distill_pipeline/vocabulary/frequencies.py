@@ -50,19 +50,13 @@ class WordList:
         return [index for index, word in enumerate(self.words) if WORD.fullmatch(word)]
 
 
-class UnknownLanguage(LookupError):
-    """`wordfreq` has no list for a language."""
-
-
 @lru_cache(maxsize=4)
 def word_list(language: str) -> WordList:
-    """Return a language's words from `wordfreq` (Speer 2022), most frequent first. Raises `UnknownLanguage`."""
+    """Return a language's words from `wordfreq` (Speer 2022), most frequent first; none of a language it lacks."""
     import wordfreq
 
     listed = listed_language(language)
-    if listed is None:
-        raise UnknownLanguage(f"wordfreq has no words for language {language!r}")
-    frequencies = wordfreq.get_frequency_dict(listed, wordlist="best")
+    frequencies = wordfreq.get_frequency_dict(listed, wordlist="best") if listed else {}
     words = sorted(frequencies, key=lambda word: (-frequencies[word], word))[:_MAX_WORDS]
     shares = np.array([frequencies[word] for word in words], dtype=np.float64)
     return WordList(tuple(words), shares / shares.sum())
@@ -159,14 +153,14 @@ def entry_probabilities(
     """
     if passages:
         return counted_probabilities(tokenizer, passages), f"the corpus: {len(passages):,} passages"
-    try:
-        words = word_list(language)
-    except UnknownLanguage as error:
-        return zipf_probabilities(tokenizer.get_vocab_size()), f"zipf: {error}"
-    if _fit(tokenizer, words) < 0.5:
+    words = word_list(language)
+    if not words.words:
+        source = f"zipf: wordfreq has no words for language {language!r}"
+    elif _fit(tokenizer, words) < 0.5:
         source = f"zipf: the tokenizer splits most of the frequent words of language {language!r}"
-        return zipf_probabilities(tokenizer.get_vocab_size()), source
-    return token_probabilities(tokenizer, words), f"wordfreq: {listed_language(language)}"
+    else:
+        return token_probabilities(tokenizer, words), f"wordfreq: {listed_language(language)}"
+    return zipf_probabilities(tokenizer.get_vocab_size()), source
 
 
 def _fit(tokenizer: Tokenizer, words: WordList) -> float:

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 
 from distill_pipeline.store.disk import Stamp, stamps
 from distill_pipeline.teacher.tokenizer import load_tokenizer
-from distill_pipeline.vocabulary.frequencies import UnknownLanguage, count_words, entry_probabilities, word_list
+from distill_pipeline.vocabulary.frequencies import count_words, entry_probabilities, word_list
 from distill_pipeline.vocabulary.words import word_entries, word_tokenizer
 
 VOCABULARY, TOKENIZER = "vocabulary.parquet", "tokenizer.json"
@@ -114,13 +114,10 @@ def build_word_vocabulary(
         lowercase: Whether case and accents are folded.
         prompt: Text that the teacher reads before each entry.
         language: Of the words and frequencies; one that wordfreq lacks has no words.
-        passages: A corpus to count words and frequencies in instead.
+        passages: A corpus to take words and frequencies from instead.
     """
     teacher = _TeacherTokenizer(teacher_folder, prompt)
-    try:
-        frequent = (count_words(passages) if passages else word_list(language)).words[:count]
-    except UnknownLanguage:
-        frequent = ()
+    frequent = (count_words(passages) if passages else word_list(language)).words[:count]
     entries = word_entries(
         teacher.tokenizer, [*words, *frequent], lowercase=lowercase, special=teacher.special, phrases=[*words, *phrases]
     )
