@@ -19,8 +19,6 @@ Integers = npt.NDArray[np.int64]
 ENTRY_GROUPS = {0: "words", 1: "pieces within words", 2: "numbers and marks"}
 """Labels of the groups that `entry_groups` returns."""
 
-_SEED = 0
-
 
 @dataclass(frozen=True)
 class Ranking:
@@ -120,7 +118,7 @@ def map_to_plane(rows: npt.NDArray[np.floating]) -> Floats:
 
     # The exact method is quick for a few hundred rows, and its sums don't depend on threads.
     layout = TSNE(
-        metric="cosine", method="exact", init="pca", perplexity=min(15, len(rows) / 4), max_iter=400, random_state=_SEED
+        metric="cosine", method="exact", init="pca", perplexity=min(15, len(rows) / 4), max_iter=400, random_state=0
     )
     places: Floats = layout.fit_transform(unit_rows(rows)).astype(np.float64)
     return places

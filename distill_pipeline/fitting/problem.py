@@ -154,7 +154,7 @@ def text_importance(group_sizes: Sequence[int], *, balanced: bool) -> Matrix:
 def apply_importance(
     shares: sparse.csr_matrix, targets: Matrix, importance: Matrix
 ) -> tuple[sparse.csr_matrix, Matrix]:
-    """Return shares and targets whose plain least squares are the ones weighted by importance."""
+    """Return shares and targets whose ordinary least squares problem is the one weighted by importance."""
     roots = np.sqrt(importance)
     return (sparse.diags_array(roots) @ shares).tocsr(), targets * roots[:, None]
 

@@ -30,7 +30,6 @@ from distill_pipeline.store.disk import sha256_of
 from distill_pipeline.store.embeddings import unit_rows
 
 _TOP = 10
-_SEED = 0
 _PAIR_COLUMNS = (("sentence1", "sentence2"), ("text1", "text2"), ("word1", "word2"))
 """Usual names of the two texts; without them, the first two columns of text are taken."""
 
@@ -98,7 +97,7 @@ def _classification(path: Path, encode: Encode) -> float:
     if {"train", "test"} <= set(splits):
         train, test = np.flatnonzero(splits == "train"), np.flatnonzero(splits == "test")
     else:
-        train, test = train_test_split(np.arange(len(labels)), test_size=0.3, random_state=_SEED, stratify=labels)
+        train, test = train_test_split(np.arange(len(labels)), test_size=0.3, random_state=0, stratify=labels)
     model = LogisticRegression(max_iter=300, C=10.0).fit(rows[train], labels[train])
     return float(model.score(rows[test], labels[test]))
 

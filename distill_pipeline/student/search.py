@@ -23,7 +23,7 @@ class Neighbours:
 
 
 class Index:
-    """The embeddings of texts, in memory as float32 at unit length. `seconds` is the time spent on encoding them."""
+    """The embeddings of texts, in memory as float32 at unit length; encoding them took `seconds`."""
 
     def __init__(self, encode: Encode, texts: Sequence[str]) -> None:
         self._encode = encode

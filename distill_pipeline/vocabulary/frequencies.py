@@ -67,9 +67,7 @@ def count_words(texts: Sequence[str]) -> WordList:
 
     Spellings that differ in case alone are one word: a name keeps its capital, the first word of a sentence loses it.
     """
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(match.group() for match in WORD.finditer(text))
+    counts = Counter(match.group() for text in texts for match in WORD.finditer(text))
     spellings: defaultdict[str, list[str]] = defaultdict(list)
     for spelling in counts:
         spellings[spelling.lower()].append(spelling)
@@ -148,8 +146,8 @@ def entry_probabilities(
 ) -> tuple[npt.NDArray[np.float64], str]:
     """Return the entries' probabilities and where they come from: the passages if given, `wordfreq`, or Zipf's law.
 
-    Zipf's law by rank is for languages that wordfreq lacks, and for tokenizers of another language: those that split
-    more than half of the language's thousand most frequent words into many pieces.
+    Zipf's law is for languages that wordfreq lacks, and for tokenizers of another language: if more than half of the
+    language's thousand most frequent words take more than two entries.
     """
     if passages:
         return counted_probabilities(tokenizer, passages), f"the corpus: {len(passages):,} passages"
