@@ -110,7 +110,7 @@ def main() -> None:
 
     def ridge() -> Iterator[tuple[str, Matrix]]:
         rows = start
-        for penalty in METHODS["generated"].penalties:
+        for penalty in METHODS["generated"]["penalties"]:
             rows = solve_weighted(bench.problem, bench.train, penalty, rows).rows
             yield f"penalty {penalty}", rows
 

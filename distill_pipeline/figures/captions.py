@@ -1,4 +1,4 @@
-"""What each picture is called and says, for the UI and the card. Imports nothing: a cache hit asks here."""
+"""Names and captions of the pictures, for the UI and the card. Imports nothing, since every cache hit reads them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Caption:
-    """A picture's words.
-
-    Attributes:
-        alt: What it shows, for who can't see it.
-        explanation: How to read it.
-        of_making: Whether it is about how the student was made; otherwise about what it lost.
-    """
+    """A picture's alternative text and how to read it; `of_making` unless it shows the student's quality."""
 
     alt: str
     explanation: str
@@ -66,5 +60,5 @@ CAPTIONS: Mapping[str, Caption] = {
 
 
 def caption_of(name: str) -> Caption:
-    """Return a picture's caption; of a picture that has none, its name in words."""
+    """Return a picture's caption, or its name in words if it has none."""
     return CAPTIONS.get(name) or Caption(name.replace("_", " "), "")

@@ -3,96 +3,72 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from distill_pipeline.figures.style import ACCENT, INK, SECOND, THIRD, draw, font_covers, set_rank_axis, single_axes
+from distill_pipeline.figures.style import ACCENT, INK, SECOND, THIRD, font_covers, picture, set_rank_axis, single_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Values = npt.NDArray[np.floating]
+Label = tuple[str, float, float]
+"""A word, and the rank and weight to write it at."""
+Percentiles = tuple[Values, Values]
+"""Ranks, (bins,), and the 10th, 50th and 90th percentile of a quantity at each, (3, bins)."""
 
 
-def variance_curve(cumulative: Sequence[float], kept: int, explained: float) -> bytes:
-    """Draw the cumulative explained variance with the cut.
-
-    Args:
-        cumulative: Share of variance after each direction, strongest first.
-        kept: How many of them are kept.
-        explained: Share of variance of the kept ones.
-    """
-
-    def paint(figure: Figure) -> None:
-        axes = single_axes(figure, "Explained variance", "principal directions", "cumulative share of variance")
-        total = len(cumulative)
-        axes.plot(range(total + 1), [0, *cumulative], color=ACCENT)
-        axes.axvspan(0, kept, color=ACCENT, alpha=0.12, linewidth=0)
-        axes.plot([kept], [cumulative[kept - 1]], "o", color=SECOND, markersize=7, zorder=3)
-        axes.axvline(kept, color=SECOND, linewidth=1, linestyle="--")
-        # Beside the cut, on the side where there is room and below the curve.
-        left = kept > total / 2
-        axes.annotate(
-            f"{kept:,} of {total:,} directions\n{explained:.1%} of the variance",
-            (kept, min(cumulative[kept - 1], 0.5) * 0.5),
-            xytext=(-8 if left else 8, 0),
-            textcoords="offset points",
-            ha="right" if left else "left",
-            color=SECOND,
-        )
-        axes.set_xlim(0, total)
-        axes.set_ylim(0, 1.03)
-
-    return draw(paint)
+@picture
+def variance_curve(figure: Figure, cumulative: Sequence[float], kept: int, explained: float) -> None:
+    """Draw the cumulative share of variance by direction, with the cut after the kept ones and their share."""
+    axes = single_axes(figure, "Explained variance", "principal directions", "cumulative share of variance")
+    total = len(cumulative)
+    axes.plot(range(total + 1), [0, *cumulative], color=ACCENT)
+    axes.axvspan(0, kept, color=ACCENT, alpha=0.12, linewidth=0)
+    axes.plot([kept], [cumulative[kept - 1]], "o", color=SECOND, markersize=7, zorder=3)
+    axes.axvline(kept, color=SECOND, linewidth=1, linestyle="--")
+    # Beside the cut, on the side with room, and below the curve.
+    left = kept > total / 2
+    axes.annotate(
+        f"{kept:,} of {total:,} directions\n{explained:.1%} of the variance",
+        (kept, min(cumulative[kept - 1], 0.5) * 0.5),
+        xytext=(-8 if left else 8, 0),
+        textcoords="offset points",
+        ha="right" if left else "left",
+        color=SECOND,
+    )
+    axes.set_xlim(0, total)
+    axes.set_ylim(0, 1.03)
 
 
-@dataclass(frozen=True)
-class Label:
-    """A word to name in a picture, at a place."""
-
-    text: str
-    across: float
-    up: float
-
-
+@picture
 def weights_by_rank(
-    dots: Mapping[str, tuple[npt.NDArray[np.integer], Values]], named: Sequence[Label], entries: int
-) -> bytes:
-    """Draw each entry's weight against its frequency rank.
-
-    Args:
-        dots: By kind of entry, ranks and weights of some entries of it.
-        named: Words to name at their rank and weight.
-        entries: How many entries there are.
-    """
-    colours = (ACCENT, THIRD, SECOND)
-
-    def paint(figure: Figure) -> None:
-        axes = single_axes(figure, "Weight of entries", "frequency rank", "weight")
-        for (kind, (ranks, weights)), colour in zip(dots.items(), colours, strict=False):
-            axes.plot(ranks, weights, ".", color=colour, markersize=3, alpha=0.6, label=kind, rasterized=True)
-        set_rank_axis(axes, entries)
-        axes.set_ylim(bottom=0)
-        axes.margins(y=0.12)
-        _label_points(axes, named)
-        figure.legend(loc="outside lower center", ncols=len(dots), markerscale=3)
-
-    return draw(paint)
+    figure: Figure, dots: Mapping[str, tuple[npt.NDArray[np.integer], Values]], labels: Sequence[Label], entries: int
+) -> None:
+    """Draw the weights of entries, by their kind, against their frequency ranks, with labels for some."""
+    axes = single_axes(figure, "Weight of entries", "frequency rank", "weight")
+    for (kind, (ranks, weights)), colour in zip(dots.items(), (ACCENT, THIRD, SECOND), strict=False):
+        axes.plot(ranks, weights, ".", color=colour, markersize=3, alpha=0.6, label=kind, rasterized=True)
+    set_rank_axis(axes, entries)
+    axes.set_ylim(bottom=0)
+    axes.margins(y=0.12)
+    _label_points(axes, labels)
+    figure.legend(loc="outside lower center", ncols=len(dots), markerscale=3)
 
 
-def _label_points(axes: Axes, named: Sequence[Label]) -> None:
-    """Name words above on the left or, where weights rise, by turns below on the right: there is room."""
-    shown = [word for word, possible in zip(named, font_covers(n.text for n in named), strict=True) if possible]
-    for number, word in enumerate(shown):
+def _label_points(axes: Axes, labels: Sequence[Label]) -> None:
+    """Write labels above on the left or, where weights rise, alternately below on the right, where there is room."""
+    covered = font_covers(text for text, _, _ in labels)
+    shown = [label for label, possible in zip(labels, covered, strict=True) if possible]
+    for number, (text, rank, weight) in enumerate(shown):
         above = number % 2 == 0 or number > len(shown) / 2
-        axes.plot([word.across], [word.up], "o", color=INK, markersize=5, fillstyle="none")
+        axes.plot([rank], [weight], "o", color=INK, markersize=5, fillstyle="none")
         axes.annotate(
-            word.text,
-            (word.across, word.up),
+            text,
+            (rank, weight),
             xytext=(-4, 6) if above else (5, -6),
             textcoords="offset points",
             ha="right" if above else "left",
@@ -100,90 +76,61 @@ def _label_points(axes: Axes, named: Sequence[Label]) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Band:
-    """A quantity by rank: float (bins,) each."""
-
-    ranks: Values
-    low: Values
-    middle: Values
-    high: Values
-
-
-def norms_by_rank(before: Band, after: Band, silent: int) -> bytes:
-    """Draw norms, over their median, by frequency rank: the middle one, and between which four of five lie.
-
-    Args:
-        before: Of the teacher's vectors.
-        after: Of the student's rows.
-        silent: How many of the student's rows are zero.
-    """
-
-    def paint(figure: Figure) -> None:
-        axes = single_axes(figure, "Row norms before and after", "frequency rank", "norm / median norm")
-        for band, colour, label in ((before, THIRD, "teacher's vectors"), (after, ACCENT, "student's rows")):
-            axes.fill_between(band.ranks, band.low, band.high, color=colour, alpha=0.25, linewidth=0)
-            axes.plot(band.ranks, band.middle, color=colour, label=label)
-        set_rank_axis(axes, int(after.ranks[-1]))
-        axes.set_ylim(bottom=0)
-        note = f"; {silent:,} rows are zero" if silent else ""
-        axes.legend(loc="best", title=f"middle and 10 to 90 %{note}", alignment="left")
-
-    return draw(paint)
+@picture
+def norms_by_rank(figure: Figure, teacher: Percentiles, student: Percentiles, zero_rows: int) -> None:
+    """Draw norms over their median by frequency rank, of the teacher's vectors and the student's rows."""
+    axes = single_axes(figure, "Row norms before and after", "frequency rank", "norm / median norm")
+    for side, colour, label in ((teacher, THIRD, "teacher's vectors"), (student, ACCENT, "student's rows")):
+        ranks, (low, middle, high) = side
+        axes.fill_between(ranks, low, high, color=colour, alpha=0.25, linewidth=0)
+        axes.plot(ranks, middle, color=colour, label=label)
+    set_rank_axis(axes, int(student[0][-1]))
+    axes.set_ylim(bottom=0)
+    note = f"; {zero_rows:,} rows are zero" if zero_rows else ""
+    axes.legend(loc="best", title=f"middle and 10 to 90 %{note}", alignment="left")
 
 
-def word_map(words: Sequence[str], places: Values) -> bytes:
-    """Draw words at their places, moved apart where they would cover each other.
-
-    Args:
-        words: The words, most frequent first; the first third is in the accent colour.
-        places: (words, 2).
-    """
-
-    def paint(figure: Figure) -> None:
-        figure.set_layout_engine("none")  # where the axes are must be known before the words are placed
-        axes = figure.add_axes((0.01, 0.01, 0.98, 0.94))
-        axes.set_title(f"The {len(words)} most frequent words")
-        axes.set_axis_off()
-        axes.set_xlim(0, 1)
-        axes.set_ylim(0, 1)
-        window = axes.get_window_extent()
-        size = np.array([window.width, window.height])
-        labels: list[Any] = [
-            axes.text(0, 0, word if possible else "·", fontsize=7.5, ha="center", va="center",
-                      color=ACCENT if number < len(words) / 3 else INK)
-            for number, (word, possible) in enumerate(zip(words, font_covers(words), strict=True))
-        ]  # fmt: skip
-        boxes = [label.get_window_extent() for label in labels]
-        low, high = places.min(axis=0), places.max(axis=0)
-        at = (places - low) / np.maximum(high - low, 1e-12) * size
-        at = move_apart(at, np.array([[box.width + 4, box.height] for box in boxes]), size)
-        for label, place in zip(labels, at / size, strict=True):
-            label.set_position(place)
-
-    return draw(paint, height=5.8)
+@picture
+def word_map(figure: Figure, words: Sequence[str], places: Values) -> None:
+    """Draw words at their places, (words, 2), moved apart where they overlap; the first third in the accent colour."""
+    figure.set_figheight(5.8)
+    figure.set_layout_engine("none")  # words are placed by the axes' position, which must not change afterwards
+    axes = figure.add_axes((0.01, 0.01, 0.98, 0.94))
+    axes.set_title(f"The {len(words)} most frequent words")
+    axes.set_axis_off()
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    window = axes.get_window_extent()
+    size = np.array([window.width, window.height])
+    labels: list[Any] = [
+        axes.text(0, 0, word if possible else "·", fontsize=7.5, ha="center", va="center",
+                  color=ACCENT if number < len(words) / 3 else INK)
+        for number, (word, possible) in enumerate(zip(words, font_covers(words), strict=True))
+    ]  # fmt: skip
+    boxes = [label.get_window_extent() for label in labels]
+    low, high = places.min(axis=0), places.max(axis=0)
+    at = (places - low) / np.maximum(high - low, 1e-12) * size
+    at = move_apart(at, np.array([[box.width + 4, box.height] for box in boxes]), size)
+    for label, place in zip(labels, at / size, strict=True):
+        label.set_position(place)
 
 
-def move_apart(at: Values, sizes: Values, frame: Values, rounds: int = 150) -> Values:
-    """Return centres of boxes, each pair that overlapped pushed apart the shorter way, within the frame.
+def move_apart(at: Values, sizes: Values, frame: Values) -> Values:
+    """Return centres of boxes, (boxes, 2), with overlapping pairs pushed apart the shorter way, within the frame.
 
-    Args:
-        at: (boxes, 2) centres.
-        sizes: (boxes, 2) widths and heights.
-        frame: (2,) of the frame, whose corner is 0, 0.
-        rounds: How often at most.
+    Centres and sizes are (boxes, 2), the frame's size is (2,).
     """
     centres = np.array(at, dtype=np.float64)
     first, second = np.triu_indices(len(centres), k=1)
-    least = (sizes[first] + sizes[second]) / 2
-    for _ in range(rounds):
+    min_distance = (sizes[first] + sizes[second]) / 2
+    for _ in range(150):
         apart = centres[first] - centres[second]
-        overlap = least - np.abs(apart)
+        overlap = min_distance - np.abs(apart)
         touching = np.flatnonzero((overlap > 0).all(axis=1))
         if not len(touching):
             break
         axis = overlap[touching].argmin(axis=1)
-        # Two at the very same place have no direction to go: the earlier one goes down.
+        # Of two at the same place, the earlier one moves down.
         push = 0.35 * overlap[touching, axis] * np.where(apart[touching, axis] > 0, 1, -1)
         np.add.at(centres, (first[touching], axis), push)
         np.add.at(centres, (second[touching], axis), -push)

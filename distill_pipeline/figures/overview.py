@@ -1,4 +1,4 @@
-"""What pictures show of a vocabulary and its rows: few numbers out of many. Draws nothing."""
+"""The numbers that pictures of a vocabulary and its rows show. Draws nothing."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 ENTRY_GROUPS = {0: "words", 1: "pieces within words", 2: "numbers and marks"}
-"""What `entry_groups` numbers."""
-
-_SEED = 0
+"""Labels of the groups that `entry_groups` returns."""
 
 
 @dataclass(frozen=True)
@@ -27,9 +25,9 @@ class Ranking:
     """A vocabulary by frequency.
 
     Attributes:
-        ranks: (entries,), 1 the most frequent; 0 for special tokens, which no text holds.
+        ranks: (entries,), 1 the most frequent; 0 for special tokens, which don't occur in text.
         groups: (entries,), see `ENTRY_GROUPS`; -1 for special tokens.
-        texts: Each entry as it stands in text, without its tokenizer's marks; empty for special tokens.
+        texts: Each entry without its tokenizer's marks; empty for special tokens.
     """
 
     ranks: Integers
@@ -38,7 +36,7 @@ class Ranking:
 
     @property
     def entries(self) -> int:
-        """How many entries have a rank."""
+        """Number of entries with a rank."""
         return int(self.ranks.max())
 
     def words(self, count: int) -> Integers:
@@ -46,7 +44,7 @@ class Ranking:
         rows = np.argsort(self.ranks, kind="stable")
         is_word = np.array([kind == 0 and len(text) > 1 for kind, text in zip(self.groups, self.texts, strict=True)])
         found: dict[str, int] = {}
-        for row in rows[is_word[rows]]:  # a cased tokenizer spells a word in several ways
+        for row in rows[is_word[rows]]:  # a cased tokenizer has a word in several spellings
             found.setdefault(self.texts[row].lower(), int(row))
             if len(found) == count:
                 break
@@ -55,39 +53,36 @@ class Ranking:
 
 @lru_cache(maxsize=1)
 def rank_entries(vocabulary: Vocabulary) -> Ranking:
-    """Rank a vocabulary's entries by frequency; of equal ones the earlier row comes first.
-
-    The last one's ranking is kept: several pictures of it are drawn, for each recipe of a sweep.
-    """
-    kinds = entry_groups(vocabulary.tokenizer)
-    ordinary = kinds >= 0
-    ranks = np.zeros(len(kinds), dtype=np.int64)
+    """Rank a vocabulary's entries by frequency, equal ones by row; cached for several pictures of it."""
+    groups = entry_groups(vocabulary.tokenizer)
+    ordinary = groups >= 0
+    ranks = np.zeros(len(groups), dtype=np.int64)
     order = np.argsort(-vocabulary.frequencies, kind="stable")
     order = order[ordinary[order]]
     ranks[order] = np.arange(1, len(order) + 1)
-    texts = [""] * len(kinds)
+    texts = [""] * len(groups)
     special = frozenset(vocabulary.tokens[row] for row in np.flatnonzero(~ordinary))
     for row, text, _ in readable_tokens(vocabulary.tokenizer, special):
         texts[row] = text
-    return Ranking(ranks, kinds, texts)
+    return Ranking(ranks, groups, texts)
 
 
-def sample_by_rank(ranking: Ranking, kind: int, most: int) -> Integers:
-    """Return the rows of at most so many entries of one kind, evenly spread over the logarithm of their order."""
-    rows: Integers = np.flatnonzero(ranking.groups == kind)
+def sample_by_rank(ranking: Ranking, group: int, max_rows: int) -> Integers:
+    """Return rows of at most `max_rows` entries of a group, evenly spread over the logarithm of their order."""
+    rows: Integers = np.flatnonzero(ranking.groups == group)
     if not len(rows):
         return rows
     by_rank = rows[np.argsort(ranking.ranks[rows], kind="stable")]
-    spread: Integers = by_rank[np.unique(np.geomspace(1, len(rows), most).astype(np.int64)) - 1]
-    return spread
+    sample: Integers = by_rank[np.unique(np.geomspace(1, len(rows), max_rows).astype(np.int64)) - 1]
+    return sample
 
 
-def words_to_label(ranking: Ranking, count: int = 10) -> Integers:
-    """Return the rows of a few words, from the most frequent to the rarest in even steps of the rank's logarithm."""
+def words_to_label(ranking: Ranking) -> Integers:
+    """Return rows of ten words, from the most frequent to the rarest in even steps of the rank's logarithm."""
     words = ranking.words(ranking.entries)
     if not len(words):
         return words
-    wanted = np.geomspace(1, ranking.ranks[words[-1]], count)
+    wanted = np.geomspace(1, ranking.ranks[words[-1]], 10)
     places = np.searchsorted(ranking.ranks[words], wanted)
     found: Integers = words[np.unique(np.minimum(places, len(words) - 1))]
     return found
@@ -95,15 +90,14 @@ def words_to_label(ranking: Ranking, count: int = 10) -> Integers:
 
 def row_norms(batches: Iterable[npt.NDArray[np.floating]]) -> Floats:
     """Return the norm of each row, (rows,), one batch in memory at a time."""
-    norms = [np.linalg.norm(batch.astype(np.float64), axis=1) for batch in batches]
-    return np.concatenate(norms)
+    return np.concatenate([np.linalg.norm(batch.astype(np.float64), axis=1) for batch in batches])
 
 
 def norm_percentiles(ranking: Ranking, norms: Floats, bins: int = 24) -> tuple[Floats, Floats]:
-    """Return how norms over their median are spread in bins of the rank's logarithm; zeros don't count.
+    """Return percentiles of norms over their median in bins of the rank's logarithm; zeros don't count.
 
     Returns:
-        (bins,) each bin's middle rank; (3, bins) its 10th, 50th and 90th percentile. Empty bins are left out.
+        (bins,) each bin's mean rank; (3, bins) its 10th, 50th and 90th percentile. Empty bins are left out.
     """
     counted = (ranking.ranks > 0) & (norms > 0)
     ranks, values = ranking.ranks[counted], norms[counted] / np.median(norms[counted])
@@ -111,26 +105,20 @@ def norm_percentiles(ranking: Ranking, norms: Floats, bins: int = 24) -> tuple[F
     number = np.digitize(ranks, edges)
     filled = np.unique(number)
     middles = [np.exp(np.log(ranks[number == n]).mean()) for n in filled]
-    spread = [np.percentile(values[number == n], [10, 50, 90]) for n in filled]
-    return np.array(middles), np.array(spread).T
+    percentiles = [np.percentile(values[number == n], [10, 50, 90]) for n in filled]
+    return np.array(middles), np.array(percentiles).T
 
 
 def map_to_plane(rows: npt.NDArray[np.floating]) -> Floats:
-    """Lay rows out in two dimensions, similar ones near each other: t-SNE on cosine distances with a fixed seed.
+    """Return places of rows in two dimensions, (rows, 2), similar ones close: t-SNE on cosines with a fixed seed.
 
-    Van der Maaten and Hinton 2008, "Visualizing Data using t-SNE".
-
-    Args:
-        rows: (rows, dims), at least 8.
-
-    Returns:
-        (rows, 2).
+    Van der Maaten and Hinton 2008, "Visualizing Data using t-SNE". Needs at least 8 rows.
     """
     from sklearn.manifold import TSNE
 
-    # The exact method: for a few hundred rows it is quick, and its sums don't depend on threads.
+    # The exact method is quick for a few hundred rows, and its sums don't depend on threads.
     layout = TSNE(
-        metric="cosine", method="exact", init="pca", perplexity=min(15, len(rows) / 4), max_iter=400, random_state=_SEED
+        metric="cosine", method="exact", init="pca", perplexity=min(15, len(rows) / 4), max_iter=400, random_state=0
     )
     places: Floats = layout.fit_transform(unit_rows(rows)).astype(np.float64)
     return places

@@ -1,5 +1,3 @@
-"""Each stage's pictures, from its data: what to show is picked in `overview.py`, drawn by the modules beside it."""
-
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -10,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distill_pipeline.figures import captions
-from distill_pipeline.figures.making import Band, Label, norms_by_rank, variance_curve, weights_by_rank, word_map
+from distill_pipeline.figures.making import norms_by_rank, variance_curve, weights_by_rank, word_map
 from distill_pipeline.figures.overview import (
     ENTRY_GROUPS,
     Ranking,
@@ -21,7 +19,7 @@ from distill_pipeline.figures.overview import (
     sample_by_rank,
     words_to_label,
 )
-from distill_pipeline.figures.quality import ModelFigures, quality_by_kind, similarities
+from distill_pipeline.figures.quality import quality_by_kind, similarities
 from distill_pipeline.fitting.reduction import MATRIX, read_weights
 from distill_pipeline.quality.agreement import pair_similarities
 from distill_pipeline.quality.measures import figures_by_kind
@@ -36,13 +34,9 @@ _MAPPED, _MIN_MAPPED = 300, 8
 
 
 def draw_rows(vocabulary: Vocabulary, entries: Embeddings, folder: Path, facts: Mapping[str, Any]) -> Pictures:
-    """Draw how the rows came about: the cut, the weights, the norms.
+    """Draw how the rows in the folder's `matrix.parquet` were made: their weights, norms, and the cut, if any.
 
-    Args:
-        vocabulary: The student's.
-        entries: The teacher's vectors of its entries.
-        folder: Of the finished `matrix.parquet`.
-        facts: Of the reduction; without a cumulative variance there is no cut to draw.
+    `entries` are the teacher's vectors of the vocabulary's entries, `facts` those of the stage.
     """
     ranking = rank_entries(vocabulary)
     pictures = {
@@ -59,27 +53,18 @@ def draw_rows(vocabulary: Vocabulary, entries: Embeddings, folder: Path, facts: 
 def _weights(ranking: Ranking, weights: npt.NDArray[np.floating]) -> bytes:
     shown = {label: sample_by_rank(ranking, kind, _DOTS) for kind, label in ENTRY_GROUPS.items()}
     dots = {label: (ranking.ranks[rows], weights[rows]) for label, rows in shown.items() if len(rows)}
-    named = [
-        Label(ranking.texts[row], float(ranking.ranks[row]), float(weights[row])) for row in words_to_label(ranking)
-    ]
-    return weights_by_rank(dots, named, ranking.entries)
+    labels = [(ranking.texts[row], float(ranking.ranks[row]), float(weights[row])) for row in words_to_label(ranking)]
+    return weights_by_rank(dots, labels, ranking.entries)
 
 
 def _norms(ranking: Ranking, before: Embeddings, after: Embeddings) -> bytes:
-    teachers, students = row_norms(before.batches()), row_norms(after.batches())
-    bands = [
-        Band(ranks, *spread) for ranks, spread in (norm_percentiles(ranking, norms) for norms in (teachers, students))
-    ]
-    return norms_by_rank(bands[0], bands[1], silent=int((students == 0).sum()))
+    teacher, student = row_norms(before.batches()), row_norms(after.batches())
+    percentiles = norm_percentiles(ranking, teacher), norm_percentiles(ranking, student)
+    return norms_by_rank(*percentiles, zero_rows=int((student == 0).sum()))
 
 
 def draw_words(vocabulary: Vocabulary, rows: npt.NDArray[np.floating]) -> Pictures:
-    """Draw the map of the most frequent words; no picture of a vocabulary with hardly any.
-
-    Args:
-        vocabulary: The student's.
-        rows: The student's, (entries, dims).
-    """
+    """Draw the map of the most frequent words by the student's rows, (entries, dims), unless there are too few."""
     ranking = rank_entries(vocabulary)
     shown = ranking.words(_MAPPED)
     if len(shown) < _MIN_MAPPED:
@@ -90,7 +75,7 @@ def draw_words(vocabulary: Vocabulary, rows: npt.NDArray[np.floating]) -> Pictur
 def draw_quality(
     report: Mapping[str, Any], teacher: npt.NDArray[np.floating], student: npt.NDArray[np.floating]
 ) -> Pictures:
-    """Draw a quality report, with both sides' embeddings of its texts, (texts, dims) each."""
+    """Draw a quality report, given both sides' embeddings of its texts, (texts, dims) each."""
     pairs = pair_similarities(teacher, student)
     return {
         captions.SIMILARITIES: similarities(*pairs, report["similarity_correlation"], report["texts"]),
@@ -99,10 +84,10 @@ def draw_quality(
 
 
 def draw_kinds(report: Mapping[str, Any], released: Mapping[str, float] | None = None) -> bytes:
-    """Draw a report's figures by kind, beside those of the release before if given."""
-    sides = [ModelFigures("student", figures_by_kind(report))]
+    """Draw a report's figures by kind, next to those of the last release if given."""
+    figures: dict[str, Mapping[str, float]] = {"student": figures_by_kind(report)}
     if report["model2vec"]:
-        sides.append(ModelFigures("model2vec.distill", figures_by_kind(report["model2vec"])))
+        figures["model2vec.distill"] = figures_by_kind(report["model2vec"])
     if released:
-        sides.append(ModelFigures("last release", released))
-    return quality_by_kind(sides, figures_by_kind(report, "teacher"))
+        figures["last release"] = released
+    return quality_by_kind(figures, figures_by_kind(report, "teacher"))

@@ -107,7 +107,7 @@ def build_problem(
         raise RecipeError("the vocabulary holds no token of the refinement's texts; are both of one language?")
     targets = texts.centred(components.axes)
     rows = _centred_entries(entries, groups)
-    importance = text_importance(texts.group_sizes, balanced=settings.method.balanced)
+    importance = text_importance(texts.group_sizes, balanced=settings.balanced)
     if settings.weighting == "fitted":
         step = -(-len(lines) // MAX_START_TEXTS)
         sample = slice(step // 2, None, step)
@@ -123,7 +123,7 @@ def build_problem(
         start = np.concatenate([(batch @ components.axes).astype(np.float32) for batch in rows()]) * weights[:, None]
         means = shares @ start
         start *= np.float32(np.vdot(means, targets) / max(float(np.vdot(means, means)), 1e-12))
-    held_out = hold_out(texts.group_sizes, passages=settings.method.balanced)
+    held_out = hold_out(texts.group_sizes, passages=settings.balanced)
     teacher = _select_rows(texts.embeddings, held_out)
     return Problem(groups, shares, importance, targets, start, weights, held_out, teacher)
 
@@ -131,10 +131,7 @@ def build_problem(
 def hold_out(group_sizes: Sequence[int], *, passages: bool) -> npt.NDArray[np.bool_]:
     """Choose the texts on which agreement is measured, (texts,): every twentieth, more of few, 2,000 at most.
 
-    Args:
-        group_sizes: Texts in each group.
-        passages: Whether to choose from the first group alone if it is large enough: what a corpus wins shows on
-            passages.
+    `passages` chooses from the first group alone if it is large enough: what a corpus wins shows on passages.
     """
     among = group_sizes[0] if passages and group_sizes[0] >= MIN_REFINEMENT_TEXTS else sum(group_sizes)
     held_out = np.zeros(sum(group_sizes), dtype=bool)
@@ -157,7 +154,7 @@ def text_importance(group_sizes: Sequence[int], *, balanced: bool) -> Matrix:
 def apply_importance(
     shares: sparse.csr_matrix, targets: Matrix, importance: Matrix
 ) -> tuple[sparse.csr_matrix, Matrix]:
-    """Return shares and targets whose plain least squares are the ones weighted by importance."""
+    """Return shares and targets whose ordinary least squares problem is the one weighted by importance."""
     roots = np.sqrt(importance)
     return (sparse.diags_array(roots) @ shares).tocsr(), targets * roots[:, None]
 

@@ -21,11 +21,7 @@ def reduce_rows(
 ) -> dict[str, Any]:
     """Reduce and weight the teacher's rows and write `matrix.parquet` (row, embedding, weight), a batch at a time.
 
-    Args:
-        source: The teacher's rows.
-        folder: Where to write.
-        weights: float64 (rows,).
-        pca_dims: As in `fit_principal_components`; None keeps the teacher's axes.
+    `weights` are float64 (rows,); `pca_dims` as in `fit_principal_components`, or None to keep the teacher's axes.
 
     Returns:
         Facts: rows, dimensions, explained variance by direction.

@@ -38,9 +38,9 @@ def refine_rows(
     solution = solve_weighted(problem, slice(None), penalty, guess)
     refined = solution.rows
     losses: list[float] = []
-    if settings.method.similarity_steps:
+    if settings.similarity_steps:
         refined, losses = tune_similarities(
-            refined, problem.shares, texts.centred(), steps=settings.method.similarity_steps, seed=settings.seed
+            refined, problem.shares, texts.centred(), steps=settings.similarity_steps, seed=settings.seed
         )
     rows = whiten(refined, problem.shares, settings.whitening, keep)
     rows[problem.groups < 0] = 0
@@ -79,9 +79,9 @@ def _choose_penalty(
         The penalty; the agreement for each one tried; and the rows it gave, as a guess for the final solution.
     """
     train = ~problem.held_out
-    chosen, best, rows = settings.method.penalties[0], -np.inf, problem.start
+    chosen, best, rows = settings.penalties[0], -np.inf, problem.start
     agreements = {}
-    for penalty in settings.method.penalties:
+    for penalty in settings.penalties:
         solved = solve_weighted(problem, train, penalty, rows).rows
         finished = whiten(solved, problem.shares[train], settings.whitening, keep)
         agreement = agreements[str(penalty)] = held_out_agreement(problem, finished)

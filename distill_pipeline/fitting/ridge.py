@@ -96,7 +96,7 @@ def fit_start(
     are fitted in turn.
 
     Args:
-        rows: Starts a pass over the teacher's embeddings of the entries, centred, (n, teacher dims) each.
+        rows: The teacher's embeddings of the entries, centred, (n, teacher dims) a batch.
         axes: (teacher dims, dims) directions of the texts.
         curves: From `weight_curves`.
         shares: (texts, entries).
@@ -167,12 +167,7 @@ def _fit_projection(
 
 
 def weight_curves(probabilities: npt.NDArray[np.float64], groups: npt.NDArray[np.int8]) -> Matrix:
-    """Return the hat function of each knot, float32 (knots of all groups, entries).
-
-    Args:
-        probabilities: (entries,).
-        groups: From `entry_groups`; entries of group -1 are 0 on every curve.
-    """
+    """Return the hat function of each knot, float32 (knots of all groups, entries); 0 for entries of group -1."""
     logarithms = np.log10(np.maximum(probabilities, 1e-12))
     curves = []
     for group, knots in _KNOTS.items():

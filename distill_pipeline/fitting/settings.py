@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from distill_pipeline.recipe.recipe import Recipe
 
+METHODS: Mapping[str, Mapping[str, Any]] = {
+    "generated": {"penalties": (0.1, 0.2, 0.4), "similarity_steps": 60, "balanced": False},
+    # Held-out passages resemble the fitted ones, so they favour a penalty too small for other kinds of text, and
+    # 200,000 passages would drown the generated texts, which hold all frequent words and the forms of questions.
+    # Similarity steps improve the passages' own similarities and worsen those of other texts.
+    "corpus": {"penalties": (0.4,), "similarity_steps": 0, "balanced": True},
+}
+
 
 @dataclass(frozen=True)
-class FitMethod:
-    """What a kind of refinement decides.
+class FitSettings:
+    """Fields of a recipe, `auto` resolved, and what its refinement decides.
 
     Attributes:
         penalties: Ridge penalties to choose from by agreement on held-out texts, smallest first.
@@ -18,29 +27,13 @@ class FitMethod:
         balanced: Whether the first group of texts counts as much as all others together, whatever their sizes.
     """
 
-    penalties: tuple[float, ...]
-    similarity_steps: int
-    balanced: bool
-
-
-METHODS: Mapping[str, FitMethod] = {
-    "generated": FitMethod(penalties=(0.1, 0.2, 0.4), similarity_steps=60, balanced=False),
-    # Held-out passages resemble the fitted ones, so they favour a penalty too small for other kinds of text, and
-    # 200,000 passages would drown the generated texts, which hold all frequent words and the forms of questions.
-    # Similarity steps improve the passages' own similarities and worsen those of other texts.
-    "corpus": FitMethod(penalties=(0.4,), similarity_steps=0, balanced=True),
-}
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """Fields of a recipe with a refinement, `auto` resolved, and its method."""
-
     pca_dims: int | float | str
     weighting: str
     whitening: float
     seed: int
-    method: FitMethod
+    penalties: tuple[float, ...]
+    similarity_steps: int
+    balanced: bool
 
 
 def fit_settings(recipe: Recipe) -> FitSettings:
@@ -50,5 +43,5 @@ def fit_settings(recipe: Recipe) -> FitSettings:
         weighting=recipe.resolved("weighting"),
         whitening=recipe.resolved("whitening"),
         seed=recipe.seed,
-        method=METHODS[recipe.refinement],
+        **METHODS[recipe.refinement],
     )

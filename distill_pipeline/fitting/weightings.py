@@ -37,11 +37,5 @@ _WEIGHTINGS: Mapping[str, Callable[[Weights, Groups], Weights]] = {
 
 
 def row_weights(name: str, probabilities: Weights, groups: Groups) -> Weights:
-    """Return the weight of each row, float64 (rows,).
-
-    Args:
-        name: A weighting that needs no texts.
-        probabilities: The vocabulary's, (rows,).
-        groups: From `entry_groups`, (rows,).
-    """
+    """Return the weight of each row, float64 (rows,), given the vocabulary's frequencies and `entry_groups`."""
     return _WEIGHTINGS[name](probabilities, groups)

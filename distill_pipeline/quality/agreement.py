@@ -15,7 +15,8 @@ import numpy.typing as npt
 from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe.languages import listed_language
 from distill_pipeline.store.embeddings import unit_rows
-from distill_pipeline.vocabulary.frequencies import UnknownLanguage, word_list
+from distill_pipeline.texts.generator import generate_texts
+from distill_pipeline.vocabulary.frequencies import word_list
 from distill_pipeline.vocabulary.words import ALL_LETTERS
 
 NEIGHBOURS = 10
@@ -36,18 +37,12 @@ def choose_evaluation_texts(path: Path | None, language: str) -> tuple[list[str]
     """Return texts to compare a student of this language on, and a description of them.
 
     They are those of the file if there is one; else English sentences; and in other languages that `wordfreq` lists,
-    texts generated from word frequencies.
-
-    Raises:
-        EvaluationError: See `evaluation_texts`.
+    texts generated from word frequencies. Raises as `evaluation_texts` does.
     """
-    from distill_pipeline.texts.generator import Generator, generate_texts
-
     if path is not None:
         return evaluation_texts(path), f"texts of {path.name}"
     if language != "en" and listed_language(language) is not None:
-        style = Generator(coverings=0)  # words by their frequency alone
-        texts = generate_texts(word_list(language), _GENERATED_TEXTS, seed=_EVALUATION_SEED, style=style)
+        texts = generate_texts(word_list(language), _GENERATED_TEXTS, seed=_EVALUATION_SEED, coverings=0)
         return texts, f"texts generated from word frequencies ({language})"
     return evaluation_texts(), "English sentences on many subjects"
 
@@ -127,10 +122,7 @@ def pair_similarities(
 
 def frequent_words(language: str, count: int = 2000) -> list[str]:
     """Return a language's frequent words of more than one letter; none of a language that wordfreq lacks."""
-    try:
-        words = word_list(language).words[200:]  # before them mostly grammar, whose neighbours tell little
-    except UnknownLanguage:
-        return []
+    words = word_list(language).words[200:]  # before them mostly grammar, whose neighbours tell little
     return list(islice((word for word in words if len(word) > 1 and ALL_LETTERS.fullmatch(word)), count))
 
 

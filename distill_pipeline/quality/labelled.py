@@ -25,13 +25,11 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from distill_pipeline.errors import DistillError, install_hint
+from distill_pipeline.quality.agreement import Encode
 from distill_pipeline.store.disk import sha256_of
 from distill_pipeline.store.embeddings import unit_rows
 
-Encode = Callable[[Sequence[str]], npt.NDArray[np.floating]]
-
 _TOP = 10
-_SEED = 0
 _PAIR_COLUMNS = (("sentence1", "sentence2"), ("text1", "text2"), ("word1", "word2"))
 """Usual names of the two texts; without them, the first two columns of text are taken."""
 
@@ -41,11 +39,7 @@ class LabelledSetError(DistillError):
 
 
 def score_set(name: str, encode: Encode) -> float:
-    """Return a model's score on one labelled set, from 0 to 1 (correlations from -1).
-
-    Args:
-        name: KIND:PATH.
-        encode: From texts to rows, (texts, dims).
+    """Return a model's score on a set KIND:PATH, from 0 to 1 (correlations from -1).
 
     Raises:
         LabelledSetError: The kind is unknown, or a file or column is missing.
@@ -58,11 +52,7 @@ def score_set(name: str, encode: Encode) -> float:
 
 
 def set_files(name: str) -> list[Path]:
-    """Return the files of a set, sorted; none for an MTEB task.
-
-    Raises:
-        LabelledSetError: The kind is unknown, or there is no such file or folder.
-    """
+    """Return the files of a set, sorted; none for an MTEB task. Raises `LabelledSetError` if the set doesn't exist."""
     kind, _, where = name.partition(":")
     path = Path(where)
     if kind == "mteb":
@@ -92,8 +82,8 @@ def _pairs(path: Path, encode: Encode) -> float:
         raise LabelledSetError(
             f"labelled set {path}: pairs need two columns of text; it has {', '.join(texts) or 'none'}"
         )
-    first, second = texts[:2]
-    cosines = (encode(table[first].to_pylist()) * encode(table[second].to_pylist())).sum(axis=1)
+    first, second = (encode(table[name].to_pylist()) for name in texts[:2])
+    cosines = (first * second).sum(axis=1)
     return float(spearmanr(cosines, pc.cast(table["score"], pa.float64()).to_numpy()).statistic)
 
 
@@ -107,7 +97,7 @@ def _classification(path: Path, encode: Encode) -> float:
     if {"train", "test"} <= set(splits):
         train, test = np.flatnonzero(splits == "train"), np.flatnonzero(splits == "test")
     else:
-        train, test = train_test_split(np.arange(len(labels)), test_size=0.3, random_state=_SEED, stratify=labels)
+        train, test = train_test_split(np.arange(len(labels)), test_size=0.3, random_state=0, stratify=labels)
     model = LogisticRegression(max_iter=300, C=10.0).fit(rows[train], labels[train])
     return float(model.score(rows[test], labels[test]))
 

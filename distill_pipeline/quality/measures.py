@@ -17,11 +17,9 @@ FLOORS = ("similarity_correlation", "neighbour_overlap")
 
 
 def figures_by_kind(report: Mapping[str, Any], side: str = "student") -> dict[str, float]:
-    """Return a side's figures by kind; for the teacher, which agrees with itself, those of labelled sets alone.
+    """Return the figures by kind of `student` or `teacher` in a report, or in its part about model2vec.
 
-    Args:
-        report: A quality report, or its part about model2vec.
-        side: student or teacher.
+    The teacher, which agrees with itself, has those of labelled sets alone.
     """
     figures = {label: report[name] for name, label in MEASURES.items()} if side == "student" else {}
     scores = _by_kind(report, side)

@@ -1,4 +1,4 @@
-"""Any number of texts through a static model into one Parquet file, with a bounded number of them in memory."""
+"""Encode any number of texts with a static model into one Parquet file, with a bounded number in memory."""
 
 from __future__ import annotations
 
@@ -18,26 +18,19 @@ from distill_pipeline.store.embeddings import embedding_array
 if TYPE_CHECKING:
     from model2vec import StaticModel
 
-MAX_TEXTS = 8192
-"""Texts that are encoded at once. More are no faster, nor are threads: measured on two cores."""
-
-MAX_CHARACTERS = 1 << 24
+MAX_TEXTS, MAX_CHARACTERS = 8192, 1 << 24
+"""Encoded at once. More texts are no faster, nor are threads: measured on two cores."""
 
 
 @dataclass(frozen=True)
 class EncodingProgress:
-    """How many texts were encoded, and in how many seconds, reading and writing included."""
+    """Texts encoded so far, and the seconds spent, including reading and writing."""
 
     texts: int
     seconds: float
 
-    @property
-    def texts_per_second(self) -> float:
-        """On average since the beginning."""
-        return self.texts / max(self.seconds, 1e-9)
-
     def __str__(self) -> str:
-        return f"{self.texts:,} texts, {self.texts_per_second:,.0f} texts/s"
+        return f"{self.texts:,} texts, {self.texts / max(self.seconds, 1e-9):,.0f} texts/s"
 
 
 def encode_to_parquet(
@@ -45,25 +38,17 @@ def encode_to_parquet(
 ) -> EncodingProgress:
     """Write each text and its embedding, in order, as columns `text` and `embedding` (fixed_size_list<float32>).
 
-    The file appears by one rename when it is whole; a failure leaves nothing, or an older file as it was.
-
-    Args:
-        model: Its `encode` gives (texts, dims).
-        texts: Read once, as they are needed. An empty one has a row of zeros.
-        path: The Parquet file.
-        report: Told how far it is after each block of texts.
+    The file appears by one rename when it is complete; a failure leaves nothing, or an older file as it was. An empty
+    text has a row of zeros. `report` is called after each block of texts.
     """
     schema = pa.schema([("text", pa.string()), ("embedding", pa.list_(pa.float32(), int(model.dim)))])
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     started, done = time.monotonic(), EncodingProgress(0, 0.0)
     try:
-        # Floats don't compress, so no time is spent on trying.
+        # Floats don't compress.
+        compression = {"text": "zstd", "embedding.list.element": "none"}
         with pq.ParquetWriter(
-            partial,
-            schema,
-            compression={"text": "zstd", "embedding.list.element": "none"},
-            use_dictionary=False,
-            write_statistics=False,
+            partial, schema, compression=compression, use_dictionary=False, write_statistics=False
         ) as writer:
             for block in text_blocks(texts):
                 rows = np.asarray(model.encode(block), dtype=np.float32)
@@ -80,7 +65,7 @@ def encode_to_parquet(
 def text_blocks(
     texts: Iterable[str], max_texts: int = MAX_TEXTS, max_characters: int = MAX_CHARACTERS
 ) -> Iterator[list[str]]:
-    """Cut a stream of texts into blocks, by number and, lest long texts fill the memory, by length."""
+    """Yield blocks of texts, bounded by number and, since long texts would fill the memory, by length."""
     block: list[str] = []
     characters = 0
     for text in texts:

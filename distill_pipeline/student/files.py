@@ -18,18 +18,13 @@ _NOT_THE_MODEL = frozenset({MANIFEST, CARD, REPORT, PROVENANCE})
 
 
 def is_model_file(name: str) -> bool:
-    """Whether a release's file is part of the model itself: no card, evidence, figure or variant."""
+    """Whether a release's file is part of the model itself, not card, evidence, figure or variant."""
     top = name.partition("/")[0]
     return name not in _NOT_THE_MODEL and top != FIGURES and not VARIANT.fullmatch(top)
 
 
 def model_digest(folder: Path, names: Collection[str] | None = None) -> str:
-    """Return one sha256 over the names and contents of the model's files.
-
-    Args:
-        folder: A stored student, or a release.
-        names: The release's files, where the folder may hold others; None means all.
-    """
+    """Return one sha256 over the names and contents of the model's files in a stored student or a release."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()

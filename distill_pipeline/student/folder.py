@@ -1,4 +1,4 @@
-"""The student: writing a Model2Vec folder, and what any runtime must give for it."""
+"""The student: writing a Model2Vec folder, and the vectors that every runtime must give for it."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from safetensors.numpy import load_file
 from tokenizers import Tokenizer, models
 
 from distill_pipeline.errors import DistillError
-from distill_pipeline.store.embeddings import embedding_array, write_table
+from distill_pipeline.store.embeddings import Embeddings, embedding_array, write_table
 from distill_pipeline.vocabulary.words import MAX_LENGTH
 
 GOLDEN = "golden.parquet"
 
 TOLERANCE = 2e-3
-"""Largest difference from a golden vector's numbers (unit length); float16 arithmetic stays within it."""
+"""Maximum difference from a golden vector's numbers (unit length); float16 arithmetic stays within it."""
 
-# The last is cut where its words change. They are short because model2vec cuts at so many times the median length of an
-# entry, in characters, before it cuts at tokens.
+# The last is truncated where its words change. They are short because model2vec truncates by characters first, at a
+# multiple of the median length of an entry.
 _EDGE_CASES = ("", " ", "a", "☃ 你好 naïve café", "a " * MAX_LENGTH + "b " * 88)
 
 
 class StudentError(DistillError):
-    """A student that doesn't give the vectors it should."""
+    """A student whose vectors differ from the golden ones."""
 
 
 def write_student(
@@ -40,18 +40,15 @@ def write_student(
     config: dict[str, Any],
     texts: Sequence[str],
 ) -> dict[str, Any]:
-    """Write the Model2Vec folder and its golden vectors.
+    """Write the Model2Vec folder and its golden vectors; return rows, dimensions and dtype.
 
     Args:
         folder: Where to write.
         tokenizer: Entry i has id i.
         rows: float32 (entries, dims), each times its weight.
         dtype: float16, float32 or int8, as `model2vec.quantization` converts them.
-        config: Entries of `config.json` beyond those of model2vec.
-        texts: Texts for golden vectors; edge cases (empty, unknown characters, too long) are added.
-
-    Returns:
-        Facts: rows, dimensions, dtype, parameters.
+        config: Entries of `config.json` in addition to model2vec's.
+        texts: For golden vectors, in addition to edge cases (empty, unknown characters, too long).
     """
     from model2vec.persistence import save_pretrained
     from model2vec.quantization import DType, quantize_embeddings
@@ -75,12 +72,9 @@ def write_student(
 
 
 def reference_vectors(folder: Path, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-    """Encode texts by the definition of a static model, in float64 and without any runtime.
+    """Encode texts by the definition of a static model, in float64 and without any runtime: float32 (texts, dims).
 
-    The mean of the rows of a text's tokens (unknown ones left out), at unit length; zeros for no tokens.
-
-    Returns:
-        float32 (texts, dims).
+    The mean of the rows of a text's tokens, except unknown ones, at unit length; zeros without tokens.
     """
     tensors = load_file(folder / "model.safetensors")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -89,17 +83,16 @@ def reference_vectors(folder: Path, texts: Sequence[str]) -> npt.NDArray[np.floa
     vectors = np.zeros((len(texts), table.shape[1]))
     for number, encoding in enumerate(tokenizer.encode_batch(list(texts), add_special_tokens=False)):
         ids = np.array([token for token in encoding.ids if token != unknown], dtype=np.int64)
-        if not len(ids):
-            continue
-        vectors[number] = table[ids].mean(axis=0)
+        if len(ids):
+            vectors[number] = table[ids].mean(axis=0)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     result: npt.NDArray[np.float32] = (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)
     return result
 
 
 def _unknown_id(tokenizer: Tokenizer) -> int | None:
-    """Return the id of a tokenizer's unknown token, or None when it has none."""
-    if isinstance(tokenizer.model, models.Unigram):  # which alone doesn't tell it
+    """Return the id of a tokenizer's unknown token, or None if it has none."""
+    if isinstance(tokenizer.model, models.Unigram):  # has no attribute for it
         found: int | None = json.loads(tokenizer.to_str())["model"].get("unk_id")
         return found
     unknown: str | None = tokenizer.model.unk_token
@@ -108,13 +101,12 @@ def _unknown_id(tokenizer: Tokenizer) -> int | None:
 
 def read_golden(folder: Path) -> tuple[list[str], npt.NDArray[np.float32]]:
     """Return the golden texts and their float32 (texts, dims) vectors."""
-    table = pq.read_table(folder / GOLDEN)
-    column = table["embedding"].combine_chunks()
-    return table["text"].to_pylist(), column.flatten().to_numpy().reshape(len(column), -1)
+    texts = pq.read_table(folder / GOLDEN, columns=["text"])["text"].to_pylist()
+    return texts, Embeddings([folder / GOLDEN]).all()
 
 
 def verify_golden(folder: Path) -> float:
-    """Load the student in model2vec, encode the golden texts, and return the largest difference.
+    """Return the largest difference between model2vec's vectors of the golden texts and the golden ones.
 
     Raises:
         StudentError: The difference exceeds `TOLERANCE`, or a value is not finite.
@@ -123,17 +115,14 @@ def verify_golden(folder: Path) -> float:
 
     texts, expected = read_golden(folder)
     student = StaticModel.from_pretrained(folder)
-    # An int8 matrix has lost its scale; unit length makes up for it, in either runtime.
+    # An int8 matrix has lost its scale, which unit length makes irrelevant.
     differences = np.abs(np.asarray(student.encode(texts), dtype=np.float64) - expected).max(axis=1)
-    worst = int(differences.argmax())  # the first that is no number, if there is one
+    worst = int(differences.argmax())  # the first NaN, if any
     difference = float(differences[worst])
     if not difference <= TOLERANCE:
-        # model2vec rounds a text's mean to float16, which knows no number between 0 and 6e-8.
-        hint = (
-            "; if its rows are very small, dtype: float32 keeps their digits"
-            if student.embedding.dtype == np.float16
-            else ""
-        )
+        hint = ""
+        if student.embedding.dtype == np.float16:  # model2vec rounds means to it; its smallest number is 6e-8
+            hint = "; if its rows are very small, dtype: float32 keeps their digits"
         raise StudentError(
             f"{folder}: model2vec's vector of the golden text {texts[worst][:40]!r} differs by {difference:.2g}, "
             f"more than {TOLERANCE}{hint}"

@@ -1,7 +1,7 @@
-"""Texts along English word pairs: each word is drawn among those that often stand after the word before it.
+"""Texts along English word pairs: each word is drawn among those that often follow the word before it.
 
 A first-order Markov chain (Shannon 1948, "A Mathematical Theory of Communication", section 3), interrupted often, so
-that every frequent word has its place too. The pairs are the table of 242,342 that symspellpy carries.
+that every frequent word occurs. The pairs are the 242,342 in the table that comes with symspellpy.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from importlib.resources import as_file, files
 import numpy as np
 from pyarrow import csv
 
-from distill_pipeline.texts.generator import content_chances, draw_mark, draw_number
+from distill_pipeline.texts.generator import content_chances, draw_mark, draw_number, join_words
 from distill_pipeline.vocabulary.frequencies import WordList
 
 _PAIRS = "frequency_bigramdictionary_en_243_342.txt"
 _FOLLOWING = 0.75
-"""Share of the words that follow the one before, where the table knows any that do."""
+"""Share of the words that follow the one before, if the table has any that do."""
 _FLATTENING = 0.75
-"""Power of the pairs' counts: "of the" alone is one in seventy of all that the table counts."""
+"""Power of the pairs' counts: "of the" alone is one in seventy of all counted pairs."""
 _COVERING = 0.5
 """Share of the other words that are taken from the frequent words in turn, so that each occurs."""
 _BREAK = 0.25
@@ -31,12 +31,12 @@ _ENDS = ((".", 0.5), ("?", 0.1), ("!", 0.03))
 
 @dataclass(frozen=True)
 class Followers:
-    """Which words follow which: those after one word lie next to each other.
+    """Which words follow which; the followers of one word lie next to each other.
 
     Attributes:
-        spans: For each word that any follow, the place of the first of them and that after the last.
-        words: Those that follow, by place.
-        cumulative: float64, at each place the sum of all chances up to it.
+        spans: For each word with followers, the places of the first and after the last of them.
+        words: The followers, by place.
+        cumulative: At each place, the sum of all chances up to it.
     """
 
     spans: Mapping[str, tuple[int, int]]
@@ -44,7 +44,7 @@ class Followers:
     cumulative: Sequence[float]
 
     def draw(self, word: str, chance: float) -> str:
-        """Return one that follows a word of `spans`, for an even draw from 0 to 1."""
+        """Return a follower of a word in `spans` for a uniform draw from 0 to 1."""
         first, end = self.spans[word]
         before = self.cumulative[first - 1] if first else 0.0
         height = before + chance * (self.cumulative[end - 1] - before)
@@ -52,9 +52,8 @@ class Followers:
 
 
 def read_followers() -> Followers:
-    """Read the table of pairs."""
+    """Return the table of pairs."""
     with as_file(files("symspellpy") / _PAIRS) as path:
-        # Each line: first word, second word, count.
         names = csv.ReadOptions(column_names=["first", "second", "count"])
         table = csv.read_csv(path, names, csv.ParseOptions(delimiter=" ", quote_char=False))
     table = table.sort_by([("first", "ascending"), ("second", "ascending")])
@@ -68,15 +67,12 @@ def read_followers() -> Followers:
 def generate_chains(words: WordList, count: int, *, seed: int, covered: int = 100_000) -> list[str]:
     """Return `count` English texts of 5 to 25 words, the same for the same arguments.
 
-    Args:
-        words: Those to draw from where no pair goes on; only those of letters alone.
-        count: How many texts.
-        seed: Of all draws.
-        covered: How many of the most frequent words are put in by turns, in an order of their own.
+    Where no pair continues, words are drawn from the alphabetic ones; the `covered` most frequent are also put in by
+    turns.
     """
     random = np.random.default_rng(seed)
     known = words.alphabetic
-    drawable = np.cumsum(content_chances(words)).tolist()
+    cumulative = np.cumsum(content_chances(words)).tolist()
     turns = random.permutation(min(covered, len(known)))
     turn = 0
     table = read_followers()
@@ -93,10 +89,7 @@ def generate_chains(words: WordList, count: int, *, seed: int, covered: int = 10
                 index = int(turns[turn % len(turns)])
                 turn += 1
             else:
-                index = bisect_right(drawable, random.random(), hi=len(drawable) - 1)
+                index = bisect_right(cumulative, random.random(), hi=len(cumulative) - 1)
             chain.append(draw_number(random) if random.random() < 0.02 else words.words[known[index]])
-        text = " ".join(chain)
-        if random.random() < 0.7:
-            text = text[0].upper() + text[1:]
-        texts.append(text + draw_mark(random.random(), _ENDS))
+        texts.append(join_words(random, chain, capitalised=0.7) + draw_mark(random.random(), _ENDS))
     return texts

@@ -18,10 +18,10 @@ from distill_pipeline.texts.files import TextFileError, read_text_file
 _SENTENCE_END = regex.compile(r"(?<=[.!?])(?=\s)|(?<=[。！？])")
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _WORD = regex.compile(rf"\s*(?:[{_UNSPACED}]{{1,2}}|[^\s{_UNSPACED}]+)")
-"""A word with the space before it; in scripts without spaces two characters count as one."""
+"""A word with the space before it; in scripts without spaces, two characters count as a word."""
 
 MIN_WORDS, MAX_WORDS = 3, 64
-"""Shorter passages say little; longer ones are cut at the ends of sentences, or after so many words."""
+"""Of a passage: shorter ones say little; longer ones are cut between sentences, or after that many words."""
 
 
 class CorpusError(DistillError):
@@ -31,16 +31,11 @@ class CorpusError(DistillError):
 def sample_passages(sources: Sequence[str], count: int, *, seed: int) -> list[str]:
     """Return `count` different passages, or all there are, in an order that depends on seed and content alone.
 
-    A passage is taken when the hash of seed and text is among the smallest: no order of files matters, nothing is
-    taken twice, and no more than the sample is held in memory.
-
-    Args:
-        sources: Files, patterns and data sets as a recipe's `corpus` names them.
-        count: Size of the sample.
-        seed: Another seed samples other passages.
+    Taken are the passages with the smallest hashes of seed and text, so the order of files doesn't matter, nothing is
+    taken twice, and only the sample is held in memory. `sources` are as in a recipe's `corpus`.
 
     Raises:
-        CorpusError: A source doesn't exist, or has no such column.
+        CorpusError: A source doesn't exist, has no such column, or none has a passage.
     """
     largest_first: list[tuple[int, str]] = []
     held: set[int] = set()
@@ -62,12 +57,12 @@ def sample_passages(sources: Sequence[str], count: int, *, seed: int) -> list[st
 
 
 def recipe_passages(recipe: Recipe) -> list[str]:
-    """Return the passages that a recipe samples from its corpus (see `sample_passages`)."""
+    """Return the passages that a recipe samples from its corpus."""
     return sample_passages(recipe.corpus, recipe.corpus_texts, seed=recipe.seed)
 
 
 def cut_passages(texts: Iterator[str]) -> Iterator[str]:
-    """Cut texts into passages of 3 to 64 words, white space folded."""
+    """Cut texts into passages of 3 to 64 words with single spaces."""
     for text in texts:
         current: list[str] = []
         for sentence in _SENTENCE_END.split(text):
@@ -80,7 +75,7 @@ def cut_passages(texts: Iterator[str]) -> Iterator[str]:
 
 
 def _words_of(sentence: str) -> list[str]:
-    """Return the words, each with a space before it if one was there."""
+    """Return the words, each with the space before it, if any."""
     if sentence.isascii():  # the same, in a quarter of the time
         return [f" {word}" for word in sentence.split()]
     words: list[str] = _WORD.findall(sentence)
@@ -95,12 +90,6 @@ def _pieces(words: list[str]) -> Iterator[str]:
 
 
 def read_texts(source: str) -> Iterator[str]:
-    """Yield the texts of one source: lines, values of a column, or a data set's column.
-
-    Raises:
-        CorpusError: It doesn't exist, or has no such column.
-    """
-    data_set = Dataset.parse(source)
     if data_set is not None:
         yield from _read_data_set(data_set)
         return
@@ -112,21 +101,15 @@ def read_texts(source: str) -> Iterator[str]:
 
 
 def source_files(source: str) -> list[Path]:
-    """Return the files that a source names, sorted; none for a data set of the Hub.
-
-    Raises:
-        CorpusError: No file has this name or matches this pattern, or the data set's folder isn't there.
-    """
-    data_set = Dataset.parse(source)
     if data_set is not None:
         if data_set.folder is None:
             return []
-        found = sorted(path for path in data_set.folder.rglob("*") if path.is_file())
-        if not found:
+        paths = sorted(path for path in data_set.folder.rglob("*") if path.is_file())
+        if not paths:
             raise CorpusError(f"corpus={source}: there is no such folder, or no file in it")
-        return found
+        return paths
     name = source.partition("#")[0]
-    paths = sorted(Path(found) for found in glob.glob(name, recursive=True) if Path(found).is_file())  # noqa: PTH207
+    paths = sorted(path for path in map(Path, glob.glob(name, recursive=True)) if path.is_file())  # noqa: PTH207
     if not paths:
         raise CorpusError(f"corpus={name}: there is no such file, and the pattern matches none")
     return paths

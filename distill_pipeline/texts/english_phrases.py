@@ -1,10 +1,8 @@
-"""English closed-class phrases that `generator` puts around content words."""
-
-from __future__ import annotations
+"""English closed-class phrases that stand around content words in generated texts."""
 
 
-def _phrases(text: str) -> tuple[str, ...]:
-    return tuple(phrase.strip() for phrase in text.split("/"))
+def _phrases(text: str) -> list[str]:
+    return text.split(" / ")
 
 
 QUESTIONS = _phrases(
@@ -40,4 +38,4 @@ LINKS = _phrases(
     "to get / to make / in order to / be / been / being / both / each / other / same / own / few / much / many / how / "
     "what / why / never / always / again / here / back / like"
 )
-"""What stands between content words; the most frequent stand several times."""
+"""Between content words; the most frequent are listed several times."""

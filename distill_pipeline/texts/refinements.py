@@ -10,22 +10,19 @@ from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.texts.corpus import recipe_passages
 
 CORPUS_FIELDS = ("corpus", "corpus_texts", "seed")
-"""What decides the passages that are sampled from a recipe's corpus."""
+"""Fields that decide which passages are sampled from a recipe's corpus."""
 
 _MAX_COVERED = 60_000
-"""Words that are put into the texts on purpose; more would leave too little room for words drawn by frequency. The
-vocabulary's further words stay near the refinement's start."""
+"""Words that are put into the texts on purpose; more would leave too little room for words drawn by frequency."""
 
 TextGroups = list[list[str]]
 """Texts in groups of one kind."""
 
 
 def generated_texts(recipe: Recipe, passages: Sequence[str] | None = None) -> TextGroups:
-    """Return word bags and, for English, as many chains of words and sentence-like texts; none when none are wanted.
+    """Return bags of words and, for English, as many chains of words and sentence-like texts; none if none are wanted.
 
-    Args:
-        recipe: The recipe.
-        passages: Those of its corpus, if they are at hand.
+    `passages` are those of the recipe's corpus, if already read.
 
     Raises:
         RecipeError: Words are to come from the corpus, and it holds none.
@@ -34,7 +31,7 @@ def generated_texts(recipe: Recipe, passages: Sequence[str] | None = None) -> Te
     if not count:
         return []
     from distill_pipeline.texts.chains import generate_chains
-    from distill_pipeline.texts.generator import Generator, generate_sentences, generate_texts
+    from distill_pipeline.texts.generator import generate_sentences, generate_texts
     from distill_pipeline.vocabulary.frequencies import count_words, word_list
 
     if recipe.words_from == "corpus":
@@ -43,21 +40,18 @@ def generated_texts(recipe: Recipe, passages: Sequence[str] | None = None) -> Te
         words = word_list(recipe.language)
     if not words.words:
         raise RecipeError(f"words_from=corpus: {', '.join(recipe.corpus)} holds no word; texts can't be made of it")
-    # The pairs, and the phrases between content words, are English.
+    # Chains need English word pairs, sentences English phrases.
     third = count // 3 if recipe.language == "en" else 0
     covered = min(recipe.vocabulary_words, _MAX_COVERED)
-    bags = generate_texts(words, count - 2 * third, seed=recipe.seed, style=Generator(covered=covered))
-    if not third:
-        return [bags]
-    return [
-        bags,
-        generate_chains(words, third, seed=recipe.seed, covered=covered),
-        generate_sentences(words, third, seed=recipe.seed, covered=covered),
-    ]
+    groups = [generate_texts(words, count - 2 * third, seed=recipe.seed, covered=covered)]
+    if third:
+        groups.append(generate_chains(words, third, seed=recipe.seed, covered=covered))
+        groups.append(generate_sentences(words, third, seed=recipe.seed, covered=covered))
+    return groups
 
 
 def _passages_and_generated_texts(recipe: Recipe) -> TextGroups:
-    """Return passages of the corpus, and generated texts besides: no corpus holds all rare words."""
+    """Return passages of the corpus, and generated texts for the rare words that it lacks."""
     passages = recipe_passages(recipe)
     groups = [passages, *generated_texts(recipe, passages)]
     if sum(map(len, groups)) < MIN_REFINEMENT_TEXTS:
@@ -75,7 +69,7 @@ _TEXTS: Mapping[str, Callable[[Recipe], TextGroups]] = {
 
 
 def refinement_texts(recipe: Recipe) -> TextGroups:
-    """Return the texts of a recipe that refines, in groups of one kind, none of them empty.
+    """Return the texts for a recipe's refinement, in groups of one kind, none of them empty.
 
     Raises:
         RecipeError: There are too few texts.
@@ -85,7 +79,7 @@ def refinement_texts(recipe: Recipe) -> TextGroups:
 
 
 def text_fields(recipe: Recipe) -> tuple[str, ...]:
-    """Return the fields of the recipe that `refinement_texts` reads; they become part of the stage's fingerprint."""
+    """Return which fields of the recipe `refinement_texts` reads: those in the stage's fingerprint."""
     fields: tuple[str, ...] = CORPUS_FIELDS if recipe.refinement == "corpus" else ()
     if recipe.resolved("generated_texts"):
         fields += ("generated_texts", "language", "vocabulary_words", "seed")

@@ -1,4 +1,4 @@
-"""How often words, and a tokenizer's entries, occur in text: from `wordfreq`, or from texts at hand."""
+"""How often words, and a tokenizer's entries, occur in text: from `wordfreq`, or counted in a corpus."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ PUNCTUATION = {
 NUMBERS_BY_DIGITS = {1: 0.0035, 2: 0.0040, 3: 0.0017, 4: 0.0038, 5: 0.0001, 6: 0.0001}
 WORDS_SHARE = 0.827
 CAPITALISED, UPPER_CASE, WITHOUT_SPACE = 0.144, 0.007, 0.066
-"""Shares of all words that begin with a capital, are all capitals, or follow no space; counted as above."""
+"""Shares of all words that start with a capital, are all capitals, or follow no space; counted as above."""
 
+_MAX_WORDS = 320_000
 _COUNTED, _COUNTED_IN_ALL_FORMS = 100_000, 20_000
 """Words that are tokenised, and those in every form: 99.3 and 95.9 % of the words of English text."""
 
-_RARE = 1e-6
-"""Least probability of an entry, times the number of entries: those that no counted text holds exist all the same."""
+_MIN_PROBABILITY = 1e-6
+"""Times the number of entries: for entries that occur in nothing that was counted."""
 
 _TEXTS_AT_ONCE = 20_000
 
@@ -45,41 +46,28 @@ class WordList:
 
     @cached_property
     def alphabetic(self) -> list[int]:
-        """Indices of those of letters alone: wordfreq lists numbers and abbreviations with full stops too."""
+        """Indices of words without digits and full stops, which wordfreq's numbers and abbreviations have."""
         return [index for index, word in enumerate(self.words) if WORD.fullmatch(word)]
 
 
-class UnknownLanguage(LookupError):
-    """`wordfreq` has no list for a language."""
-
-
 @lru_cache(maxsize=4)
-def word_list(language: str, limit: int = 320_000) -> WordList:
-    """Return a language's words from `wordfreq` (Speer 2022), most frequent first.
-
-    Raises:
-        UnknownLanguage: wordfreq has no list for it.
-    """
+def word_list(language: str) -> WordList:
+    """Return a language's words from `wordfreq` (Speer 2022), most frequent first; none of a language it lacks."""
     import wordfreq
 
     listed = listed_language(language)
-    if listed is None:
-        raise UnknownLanguage(f"wordfreq has no words for language {language!r}")
-    frequencies = wordfreq.get_frequency_dict(listed, wordlist="best")
-    words = sorted(frequencies, key=lambda word: (-frequencies[word], word))[:limit]
+    frequencies = wordfreq.get_frequency_dict(listed, wordlist="best") if listed else {}
+    words = sorted(frequencies, key=lambda word: (-frequencies[word], word))[:_MAX_WORDS]
     shares = np.array([frequencies[word] for word in words], dtype=np.float64)
     return WordList(tuple(words), shares / shares.sum())
 
 
 def count_words(texts: Sequence[str]) -> WordList:
-    """Return the words of texts, most frequent first, each in the spelling that it has most often.
+    """Return the words of texts, most frequent first, each in its most frequent spelling.
 
     Spellings that differ in case alone are one word: a name keeps its capital, the first word of a sentence loses it.
-    The shares of no words at all are empty.
     """
-    counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(match.group() for match in WORD.finditer(text))
+    counts = Counter(match.group() for text in texts for match in WORD.finditer(text))
     spellings: defaultdict[str, list[str]] = defaultdict(list)
     for spelling in counts:
         spellings[spelling.lower()].append(spelling)
@@ -93,7 +81,7 @@ def count_words(texts: Sequence[str]) -> WordList:
 
 
 def counted_probabilities(tokenizer: Tokenizer, texts: Sequence[str]) -> npt.NDArray[np.float64]:
-    """Return each entry's share among the tokens of texts, float64 (entries,), sum 1; one that none holds is rare."""
+    """Return each entry's share of the tokens of texts, float64 (entries,), sum 1; small if no text has it."""
     counts = np.zeros(tokenizer.get_vocab_size())
     for first in range(0, len(texts), _TEXTS_AT_ONCE):
         block = texts[first : first + _TEXTS_AT_ONCE]
@@ -102,11 +90,10 @@ def counted_probabilities(tokenizer: Tokenizer, texts: Sequence[str]) -> npt.NDA
 
 
 def token_probabilities(tokenizer: Tokenizer, words: WordList) -> npt.NDArray[np.float64]:
-    """Estimate each entry's share among all tokens by tokenising a word list, numbers and punctuation.
+    """Estimate each entry's share of all tokens by tokenising a word list, numbers and punctuation.
 
     Words are counted as they stand in text: after a space or not, in lower case, capitalised or in capitals, each
-    with its measured share. Entries that none of these hold get a small probability. Returns float64
-    (entries,), sum 1.
+    with its measured share. Entries in none of these get a small probability. Returns float64 (entries,), sum 1.
     """
     counts = np.zeros(tokenizer.get_vocab_size())
     plain = 1 - CAPITALISED - UPPER_CASE
@@ -122,26 +109,22 @@ def token_probabilities(tokenizer: Tokenizer, words: WordList) -> npt.NDArray[np
         _count(tokenizer, texts, shares * WORDS_SHARE, counts)
     _count(tokenizer, list(PUNCTUATION), np.array(list(PUNCTUATION.values())), counts)
     for digits, share in NUMBERS_BY_DIGITS.items():
-        numbers = _numbers_of(digits)
-        _count(tokenizer, [f" {number}" for number in numbers], np.full(len(numbers), share / len(numbers)), counts)
+        low, high = (0, 10) if digits == 1 else (10 ** (digits - 1), 10**digits)
+        numbers = [f" {number}" for number in range(low, high, max(1, (high - low) // 500))]
+        _count(tokenizer, numbers, np.full(len(numbers), share / len(numbers)), counts)
     return _shares_of(counts)
 
 
 def _shares_of(counts: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    counts = np.maximum(counts, _RARE * counts.sum() / len(counts))
+    counts = np.maximum(counts, _MIN_PROBABILITY * counts.sum() / len(counts))
     probabilities: npt.NDArray[np.float64] = counts / counts.sum()
     return probabilities
-
-
-def _numbers_of(digits: int) -> list[str]:
-    low, high = (0, 10) if digits == 1 else (10 ** (digits - 1), 10**digits)
-    return [str(number) for number in range(low, high, max(1, (high - low) // 500))]
 
 
 def _count(
     tokenizer: Tokenizer, texts: Sequence[str], shares: npt.NDArray[np.float64], counts: npt.NDArray[np.float64]
 ) -> None:
-    """Add each text's share to the counts of its tokens."""
+    """Add each text's share to the count of each of its tokens."""
     encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
     lengths = np.array([len(encoding.ids) for encoding in encodings])
     ids = np.fromiter((token for encoding in encodings for token in encoding.ids), dtype=np.int64, count=lengths.sum())
@@ -149,9 +132,9 @@ def _count(
 
 
 def zipf_probabilities(rows: int) -> npt.NDArray[np.float64]:
-    """Return probabilities by Zipf's law, the entry's row as its rank: p(row) proportional to 1 / (row + 2).
+    """Return probabilities by Zipf's law with the row as rank, float64 (rows,), sum 1: p(row) ~ 1 / (row + 2).
 
-    The offset is model2vec's, so that weights agree with `model2vec.distill`. Returns float64 (rows,), sum 1.
+    The offset is model2vec's, so that weights agree with `model2vec.distill`.
     """
     inverse_rank = 1 / np.arange(2, rows + 2, dtype=np.float64)
     probabilities: npt.NDArray[np.float64] = inverse_rank / inverse_rank.sum()
@@ -161,26 +144,25 @@ def zipf_probabilities(rows: int) -> npt.NDArray[np.float64]:
 def entry_probabilities(
     tokenizer: Tokenizer, language: str, passages: Sequence[str] = ()
 ) -> tuple[npt.NDArray[np.float64], str]:
-    """Return the entries' probabilities and where they come from: `wordfreq` or, for want of it, Zipf's law.
+    """Return the entries' probabilities and where they come from: the passages if given, `wordfreq`, or Zipf's law.
 
-    A language that wordfreq lacks falls back to Zipf's law by rank, and so does a tokenizer that knows fewer
-    than half of the language's thousand most frequent words (a tokenizer for another language). Where there are
-    passages, the entries are counted in them, whatever the language.
+    Zipf's law is for languages that wordfreq lacks, and for tokenizers of another language: if more than half of the
+    language's thousand most frequent words take more than two entries.
     """
     if passages:
         return counted_probabilities(tokenizer, passages), f"the corpus: {len(passages):,} passages"
-    try:
-        words = word_list(language)
-    except UnknownLanguage as error:
-        return zipf_probabilities(tokenizer.get_vocab_size()), f"zipf: {error}"
-    if _fit(tokenizer, words) < 0.5:
-        reason = f"the tokenizer splits most of the frequent words of language {language!r}"
-        return zipf_probabilities(tokenizer.get_vocab_size()), f"zipf: {reason}"
-    return token_probabilities(tokenizer, words), f"wordfreq: {listed_language(language)}"
+    words = word_list(language)
+    if not words.words:
+        source = f"zipf: wordfreq has no words for language {language!r}"
+    elif _fit(tokenizer, words) < 0.5:
+        source = f"zipf: the tokenizer splits most of the frequent words of language {language!r}"
+    else:
+        return token_probabilities(tokenizer, words), f"wordfreq: {listed_language(language)}"
+    return zipf_probabilities(tokenizer.get_vocab_size()), source
 
 
 def _fit(tokenizer: Tokenizer, words: WordList) -> float:
-    """Return the share of the thousand most frequent words that are at most two entries each."""
+    """Return the share of the thousand most frequent words that take at most two entries."""
     frequent = [f" {word}" for word in words.words[:1000]]
     encodings = tokenizer.encode_batch_fast(frequent, add_special_tokens=False)
     special = {token_id for token_id, token in tokenizer.get_added_tokens_decoder().items() if token.special}

@@ -1,6 +1,6 @@
-"""Phrases of a corpus: pairs of words that stand together more often than chance would have it.
+"""Phrases of a corpus: pairs of words that stand together more often than by chance.
 
-A mean of vectors doesn't know which word stood next to which; a phrase with a vector of its own does.
+A mean of vectors loses which words stood next to each other; a phrase with its own vector keeps it.
 """
 
 from __future__ import annotations
@@ -13,20 +13,16 @@ from itertools import pairwise
 from distill_pipeline.vocabulary.words import WORD, text_normalizer
 
 MIN_OCCURRENCES = 10
-"""A phrase that occurs less often has too few texts to fit a vector to."""
+"""Rarer phrases have too few texts to fit a vector to."""
 
 
 def frequent_phrases(texts: Iterable[str], count: int, *, lowercase: bool) -> dict[str, float]:
-    """Return the pairs of words that tell most, best first, and each pair's share among all words.
+    """Return at most `count` pairs of words, the most informative first, and each one's count per word of the texts.
 
     The measure is a pair's part of the mutual information of neighbouring words, n_ab log(n n_ab / (n_a n_b))
-    (Church and Hanks 1990, "Word Association Norms, Mutual Information, and Lexicography", times the pair's count), so
-    that "how many" and "New York" are taken, and chance neighbours are not.
-
-    Args:
-        texts: The corpus.
-        count: Most phrases to return.
-        lowercase: Whether case and accents are folded, as the student's tokenizer does.
+    (Church and Hanks 1990, "Word Association Norms, Mutual Information, and Lexicography", times the pair's count):
+    high for "how many" and "New York", low for chance neighbours. `lowercase` folds case and accents, as the
+    student's tokenizer does.
     """
     normalizer = text_normalizer(lowercase)
     words: Counter[str] = Counter()
@@ -45,5 +41,5 @@ def frequent_phrases(texts: Iterable[str], count: int, *, lowercase: bool) -> di
         for pair, together in pairs.items()
         if together >= MIN_OCCURRENCES
     }
-    told = sorted((pair for pair, score in scores.items() if score > 0), key=lambda pair: (-scores[pair], pair))
-    return {" ".join(pair): pairs[pair] / total for pair in told[:count]}
+    best = sorted((pair for pair, score in scores.items() if score > 0), key=lambda pair: (-scores[pair], pair))
+    return {" ".join(pair): pairs[pair] / total for pair in best[:count]}

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 
 from distill_pipeline.store.disk import Stamp, stamps
 from distill_pipeline.teacher.tokenizer import load_tokenizer
-from distill_pipeline.vocabulary.frequencies import UnknownLanguage, count_words, entry_probabilities, word_list
+from distill_pipeline.vocabulary.frequencies import count_words, entry_probabilities, word_list
 from distill_pipeline.vocabulary.words import word_entries, word_tokenizer
 
 VOCABULARY, TOKENIZER = "vocabulary.parquet", "tokenizer.json"
@@ -28,9 +28,8 @@ SCHEMA = pa.schema(
     [("row", pa.int32()), ("token", pa.string()), ("teacher_ids", pa.list_(pa.int32())), ("frequency", pa.float64())]
 )
 
-
 _UNUSED = re.compile(r"\[unused\d+\]")
-"""Tokens of BERT's vocabularies that stand for nothing; those whose beginning matches are left out."""
+"""Matches the start of placeholder tokens in BERT's vocabularies, which are left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +38,9 @@ class Vocabulary:
 
     Attributes:
         tokens: One entry per row, as the student's tokenizer spells it.
-        teacher_ids: What the teacher reads for each entry, its special tokens and the prompt included.
+        teacher_ids: What the teacher reads for each entry, including its special tokens and the prompt.
         frequencies: Estimated share of each entry among all tokens of text, float64 (rows,); sums to 1.
-        frequency_source: Where they come from: wordfreq, a corpus, or Zipf's law and why.
+        frequency_source: wordfreq, a corpus, or Zipf's law and why.
         tokenizer: The student's tokenizer; entry `i` has id `i`.
     """
 
@@ -60,24 +59,17 @@ def build_vocabulary(
     language: str = "en",
     passages: Sequence[str] = (),
 ) -> Vocabulary:
-    """Take the teacher's tokens, without those that only fill its vocabulary up, and add the words.
+    """Return the teacher's tokens, except unused ones, and the words in addition.
 
-    An added word reaches the teacher as text after a space, as it stands within a sentence: by its spelling in the
-    vocabulary a byte-level BPE teacher would see, for pineapple, the text "Ġpineapple".
+    The teacher reads an added word as text after a space, as within a sentence. Its spelling in the vocabulary
+    wouldn't do: a byte-level BPE teacher would read the text "Ġpineapple" for pineapple.
 
-    The tokenizer surgery is model2vec's own (`model2vec.tokenizer`, on skeletoken), so that a student has the
-    rows that `model2vec.distill` gives it.
-
-    Args:
-        teacher_folder: The teacher's files.
-        words: Words or phrases to add to the teacher's tokens.
-        prompt: Text that the teacher reads before each entry.
-        language: Whose word frequencies the entries' frequencies come from.
-        passages: Texts of a corpus to count the entries in instead.
+    The tokenizer is changed by model2vec's own functions (`model2vec.tokenizer`, on skeletoken), so that a student
+    has the same rows as from `model2vec.distill`. Frequencies are the language's, or counted in passages if given.
     """
     from model2vec.tokenizer import clean_and_create_vocabulary
 
-    teacher = _TeacherTokenizer.load(teacher_folder, prompt)
+    teacher = _TeacherTokenizer(teacher_folder, prompt)
     pruned = teacher.model.prune_added_tokens()
     student = pruned.deep_copy()
     if student.adds_prefix_space is not None:
@@ -85,9 +77,8 @@ def build_vocabulary(
     student = clean_and_create_vocabulary(student, list(words), token_remove_regex=_UNUSED)
     tokens: list[str] = student.sorted_vocabulary
 
-    original_ids = pruned.vocabulary
     to_full = pruned.model_delta.token_mapping  # new id -> the teacher's id
-    known = {token: to_full.get(new, new) for token, new in original_ids.items()}
+    known = {token: to_full.get(new, new) for token, new in pruned.vocabulary.items()}
     added = {student.vocabulary[key]: word for word in words if (key := _entry_of(student, word)) is not None}
     tokenizer = student.to_tokenizer()
     teacher_ids = []
@@ -95,9 +86,9 @@ def build_vocabulary(
         if token in known:
             teacher_ids.append(teacher.framed([known[token]]))
         else:
-            # What lies between a word and the teacher's pieces of it is read as the text that it stands for.
-            between = tokenizer.decode([row], skip_special_tokens=False).replace("�", "").strip()
-            teacher_ids.append(teacher.read(f" {added.get(row, between)}"))
+            # An entry between a word and the teacher's pieces of it is read as its text.
+            text = tokenizer.decode([row], skip_special_tokens=False).replace("�", "").strip()
+            teacher_ids.append(teacher.read(f" {added.get(row, text)}"))
     frequencies, source = entry_probabilities(tokenizer, language, passages)
     return Vocabulary(tokens, teacher_ids, frequencies, source, tokenizer)
 
@@ -113,23 +104,20 @@ def build_word_vocabulary(
     language: str = "en",
     passages: Sequence[str] = (),
 ) -> Vocabulary:
-    """Take a language's most frequent words, your own words and the teacher's pieces, with a tokenizer of their own.
+    """Return a language's most frequent words, your own words and the teacher's pieces, with their own tokenizer.
 
     Args:
         teacher_folder: The teacher's files.
-        count: How many of the language's words.
-        words: Words and phrases besides.
-        phrases: Phrases of a corpus besides, and their shares among its words.
+        count: Number of the language's words.
+        words: Your own words and phrases.
+        phrases: Phrases of a corpus, and their shares among its words.
         lowercase: Whether case and accents are folded.
         prompt: Text that the teacher reads before each entry.
-        language: Whose words and frequencies; a language that wordfreq lacks gives none.
-        passages: Texts of a corpus whose words and frequencies are taken instead.
+        language: Of the words and frequencies; one that wordfreq lacks has no words.
+        passages: A corpus to take words and frequencies from instead.
     """
-    teacher = _TeacherTokenizer.load(teacher_folder, prompt)
-    try:
-        frequent = (count_words(passages) if passages else word_list(language)).words[:count]
-    except UnknownLanguage:
-        frequent = ()
+    teacher = _TeacherTokenizer(teacher_folder, prompt)
+    frequent = (count_words(passages) if passages else word_list(language)).words[:count]
     entries = word_entries(
         teacher.tokenizer, [*words, *frequent], lowercase=lowercase, special=teacher.special, phrases=[*words, *phrases]
     )
@@ -141,59 +129,52 @@ def build_word_vocabulary(
         for entry in entries
     ]
     frequencies, source = entry_probabilities(tokenizer, language, passages)
-    if phrases and not passages:  # no list of words holds them
+    if phrases and not passages:  # word lists have no phrases
         frequencies = np.array([phrases.get(e.token, p) for e, p in zip(entries, frequencies, strict=True)])
         frequencies /= frequencies.sum()
     return Vocabulary([entry.token for entry in entries], teacher_ids, frequencies, source, tokenizer)
 
 
-@dataclass(frozen=True)
 class _TeacherTokenizer:
-    """A teacher's tokenizer, and what it puts before and after each entry."""
+    """A teacher's tokenizer, which puts its special tokens and the prompt around each entry."""
 
-    model: Any  # skeletoken.TokenizerModel
-    tokenizer: Tokenizer
-    before: list[int]
-    after: list[int]
-
-    @classmethod
-    def load(cls, folder: Path, prompt: str | None) -> _TeacherTokenizer:
+    def __init__(self, folder: Path, prompt: str | None) -> None:
         from skeletoken import TokenizerModel
 
-        # They list each token that an added word or a removed one touches; thousands of lines.
+        # They log each token that an added or removed word affects: thousands of lines.
         for library in ("skeletoken", "model2vec"):
             logging.getLogger(library).setLevel(logging.ERROR)
         loaded = load_tokenizer(folder)
-        model = TokenizerModel.from_transformers_tokenizer(loaded)
-        tokenizer = loaded.backend_tokenizer
-        tokenizer.no_padding()
-        read_first = tokenizer.encode(prompt.rstrip(), add_special_tokens=False).ids if prompt else []
-        return cls(model, tokenizer, [*(model.bos_ids or []), *read_first], list(model.eos_ids or []))
+        self.model = TokenizerModel.from_transformers_tokenizer(loaded)
+        self.tokenizer = loaded.backend_tokenizer
+        self.tokenizer.no_padding()
+        prompt_ids = self.tokenizer.encode(prompt.rstrip(), add_special_tokens=False).ids if prompt else []
+        self._before, self._after = [*(self.model.bos_ids or []), *prompt_ids], list(self.model.eos_ids or [])
 
     @property
     def special(self) -> frozenset[str]:
-        """Tokens that are no text: special ones, and those that only fill the vocabulary up."""
+        """Tokens that are no text: special and unused ones."""
         added = {token.content for token in self.model.added_tokens.root if token.special}
         unused = {token for token in self.tokenizer.get_vocab() if _UNUSED.fullmatch(token)}
         return frozenset(added | unused)
 
     def framed(self, ids: Sequence[int]) -> list[int]:
-        """Return the ids with what the teacher reads before and after each entry."""
-        return [*self.before, *ids, *self.after]
+        """Return an entry's ids with those that the teacher reads before and after it."""
+        return [*self._before, *ids, *self._after]
 
     def read(self, text: str) -> list[int]:
         """Return the ids that the teacher reads for a text."""
         return self.framed(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-def _entry_of(student: object, word: str) -> str | None:
-    """Return the entry that an added word got in the student's vocabulary, or None when it got none."""
-    vocabulary, preprocessor = student.vocabulary, student.preprocessor  # type: ignore[attr-defined]
+def _entry_of(student: Any, word: str) -> str | None:
+    """Return the entry of an added word in the student's vocabulary, or None if it got none."""
+    preprocessor = student.preprocessor
     pieces = preprocessor.preprocess(word, had_initial_subword_prefix=True)
     candidates = [*pieces, word.strip()] if len(pieces) == 1 else [word.strip()]
     if preprocessor.normalizer:
         candidates.append(preprocessor.normalizer.normalize_str(word).strip())
-    return next((entry for entry in candidates if entry in vocabulary), None)
+    return next((entry for entry in candidates if entry in student.vocabulary), None)
 
 
 def read_words(words: Path | Sequence[str]) -> list[str]:
@@ -218,10 +199,10 @@ def write_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
 
 
 def read_vocabulary(folder: Path) -> Vocabulary:
-    """Read what `write_vocabulary` wrote; from the files that were read last, unchanged since, the same object.
+    """Read what `write_vocabulary` wrote; the same object again while the files are unchanged.
 
     Several stages of a recipe, and all recipes of a sweep, ask for one vocabulary. They share its tokenizer too, so
-    whoever encodes with it says how much of a text it reads.
+    set its truncation before encoding with it.
     """
     return _read(stamps([folder / VOCABULARY, folder / TOKENIZER]))
 

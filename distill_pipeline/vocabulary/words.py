@@ -1,6 +1,6 @@
-"""A vocabulary of words with a lower-cased WordPiece tokenizer of its own, whatever the teacher's tokenizer is.
+"""A vocabulary of words with its own WordPiece tokenizer, whatever the teacher's tokenizer is.
 
-The teacher's pieces stay as a safety net: a text's rare word falls apart into them, so that little is unknown.
+The teacher's pieces stay as a fallback: rare words are split into them, so that little is unknown.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ import numpy.typing as npt
 import regex
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
+MAX_LENGTH = 512
+"""Tokens of a text that count: model2vec's default, written into the tokenizer, so that every runtime agrees."""
+
 UNKNOWN, PADDING = "[UNK]", "[PAD]"
 _CONTINUES = "##"
 _MAX_CHARACTERS = 100
 
 _LETTERS = r"\p{L}[\p{L}\p{M}]*"
 WORD = regex.compile(rf"{_LETTERS}(?:['’-]{_LETTERS})*")
-"""A word in running text: letters with their marks (Hindi's vowels are such), and apostrophes and hyphens within."""
+"""A word in running text: letters with their marks (such as Hindi's vowels), apostrophes and hyphens within."""
 
 _OF_WORDS = regex.compile(r"[\p{L}\p{M}\p{N}]")
 ALL_LETTERS = regex.compile(r"[\p{L}\p{M}]+")
@@ -27,14 +30,13 @@ ALL_LETTERS = regex.compile(r"[\p{L}\p{M}]+")
 _ACCENTS = (
     r"[\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670]+"
 )
-"""Marks that readers do without: accents of Latin, Greek and Cyrillic letters, the points of Hebrew and Arabic. Those
-of Indic scripts are vowels, and Japanese's tell か from が. Code points, since regular expressions name scripts
-differently from one runtime to the next."""
+"""Marks that readers can do without: accents of Latin, Greek and Cyrillic letters, the points of Hebrew and Arabic; but
+not vowels of Indic scripts, or what tells か from が. As code points, since runtimes name scripts differently."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry of the vocabulary: its text for the teacher, or the teacher's id for a piece within a word."""
+    """One entry of the vocabulary, with its text for the teacher, or the teacher's id for a piece within a word."""
 
     token: str
     text: str | None = None
@@ -49,17 +51,14 @@ def word_tokenizer(entries: Sequence[Entry], *, lowercase: bool) -> Tokenizer:
     tokenizer.pre_tokenizer = _pre_tokenizer()
     tokenizer.decoder = decoders.WordPiece()
     tokenizer.add_special_tokens([PADDING, UNKNOWN])
-    split = [entry.token for entry in entries if entry.text is not None and _is_split(tokenizer, entry.token)]
-    tokenizer.add_tokens([AddedToken(token, single_word=True, normalized=True) for token in split])
+    split = tokenizer.pre_tokenizer.pre_tokenize_str
+    kept_whole = [entry.token for entry in entries if entry.text is not None and len(split(entry.token)) > 1]
+    tokenizer.add_tokens([AddedToken(token, single_word=True, normalized=True) for token in kept_whole])
     return tokenizer
 
 
-def _is_split(tokenizer: Tokenizer, token: str) -> bool:
-    return len(tokenizer.pre_tokenizer.pre_tokenize_str(token)) > 1
-
-
 def text_normalizer(lowercase: bool) -> normalizers.Normalizer:
-    """Return how the student's tokenizer normalises a text before it splits it."""
+    """Return the normalizer of the student's tokenizer."""
     cleaned = normalizers.BertNormalizer(lowercase=lowercase, strip_accents=False)
     if not lowercase:
         return cleaned
@@ -68,7 +67,7 @@ def text_normalizer(lowercase: bool) -> normalizers.Normalizer:
 
 
 def _pre_tokenizer() -> pre_tokenizers.PreTokenizer:
-    # BERT's split leaves symbols such as emoji inside a word, and one unknown symbol would hide the whole word.
+    # BERT's split leaves symbols such as emoji inside a word, and one unknown symbol makes the whole word unknown.
     symbols = pre_tokenizers.Split(Regex(r"[^\p{L}\p{N}\p{M}]"), behavior="isolated")
     return pre_tokenizers.Sequence([pre_tokenizers.BertPreTokenizer(), symbols])
 
@@ -78,22 +77,21 @@ def word_entries(
 ) -> list[Entry]:
     """Return the vocabulary: padding, unknown, the teacher's word beginnings, the words, then inner pieces.
 
-    A word that the teacher has in several spellings counts once. What the teacher reads for it is the word as given
-    where that has capitals or accents, else the spelling of which its tokenizer makes the fewest tokens: its usual
-    case, as far as the tokenizer tells.
+    A word in several spellings counts once. The teacher reads it as given if that has capitals or accents, else in
+    the case that its tokenizer splits into the fewest tokens, which is the usual one.
 
     Args:
         teacher: The teacher's tokenizer.
         words: Words to add, most frequent first.
         lowercase: Whether the student folds case and accents.
         special: Tokens of the teacher that are no text.
-        phrases: Entries that are kept whole although the student's tokenizer would split them.
+        phrases: Entries to keep whole although the student's tokenizer would split them.
     """
     normalizer, pre_tokenizer = text_normalizer(lowercase), _pre_tokenizer()
 
     def whole(text: str) -> str | None:
         """Return the normalised text if the student's tokenizer keeps it in one piece."""
-        normal = normalizer.normalize_str(text).strip()  # which puts spaces around a Chinese character
+        normal = normalizer.normalize_str(text).strip()  # it puts spaces around Chinese characters
         parts = [part for part, _ in pre_tokenizer.pre_tokenize_str(normal)]
         return normal if parts == [normal] else None
 
@@ -107,23 +105,23 @@ def word_entries(
             beginnings.setdefault(normal)
         else:
             inner.setdefault(normal, token_id)
-    spelled: dict[str, str] = {}
+    given: dict[str, str] = {}
     for word in words:
         if (normal := whole(word)) is not None:
             beginnings.setdefault(normal)
-            spelled.setdefault(normal, word)
+            given.setdefault(normal, word)
     for phrase in phrases:
         normal = normalizer.normalize_str(phrase).strip()
-        if normal and not normal.startswith(_CONTINUES):  # nothing visible, or what would be a piece within a word
+        if normal and not normal.startswith(_CONTINUES):  # else invisible, or a piece within a word
             beginnings.setdefault(normal)
-            spelled.setdefault(normal, phrase)
+            given.setdefault(normal, phrase)
     _add_characters(teacher, beginnings, inner)
     texts = list(beginnings)
     if lowercase:
         usual = _usual_spellings(teacher, texts)
-        # Accents and capitals that were given are meant: café, iPhone, C++.
-        given = [spelled.get(token, token) for token in beginnings]
-        texts = [own if own != token else text for token, own, text in zip(beginnings, given, usual, strict=True)]
+        # Accents and capitals that were given are intended: café, iPhone.
+        own = [given.get(token, token) for token in texts]
+        texts = [text if form == token else form for token, form, text in zip(texts, own, usual, strict=True)]
     return [
         Entry(PADDING),
         Entry(UNKNOWN),
@@ -133,9 +131,9 @@ def word_entries(
 
 
 def _add_characters(teacher: Tokenizer, beginnings: dict[str, None], inner: dict[str, int]) -> None:
-    """Add each single letter and digit, so that a word of known letters is never unknown as a whole."""
+    """Add each letter and digit, so that a word of known letters is never unknown."""
     for character in sorted({c for text in (*beginnings, *inner) for c in text if _OF_WORDS.match(c)}):
-        if character.isalnum():  # no mark stands alone
+        if character.isalnum():  # a mark doesn't stand alone
             beginnings.setdefault(character)
         ids = teacher.encode(character, add_special_tokens=False).ids
         if len(ids) == 1:
@@ -145,8 +143,8 @@ def _add_characters(teacher: Tokenizer, beginnings: dict[str, None], inner: dict
 def readable_tokens(tokenizer: Tokenizer, special: frozenset[str]) -> Iterator[tuple[int, str, bool]]:
     """Yield each ordinary token of a tokenizer: its id, its text, and whether it begins a word.
 
-    Knows the three ways in which tokenizers mark this: WordPiece's ##, the space that byte-level BPE keeps, and the
-    mark for a space of Unigram and SentencePiece BPE.
+    Tokenizers mark this in three ways: WordPiece by ##, byte-level BPE by the space that it keeps, Unigram and
+    SentencePiece BPE by a mark for the space.
     """
     tokens = sorted(tokenizer.get_vocab().items(), key=lambda item: item[1])
     is_wordpiece = isinstance(tokenizer.model, models.WordPiece)
@@ -166,9 +164,9 @@ def readable_tokens(tokenizer: Tokenizer, special: frozenset[str]) -> Iterator[t
 
 
 def entry_groups(tokenizer: Tokenizer) -> npt.NDArray[np.int8]:
-    """Return for each entry, int8 (entries,): 0 a word or its beginning, 1 a piece within a word, 2 a number or a mark.
+    """Return each entry's group, int8 (entries,): 0 (the beginning of) a word, 1 a piece within one, 2 number or mark.
 
-    -1 are special tokens, whose rows are zero: padding is no text, and what is unknown says nothing.
+    -1 is a special token, whose row is zero: padding and unknown say nothing about a text.
     """
     added = tokenizer.get_added_tokens_decoder()
     special = frozenset(token.content for token in added.values() if token.special)
@@ -182,17 +180,11 @@ def entry_groups(tokenizer: Tokenizer) -> npt.NDArray[np.int8]:
 
 
 def _usual_spellings(teacher: Tokenizer, words: Sequence[str]) -> list[str]:
-    """Return each word in the case (lower, capitalised, capitals) of which the teacher makes the fewest tokens."""
+    """Return each word in the case (lower, capitalised, capitals) that the teacher splits into the fewest tokens."""
     spellings = [words, [word.capitalize() for word in words], [word.upper() for word in words]]
-    lengths = [
-        [len(encoding.ids) for encoding in teacher.encode_batch([f" {word}" for word in s], add_special_tokens=False)]
-        for s in spellings
-    ]
-    return [
-        min(zip(counts, (0, 1, 2), forms, strict=True))[2]
-        for counts, forms in zip(zip(*lengths, strict=True), zip(*spellings, strict=True), strict=True)
-    ]
-
-
-MAX_LENGTH = 512
-"""Tokens of a text that count: model2vec's default, written into the tokenizer, so that every runtime agrees."""
+    lengths = []
+    for forms in spellings:
+        encodings = teacher.encode_batch([f" {form}" for form in forms], add_special_tokens=False)
+        lengths.append([len(encoding.ids) for encoding in encodings])
+    shortest = np.argmin(lengths, axis=0)  # the first of equal ones
+    return [spellings[case][row] for row, case in enumerate(shortest)]

@@ -10,24 +10,23 @@ import pytest
 from PIL import Image
 
 from distill_pipeline.figures.making import (
-    Band,
-    Label,
+    Percentiles,
     move_apart,
     norms_by_rank,
     variance_curve,
     weights_by_rank,
     word_map,
 )
-from distill_pipeline.figures.quality import ModelFigures, quality_by_kind, similarities
+from distill_pipeline.figures.quality import quality_by_kind, similarities
 from distill_pipeline.figures.style import ACCENT, INK, SECOND, THIRD, font_covers
 
 SIZE_LIMIT = 80_000
 """Bytes: events hold pictures, and 700 kB is where Dagster's web server refuses them."""
 
 
-def _band(slope: float) -> Band:
+def _band(slope: float) -> Percentiles:
     ranks = np.geomspace(1, 900, 12)
-    return Band(ranks, ranks * 0 + 0.1, slope * np.log10(ranks) + 0.2, slope * np.log10(ranks) + 1)
+    return ranks, np.array([ranks * 0 + 0.1, slope * np.log10(ranks) + 0.2, slope * np.log10(ranks) + 1])
 
 
 def _words(seed: float) -> bytes:
@@ -44,16 +43,16 @@ def _similarities(noise: float) -> bytes:
 def _weights(shift: float) -> bytes:
     ranks = np.arange(1, 400)
     dots = {"words": (ranks, np.log(ranks) + shift), "pieces": (ranks, np.sqrt(ranks) / 5)}
-    return weights_by_rank(dots, [Label("the", 1, shift), Label("owl", 300, np.log(300) + shift)], 400)
+    return weights_by_rank(dots, [("the", 1, shift), ("owl", 300, np.log(300) + shift)], 400)
 
 
 PICTURES: dict[str, Callable[[float], bytes]] = {
     "variance": lambda x: variance_curve((np.linspace(0, 1, 33)[1:] ** x).tolist(), 8, 0.25),
     "weights": _weights,
-    "norms": lambda x: norms_by_rank(_band(0), _band(x), silent=2),
+    "norms": lambda x: norms_by_rank(_band(0), _band(x), zero_rows=2),
     "words": _words,
     "similarities": _similarities,
-    "kinds": lambda x: quality_by_kind([ModelFigures("student", {"sts": x, "mrr": -0.1})], {"sts": 0.9}),
+    "kinds": lambda x: quality_by_kind({"student": {"sts": x, "mrr": -0.1}}, {"sts": 0.9}),
 }
 
 

@@ -144,7 +144,7 @@ def test_the_penalty_is_the_references_and_no_larger_one_is_tried_than_the_first
 ) -> None:
     penalties = (0.005, 0.01, 0.03, 0.1, 0.2)
     monkeypatch.setattr(reference, "PENALTIES", penalties)
-    settings = replace(small.settings, method=replace(small.settings.method, penalties=penalties))
+    settings = replace(small.settings, penalties=penalties)
     facts = refine_rows(small.vocabulary, small.entries, small.sentences, tmp_path, settings)["refinement"]
     problem, teacher = small.problem, small.sentences.embeddings.all().astype(np.float64)
     expected = reference.choose_penalty(

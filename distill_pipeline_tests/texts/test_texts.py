@@ -30,7 +30,7 @@ from distill_pipeline.release.provenance import without_paths
 from distill_pipeline.texts.chains import generate_chains, read_followers
 from distill_pipeline.texts.corpus import CorpusError, cut_passages, sample_passages
 from distill_pipeline.texts.files import read_text_file
-from distill_pipeline.texts.generator import Generator, generate_sentences, generate_texts
+from distill_pipeline.texts.generator import generate_sentences, generate_texts
 from distill_pipeline.vocabulary.frequencies import word_list
 
 LINES = [f"sentence number {number} is about the owl and the moon" for number in range(200)]
@@ -47,7 +47,7 @@ def test_the_same_seed_generates_the_same_texts_and_another_seed_others() -> Non
 
 def test_each_covered_word_occurs_in_the_generated_texts() -> None:
     words = word_list("en")
-    texts = generate_texts(words, 400, seed=0, style=Generator(covered=500, coverings=2))
+    texts = generate_texts(words, 400, seed=0, covered=500, coverings=2)
     counts = Counter(word.strip('(),.:;?!"-') for text in texts for word in text.lower().split())
     missing = [word for word in words.words[:500] if word.isalpha() and not counts[word]]
     assert len(missing) < 10  # a number or a last word may have taken a place
