@@ -17,7 +17,7 @@ from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import Stamp, sha256_of, stamps
 from distill_pipeline.store.keys import StageKey
 from distill_pipeline.texts.corpus import source_files
-from distill_pipeline.texts.refinements import CORPUS_FIELDS
+from distill_pipeline.texts.refinements import CORPUS_FIELDS, text_fields
 
 RELEASE = "hub_release"
 
@@ -57,9 +57,10 @@ def _vocabulary_fields(recipe: Recipe) -> Fields:
     return fields
 
 
-def _text_fields(recipe: Recipe) -> Fields:
+def _text_embeddings_fields(recipe: Recipe) -> Fields:
     if recipe.refinement == "none":
         return ("refinement",)
+    return ("teacher", "refinement", "seed", *_ENCODING, "prompt", *text_fields(recipe))
 
 
 def _matrix_fields(recipe: Recipe) -> Fields:
@@ -88,7 +89,7 @@ STAGES: Mapping[str, Stage] = {
             reads=lambda _: ("teacher", *_ENCODING),
             upstream=("vocabulary",),
         ),
-        Stage("text_embeddings", version="11", kinds=("pytorch", "parquet"), reads=_text_fields),
+        Stage("text_embeddings", version="11", kinds=("pytorch", "parquet"), reads=_text_embeddings_fields),
         Stage(
             "student_matrix",
             version="13",

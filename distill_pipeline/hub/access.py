@@ -85,6 +85,7 @@ def hub_status(error: BaseException) -> int | None:
 
 
 def is_transient(error: BaseException) -> bool:
+    """Whether trying again may help: the server was busy or failed, or the connection broke."""
     import httpx
     from huggingface_hub.errors import OfflineModeIsEnabled
 
@@ -102,6 +103,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def short_reason(error: BaseException) -> str:
+    """Return an error in a few words, without addresses: signed ones must not end up in a log."""
     status = hub_status(error)
     if status is not None:
         return f"it answered {status}"
@@ -128,6 +130,7 @@ def retry_after(error: BaseException) -> float | None:
 
 
 def _seconds_to_wait(error: BaseException, tries: int) -> float:
+    """Return the time until the next try: twice as long each time, and different for each client."""
     backoff: float = min(MAX_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
     asked = retry_after(error)
     return backoff if asked is None else asked + min(backoff, 1.0)
@@ -135,6 +138,7 @@ def _seconds_to_wait(error: BaseException, tries: int) -> float:
 
 @lru_cache(maxsize=1)
 def use_client_without_retries() -> None:
+    """Give huggingface_hub, for the whole process, a client that tries once and waits for a limited time."""
     import httpx
     from huggingface_hub import get_session, set_client_factory
     from huggingface_hub.errors import HfHubHTTPError

@@ -1,4 +1,4 @@
-"""The names of a release's files, and which of them belong to the model."""
+"""The names of a release's files, and which of them are the model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ def is_model_file(name: str) -> bool:
 
 
 def model_digest(folder: Path, names: Collection[str] | None = None) -> str:
-    """Return one sha256 over the names and contents of the model's files in a stored student or a release."""
+    """Return one sha256 over the names and contents of the model's files in a stored student or a release.
+
+    `names` are the release's files, if the folder may hold others.
+    """
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()

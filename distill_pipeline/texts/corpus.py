@@ -90,6 +90,8 @@ def _pieces(words: list[str]) -> Iterator[str]:
 
 
 def read_texts(source: str) -> Iterator[str]:
+    """Yield the texts of one source: lines of files, or a column of files or a data set. Raises `CorpusError`."""
+    data_set = Dataset.parse(source)
     if data_set is not None:
         yield from _read_data_set(data_set)
         return
@@ -101,6 +103,8 @@ def read_texts(source: str) -> Iterator[str]:
 
 
 def source_files(source: str) -> list[Path]:
+    """Return a source's files, sorted; none for a data set of the Hub. Raises `CorpusError` if there are none."""
+    data_set = Dataset.parse(source)
     if data_set is not None:
         if data_set.folder is None:
             return []
