@@ -23,7 +23,7 @@ NEIGHBOURS = 10
 MIN_TEXTS, MAX_TEXTS = 3, 5_000
 _TIMED_SECONDS = 0.3
 _GENERATED_TEXTS, _EVALUATION_SEED = 500, 20_261_126
-"""A seed that no recipe is likely to have: the student would be compared on the texts it was fitted to."""
+"""A seed that recipes are unlikely to have: with it, a student would be fitted to the texts it is compared on."""
 
 Rows = npt.NDArray[np.floating]
 Encode = Callable[[Sequence[str]], Rows]

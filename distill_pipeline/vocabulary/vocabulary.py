@@ -111,8 +111,8 @@ def build_word_vocabulary(
         count: Number of the language's words.
         words: Your own words and phrases.
         phrases: Phrases of a corpus, and their shares among its words.
-        lowercase: Whether case and accents are folded.
-        prompt: Text that the teacher reads before each entry.
+        lowercase: Whether to fold case and accents.
+        prompt: What the teacher reads before each entry.
         language: Of the words and frequencies; one that wordfreq lacks has no words.
         passages: A corpus to take words and frequencies from instead.
     """
