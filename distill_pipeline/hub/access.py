@@ -1,4 +1,4 @@
-"""Access to the Hugging Face Hub: each request is tried once, and repeated for as long as the recipe allows.
+"""Access to the Hugging Face Hub: requests with a time limit, repeated for as long as the recipe allows.
 
 The Hub's own client retries some requests for as long as the server asks, others never, and waits for an answer
 without limit. Here each try has a time limit, and `Patience` alone decides whether and when to try again. Knows
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
-"""Answers after which the same request may well succeed."""
+"""HTTP statuses after which the same request may succeed."""
 
 ANSWER_TIMEOUT_SECONDS = 30.0
 """Longest silence of a server before a request counts as lost."""
@@ -31,13 +31,13 @@ FIRST_WAIT_SECONDS = 1.0
 
 
 class Patience:
-    """Repeats the steps of one piece of work with the Hub, within one limit of time for all of them.
+    """Retries steps of one piece of work with the Hub, within a common time limit.
 
     Args:
-        seconds: Limit of the time between each step's first error and its success or end, summed over the steps.
+        seconds: Limit of the time from each step's first error to its end, summed over the steps.
         log: Receives a line before each wait.
-        sleep: Waits.
-        clock: Returns seconds that never go back.
+        sleep: Waits for seconds.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(
@@ -53,33 +53,32 @@ class Patience:
         self._log, self._sleep, self._clock = log, sleep, clock
 
     def retry(self, step: Callable[[], T]) -> T:
-        """Return what the step returns; try again after errors that pass by themselves.
+        """Return what the step returns; try again after transient errors.
 
         Raises:
-            OSError, httpx.HTTPError: The step's last error, when it is of another kind or the time is up.
+            OSError, httpx.HTTPError: The step's last error, when it is not transient or the time is up.
         """
         import httpx
 
         use_client_without_retries()
-        before, began = self._spent, None
+        spent_before, first_error_at = self._spent, None
         tries = 0
         while True:
+            tries += 1
             started = self._clock()
             try:
-                result = step()
+                return step()
             except (OSError, httpx.HTTPError) as error:
-                tries += 1
-                began = started if began is None else began
-                self._spent = before + self._clock() - began
+                first_error_at = started if first_error_at is None else first_error_at
+                self._spent = spent_before + self._clock() - first_error_at
                 wait = _seconds_to_wait(error, tries)
                 if not is_transient(error) or self._spent + wait > self.seconds:
                     raise
                 self._log(f"the Hub: {short_reason(error)}; trying again in {wait:.0f} s")
                 self._sleep(wait)
-            else:
-                if began is not None:
-                    self._spent = before + self._clock() - began
-                return result
+            finally:
+                if first_error_at is not None:
+                    self._spent = spent_before + self._clock() - first_error_at
 
 
 def hub_status(error: BaseException) -> int | None:
@@ -88,7 +87,7 @@ def hub_status(error: BaseException) -> int | None:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether trying again may help: the server was busy or broken, or the connection was."""
+    """Whether trying again may help: the server or the connection was busy or broken."""
     import httpx
     from huggingface_hub.errors import OfflineModeIsEnabled
 
@@ -101,12 +100,12 @@ def is_transient(error: BaseException) -> bool:
         return not isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError)
     if isinstance(error, ConnectionError | TimeoutError) or "Consistency check failed" in str(error):
         return True
-    # The client says "not in the local cache" when the reason is that the Hub could not be asked.
+    # The client reports "not in the local cache" when it couldn't reach the Hub.
     return error.__cause__ is not None and is_transient(error.__cause__)
 
 
 def short_reason(error: BaseException) -> str:
-    """Return a fault in a few words, without addresses: signed ones must not end up in a log."""
+    """Return an error in a few words, without addresses: signed ones must not end up in a log."""
     status = hub_status(error)
     if status is not None:
         return f"it answered {status}"
@@ -118,7 +117,7 @@ def short_reason(error: BaseException) -> str:
 
 
 def retry_after(error: BaseException) -> float | None:
-    """Return how many seconds the server asks to wait, from Retry-After or RateLimit, or None."""
+    """Return the seconds that the server asks to wait (Retry-After or RateLimit), or None."""
     headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", {})
     value = headers.get("Retry-After")
     if value is not None:
@@ -134,7 +133,7 @@ def retry_after(error: BaseException) -> float | None:
 
 
 def _seconds_to_wait(error: BaseException, tries: int) -> float:
-    """Return the time until the next try: twice as long each time, and never the same for two clients."""
+    """Return the seconds until the next try: exponential backoff with jitter, or what the server asks for."""
     backoff: float = min(MAX_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
     asked = retry_after(error)
     return backoff if asked is None else asked + min(backoff, 1.0)
@@ -142,7 +141,7 @@ def _seconds_to_wait(error: BaseException, tries: int) -> float:
 
 @lru_cache(maxsize=1)
 def use_client_without_retries() -> None:
-    """Give huggingface_hub, for the whole process, a client that tries once and doesn't wait forever."""
+    """Give huggingface_hub, for the whole process, a client that tries once and has a time limit."""
     import httpx
     from huggingface_hub import get_session, set_client_factory
     from huggingface_hub.errors import HfHubHTTPError
@@ -150,7 +149,7 @@ def use_client_without_retries() -> None:
     hooks = get_session().event_hooks
 
     class Unanswered(httpx.TransportError):
-        """A request without an answer; of a kind that huggingface_hub doesn't retry."""
+        """A request without an answer; huggingface_hub doesn't retry after this type."""
 
     class OneTry(httpx.Client):
         def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
@@ -163,7 +162,7 @@ def use_client_without_retries() -> None:
                 response = super().send(request, **options)
             except (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError) as error:
                 if request.method in {"GET", "HEAD"}:
-                    raise  # its own kind tells huggingface_hub to look into its cache
+                    raise  # on this type huggingface_hub looks into its cache
                 raise Unanswered(f"{type(error).__name__} on {request.method}", request=request) from error
             if response.status_code in RETRIED_STATUSES:
                 # Otherwise huggingface_hub would wait for as long as Retry-After says.
