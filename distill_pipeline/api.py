@@ -1,4 +1,4 @@
-"""The chain from Python: `distill(Recipe(...))` runs it as the command line does and returns what was made."""
+"""The chain from Python: `distill(Recipe(...))` runs it as the command line does and returns the result."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from distill_pipeline.quality.measures import MEASURES
 from distill_pipeline.recipe.reading import make_recipe
 from distill_pipeline.recipe.recipe import Recipe
 
-_FIGURES = (*MEASURES, *("student_bytes", "teacher_bytes", "student_texts_per_second", "teacher_texts_per_second"))
+_FIGURES = (*MEASURES, "student_bytes", "teacher_bytes", "student_texts_per_second", "teacher_texts_per_second")
 
 
 @dataclass(frozen=True)
 class Distilled:
-    """What a run made.
+    """The result of a run.
 
     Attributes:
         folder: The release: a folder that model2vec and sentence_transformers load.
         figures: Figures of the quality report, such as `similarity_correlation` and `student_bytes`.
-        cache: For each stage `hit` or `computed`.
+        cache: `hit` or `computed` for each stage.
         recipe: The recipe as it was saved; `distill-pipeline run NAME` runs it again.
     """
 
@@ -39,7 +39,7 @@ def distill(recipe: Recipe, *, force: Sequence[str] = (), override_reason: str =
     Args:
         recipe: What to distil. Relative paths in it count from the working folder.
         force: Stages to compute although the store holds their outputs.
-        override_reason: Why a student is released that the gate would refuse; its card shows it.
+        override_reason: Why to release a student that the gate would refuse; its card shows it.
 
     Raises:
         DistillError: The recipe, its teacher or a file can't be used, a stage failed, or the gate refused the student.

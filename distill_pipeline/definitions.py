@@ -33,9 +33,9 @@ ASSETS = [
 
 
 def build_defs(home: Home) -> dg.Definitions:
-    """Return the code location with its recipes' content, outputs and releases in this home.
+    """Return the code location for this home.
 
-    The partitions' names are those of `$DISTILL_HOME` when the process began.
+    The partitions are the recipes that `$DISTILL_HOME` held when the process began.
     """
     return dg.Definitions(
         assets=[*dg.with_source_code_references(ASSETS), plan],
@@ -44,8 +44,8 @@ def build_defs(home: Home) -> dg.Definitions:
         schedules=[stale_recipes],
         sensors=[teacher_watch, OVERVIEW],
         resources={"distill_home": DistillHome(path=str(home.root))},
-        # All steps of a run in one process: torch is imported and warm once, and a run of nothing but cache hits takes
-        # seconds. Nothing is lost with a process that dies, since the next run finds each finished stage and part.
+        # All steps of a run in one process: torch is imported once, and a run of cache hits takes seconds. If the
+        # process dies, the next run finds each finished stage and part.
         executor=dg.in_process_executor,
         loggers={"console": dg.colored_console_logger, "terminal": terminal_logger},
     )

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import fire
-from fire.decorators import SetParseFn
 from rich.filesize import decimal
 
 from distill_pipeline.chain.home import Home, default_home
 from distill_pipeline.chain.stages import stage_keys
-from distill_pipeline.cli.flags import HELP, STDIN, check_command_line, recipe_fields, truth, with_recipe_flags
+from distill_pipeline.cli.flags import HELP, STDIN, check_command_line, command, recipe_fields, with_recipe_flags
 from distill_pipeline.cli.gc import gc
 from distill_pipeline.cli.release import rollback, verify
 from distill_pipeline.cli.running import check_recipe, forced_stages, prepare_dagster, running
@@ -26,30 +25,28 @@ from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.teacher.backends import choose_encoder
 
 
-@SetParseFn(str)  # type: ignore[untyped-decorator]
-def run(recipe: str, force: str = "", *, dry_run: str = "false", override_reason: str = "", encoder: str = "") -> None:
-    """Run the whole chain for a recipe; what is in the store is not computed again.
+@command
+def run(recipe: str, force: str = "", *, dry_run: bool = False, override_reason: str = "", encoder: str = "") -> None:
+    """Run the whole chain for a recipe; stages whose output is in the store are not computed again.
 
     Args:
         recipe: Name of a recipe; see `distill-pipeline recipes`.
         force: Stages to compute in any case, separated by commas, or all.
-        dry_run: true to show the release's files and how they differ from the release in place, without releasing.
+        dry_run: true to show the release's files and how they differ from the current release, without releasing.
         override_reason: Why to release a student that the gate would refuse; the card shows it.
         encoder: Where the teacher runs: local, or ray. $DISTILL_ENCODER, or local, when not given.
     """
     home = _usable_home()
     choose_encoder(encoder)
     wanted, forced = home.recipe(recipe), forced_stages(force)
-    if not truth("dry_run", dry_run):
-        _execute(home, wanted, forced, override_reason)
-        return
-    _execute(home, wanted, forced, override_reason, release=False)
-    print(_preview(home, wanted, override_reason))
+    _execute(home, wanted, forced, override_reason, release=not dry_run)
+    if dry_run:
+        print(_preview(home, wanted, override_reason))
 
 
 @with_recipe_flags
 def distill(force: str = "", name: str = "", encoder: str = "", **flags: str) -> None:
-    """Distil any teacher, and save the settings as a recipe, which is a partition in the UI from then on.
+    """Distil any teacher, and save the settings as a recipe, which becomes a partition in the UI.
 
     Args:
         force: Stages to compute in any case, separated by commas, or all.
@@ -57,8 +54,7 @@ def distill(force: str = "", name: str = "", encoder: str = "", **flags: str) ->
         encoder: Where the teacher runs: local, or ray. $DISTILL_ENCODER, or local, when not given.
     """
     home = _usable_home()
-    fields = recipe_fields(flags)
-    recipe = make_recipe({**fields, "name": name}, source="command line")
+    recipe = make_recipe({**recipe_fields(flags), "name": name}, source="command line")
     stages = forced_stages(force)
     choose_encoder(encoder)
     check_recipe(home, recipe)
@@ -67,7 +63,7 @@ def distill(force: str = "", name: str = "", encoder: str = "", **flags: str) ->
     _execute(home, recipe, stages)
 
 
-@SetParseFn(str)  # type: ignore[untyped-decorator]
+@command
 def plan(recipe: str = "") -> None:
     """Show for each stage of a recipe whether it is fresh, stale or missing, and why.
 
@@ -80,9 +76,7 @@ def plan(recipe: str = "") -> None:
     home = Home(default_home())
     if not recipe:
         valid, problems = home.load_recipes()
-        _print_plans(home, list(valid.values()))
-        for problem in problems:
-            print(f"left out: {problem}", file=sys.stderr)
+        _print_plans(home, valid.values(), problems)
         return
     if recipe in home.sweeps():
         _print_plans(home, home.recipes_named([recipe]))
@@ -95,13 +89,19 @@ def plan(recipe: str = "") -> None:
     print(rendered(stages))
 
 
-def _print_plans(home: Home, wanted: Sequence[Recipe]) -> None:
+def _print_plans(home: Home, wanted: Iterable[Recipe], problems: Sequence[str] = ()) -> None:
     from distill_pipeline.chain.plan import plan_recipes
 
     plans = table("recipe", "state", "why")
     for planned in plan_recipes(home, wanted):
         plans.add_row(planned.recipe, planned.state, planned.why)
     print(rendered(plans))
+    _print_left_out(problems)
+
+
+def _print_left_out(problems: Sequence[str]) -> None:
+    for problem in problems:
+        print(f"left out: {problem}", file=sys.stderr)
 
 
 def recipes() -> None:
@@ -131,8 +131,7 @@ def recipes() -> None:
         f"all recipes together {decimal(sum(together.values()))}, what they share counted once; "
         f"the store holds {decimal(size_of(home.store.root))} (distill-pipeline gc shows what can go)"
     )
-    for problem in problems:
-        print(f"left out: {problem}", file=sys.stderr)
+    _print_left_out(problems)
 
 
 def init() -> None:
@@ -141,9 +140,8 @@ def init() -> None:
 
 
 COMMANDS = {
-    **{"run": run, "distill": distill, "plan": plan, "recipes": recipes, "gc": gc, "init": init},
-    **{"sweep": sweep, "compare": compare, "search": search, "encode": encode},
-    **{"verify": verify, "rollback": rollback},
+    function.__name__: function
+    for function in (run, distill, plan, recipes, gc, init, sweep, compare, search, encode, verify, rollback)
 }
 
 
@@ -153,14 +151,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("PAGER", "cat")
     try:
         check_command_line(COMMANDS, arguments)
-        if HELP & set(arguments[1:]):  # alone: else fire may take it for one of a command's values
+        if HELP & set(arguments[1:]):  # alone: otherwise fire may take it for a value
             arguments = [arguments[0], "--help"]
         if STDIN in arguments:  # for fire a lone "-" ends a call, unless something else does
             arguments += ["--", "--separator=\N{SYMBOL FOR UNIT SEPARATOR}"]
         fire.Fire(COMMANDS, command=arguments, name="distill-pipeline")
         sys.stdout.flush()
-    except BrokenPipeError:  # as by `| head`: the reader has seen enough
-        # What Python writes when it ends would fail once more.
+    except BrokenPipeError:  # the reader has seen enough, as in `| head`
+        # Otherwise Python's last flush would fail once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except DistillError as error:

@@ -37,7 +37,7 @@ Relative paths count from the recipe's folder. A file counts by its content, so 
 ## The fields that most people need
 """
 
-_FIRST = (*("teacher", "prompt", "pca_dims", "vocabulary_words", "language", "refinement", "corpus", "repository"),)
+_FIRST = ("teacher", "prompt", "pca_dims", "vocabulary_words", "language", "refinement", "corpus", "repository")
 
 _LABELLED_SETS = """\
 ## Labelled sets
@@ -72,15 +72,13 @@ Files are TSV with a header and without quoting (`.tsv`, also `.tsv.gz`), or Par
 
 def render() -> str:
     """Return docs/recipes.md."""
-    begins = _first_stages()
+    first_stages = _first_stages()
     lines = [_HEAD, *_table(_FIRST), "", "## All other fields"]
-    for stage in (*STAGES, None):
-        fields = [name for name in Recipe.model_fields if begins.get(name) == stage and name not in {"name", *_FIRST}]
-        if stage is None:
-            lines += ["", "### No stage", "", "These change nothing that is stored."]
-        else:
-            lines += ["", f"### {stage}", "", f"A change of these is computed again from `{stage}` on."]
-        lines += ["", *_table(fields)]
+    effects = {stage: f"A change of these is computed again from `{stage}` on." for stage in STAGES}
+    for stage, effect in {**effects, "No stage": "These change nothing that is stored."}.items():
+        others = [name for name in Recipe.model_fields if name not in {"name", *_FIRST}]
+        fields = [name for name in others if first_stages.get(name, "No stage") == stage]
+        lines += ["", f"### {stage}", "", effect, "", *_table(fields)]
     lines += ["", _LABELLED_SETS]
     lines += ["## Presets", "", "`preset: NAME` begins with these values; fields beside it override them.", ""]
     for name, values in PRESETS.items():
@@ -124,7 +122,7 @@ def _first_stages() -> dict[str, str]:
 
 
 _DERIVED = {"teacher_label": "teacher"}
-"""What stages read besides fields, and the field that decides it."""
+"""Properties of the recipe that stages read, and the field that each depends on."""
 
 
 def _values(schema: Mapping[str, Any]) -> str:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from fire.decorators import SetParseFn
-
 from distill_pipeline.chain.home import Home, default_home
+from distill_pipeline.cli.flags import command
 
 
-@SetParseFn(str)  # type: ignore[untyped-decorator]
+@command
 def verify(release: str, revision: str = "") -> None:
     """Verify a release: the digest of each file, its evidence, and its golden vectors.
 
     Args:
-        release: A folder, the name of a recipe that was released here, or a Hub repository (owner/name).
+        release: A folder, the name of a recipe released here, or a Hub repository (owner/name).
         revision: Tag, branch or commit of a repository; main when not given.
     """
     from distill_pipeline.release.verify import fetched
@@ -37,7 +36,7 @@ def verify(release: str, revision: str = "") -> None:
         print(f"{name:<9} largest distance (1 - cosine) {distance:.2g}")
 
 
-@SetParseFn(str)  # type: ignore[untyped-decorator]
+@command
 def rollback(repository: str, to: str, branch: str = "") -> None:
     """Verify an earlier release of a repository, and commit its files again.
 

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 
 def check_recipe(home: Home, recipe: Recipe) -> None:
-    """Find all that a recipe reads, its teacher first, before anything is written or computed.
+    """Check everything that a recipe reads, its teacher first, before anything is written or computed.
 
     Raises:
-        DistillError: The teacher or a file can't be used, or the teacher has fewer dimensions than are wanted.
+        DistillError: The teacher or a file can't be used, or the teacher has too few dimensions.
     """
     from distill_pipeline.fitting.pca import check_dimensions
 
@@ -40,10 +40,10 @@ def check_recipe(home: Home, recipe: Recipe) -> None:
 
 @contextmanager
 def running(home: Home) -> Iterator[RunRecipe]:
-    """Yield a function that runs the job for one saved recipe, as often as it is called.
+    """Yield a function that runs the job for one saved recipe.
 
     The function takes the recipe and, by keyword, `forced` (stages to compute in any case), `override_reason` and
-    `release` (false stops before hub_release). A failed step raises nothing; the result says so.
+    `release` (false stops before hub_release). A failed step doesn't raise: the result says so.
     """
     home.prepare_dagster()
     import dagster as dg
@@ -55,13 +55,13 @@ def running(home: Home) -> Iterator[RunRecipe]:
             recipe: Recipe, *, forced: Sequence[str] = (), override_reason: str = "", release: bool = True
         ) -> dg.ExecuteInProcessResult:
             stages = [stage for stage in STAGES if release or stage != RELEASE]
-            ops: dict[str, Any] = {stage: {"config": {"force": True}} for stage in forced}
-            if override_reason:
-                ops.setdefault(RELEASE, {"config": {}})["config"]["override_reason"] = override_reason
+            config: dict[str, dict[str, Any]] = {stage: {"force": True} for stage in forced if stage in stages}
+            if override_reason and release:
+                config.setdefault(RELEASE, {})["override_reason"] = override_reason
             return job.execute_in_process(
                 run_config={
                     "loggers": {"terminal": {}},
-                    "ops": {stage: config for stage, config in ops.items() if stage in stages},
+                    "ops": {stage: {"config": values} for stage, values in config.items()},
                 },
                 instance=instance,
                 partition_key=recipe.name,
@@ -75,7 +75,7 @@ def running(home: Home) -> Iterator[RunRecipe]:
 def _load_job(home: Home) -> dg.JobDefinition:
     """Return the job, from a code location that knows every recipe of this home.
 
-    One that was loaded earlier in this process knows the recipes of that time; it is loaded again for a new one.
+    A code location knows the recipes that existed when this process loaded it, so a new recipe reloads it.
     """
     loaded = sys.modules.get("distill_pipeline.defs.partitions")
     if loaded and not home.load_recipes()[0].keys() <= set(loaded.RECIPES.get_partition_keys()):
@@ -87,7 +87,7 @@ def _load_job(home: Home) -> dg.JobDefinition:
 
 
 def forced_stages(force: str) -> list[str]:
-    """Return the stages of a --force. Raises `UsageError`."""
+    """Return the stages that a --force names. Raises `UsageError`."""
     stages = list(STAGES) if force == "all" else [stage.strip() for stage in force.split(",") if stage.strip()]
     for stage in stages:
         if stage not in STAGES:
@@ -98,8 +98,8 @@ def forced_stages(force: str) -> list[str]:
 def prepare_dagster(home: Home) -> None:
     """Prepare $DAGSTER_HOME: settings, tables, and the limit of each pool that the assets name.
 
-    Dagster 1.13 gives a pool its default limit while it takes runs from the queue, but counts with the limits that it
-    knew before: without this, all runs that wait when the very first are taken start at once.
+    Dagster 1.13 sets a new pool's default limit while it dequeues runs, but counts with the limits it knew before:
+    without this, all runs in the queue at the first dequeuing would start at once.
     """
     home.prepare_dagster()
     import dagster as dg

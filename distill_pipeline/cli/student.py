@@ -10,13 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fire.decorators import SetParseFn
 from rich.console import Group
 from rich.filesize import decimal
 
 from distill_pipeline.chain.home import Home, default_home
 from distill_pipeline.chain.students import Student, find_student
-from distill_pipeline.cli.flags import STDIN, UsageError, positive_number, truth
+from distill_pipeline.cli.flags import STDIN, UsageError, command
 from distill_pipeline.cli.tables import rendered, side_by_side
 from distill_pipeline.recipe.recipe import Recipe
 
@@ -25,51 +24,51 @@ if TYPE_CHECKING:
     from distill_pipeline.student.search import Index
 
 LINES_WITH_TEACHER = 1000
-"""Lines of a file that are searched by default when the teacher encodes them too, which takes it half a minute."""
+"""Default number of lines to search with the teacher, which encodes them in about half a minute."""
 
 SECONDS_BETWEEN_REPORTS = 5.0
 
 
-@SetParseFn(str)  # type: ignore[untyped-decorator]
-def search(recipe: str, file: str, *, query: str = "", top: str = "5", limit: str = "", teacher: str = "true") -> None:
-    """Search a file's lines with student and teacher side by side, to feel the difference in speed.
+@command
+def search(
+    recipe: str, file: str, *, query: str = "", top: int = 5, limit: int | None = None, teacher: bool = True
+) -> None:
+    """Search a file's lines with student and teacher side by side, to see the difference in results and speed.
 
     Args:
-        recipe: Name of a recipe that was run, or a folder with a static model (then without its teacher).
-        file: Texts, one a line (also .jsonl or .parquet with a column "text").
-        query: What to look for. Asked for line by line when not given.
-        top: How many nearest lines to show.
-        limit: How many lines to search, from the file's start; 1000 with the teacher and all without it when not given.
+        recipe: Name of a finished recipe, or a folder with a static model (then without its teacher).
+        file: Texts, one per line (also .jsonl or .parquet with a column "text").
+        query: What to look for; read line by line from standard input when not given.
+        top: Number of nearest lines to show.
+        limit: Number of lines to search, from the file's start; by default 1000 with the teacher, all without it.
         teacher: false to search with the student alone.
     """
-    count, with_teacher = positive_number("top", top), truth("teacher", teacher)
-    max_lines = positive_number("limit", limit) if limit else None
     home = Home(default_home())
     student = find_student(home, recipe)
-    compared = student.recipe if with_teacher else None
-    max_lines = max_lines or (LINES_WITH_TEACHER if compared else None)
-    lines = _lines_to_search(Path(file), max_lines, with_teacher=compared is not None)
+    compared = student.recipe if teacher else None
+    limit = limit or (LINES_WITH_TEACHER if compared else None)
+    lines = _lines_to_search(Path(file), limit, with_teacher=compared is not None)
     sides = [("student", _student_index(student, lines))]
     _print_speed(*sides[0])
     if compared:
         sides.insert(0, ("teacher", _teacher_index(home, compared, lines)))
         _print_speed(*sides[0])
     for wanted in [query] if query else _queries():
-        print(rendered(_answer(wanted, sides, lines, count)))
+        print(rendered(_answer(wanted, sides, lines, top)))
 
 
-@SetParseFn(str)  # type: ignore[untyped-decorator]
-def encode(student: str, *files: str, column: str = "text", overwrite: str = "false") -> None:
+@command
+def encode(student: str, *files: str, column: str = "text", overwrite: bool = False) -> None:
     """Encode files of any size with a student into one Parquet file with columns text and embedding.
 
     Args:
-        student: Name of a recipe that was run, or a folder with a static model.
-        files: The inputs (text lines; .jsonl or .parquet; also .gz; - for lines on standard input), and last the
-            output, which ends in .parquet.
-        column: The texts' column in .jsonl and .parquet.
-        overwrite: true to replace an output that exists.
+        student: Name of a finished recipe, or a folder with a static model.
+        files: The inputs (text lines, .jsonl or .parquet, also .gz; - for lines on standard input) and, last, the
+            output (.parquet).
+        column: Column of the texts in .jsonl and .parquet.
+        overwrite: true to replace an existing output.
     """
-    *inputs, output = _inputs_and_output(files, overwrite=truth("overwrite", overwrite))
+    *inputs, output = _inputs_and_output(files, overwrite=overwrite)
     found = find_student(Home(default_home()), student)
     from model2vec import StaticModel
 
@@ -156,8 +155,8 @@ def _teacher_index(home: Home, recipe: Recipe, lines: Sequence[str]) -> Index:
 
 
 def _print_speed(side: str, index: Index) -> None:
-    said = f"{side:<9} {index.texts:,} lines encoded in {index.seconds:,.2f} s: {index.texts_per_second:,.0f} texts/s"
-    print(said, file=sys.stderr)
+    speed = f"{side:<9} {index.texts:,} lines encoded in {index.seconds:,.2f} s: {index.texts_per_second:,.0f} texts/s"
+    print(speed, file=sys.stderr)
 
 
 def _queries() -> Iterator[str]:

@@ -15,7 +15,7 @@ from distill_pipeline.errors import DistillError
 
 
 def stage_metadata(result: dg.ExecuteInProcessResult) -> dict[str, Mapping[str, Any]]:
-    """Return the metadata values of each stage that a run materialised, cached or computed."""
+    """Return the metadata values of each stage that a run materialised, from the store or computed."""
     return {
         event.asset_key.path[-1]: {name: value.value for name, value in event.materialization.metadata.items()}
         for event in result.get_asset_materialization_events()
@@ -43,10 +43,8 @@ def summarise(result: dg.ExecuteInProcessResult) -> Group:
         f"similarities correlate {quality['similarity_correlation']:.3f} with the teacher's; "
         f"{quality['neighbour_overlap']:.0%} of its 10 nearest texts shared",
     )
-    student.add_row(
-        "speed",
-        f"{quality['student_texts_per_second']:,} texts/s (teacher {quality['teacher_texts_per_second']:,} texts/s)",
-    )
+    speeds = (quality["student_texts_per_second"], quality["teacher_texts_per_second"])
+    student.add_row("speed", "{:,} texts/s (teacher {:,} texts/s)".format(*speeds))
     return Group(stages, "", student)
 
 
@@ -57,7 +55,7 @@ def interrupted(result: dg.ExecuteInProcessResult) -> bool:
 
 
 def explain_failure(result: dg.ExecuteInProcessResult) -> str:
-    """Return each failed step's error, without the stack when the error is written for people."""
+    """Return each failed step's error, with its stack unless it is a `DistillError`, and each failed check."""
     names = {error.__name__ for error in _with_subclasses(DistillError)}
     lines = []
     for event in result.filter_events(lambda event: event.is_step_failure):

@@ -11,23 +11,23 @@ from rich.table import Column, Table
 
 
 def table(*titles: str, right: Collection[str] = (), header: bool = False) -> Table:
-    """Return an empty table without lines; a terminal too narrow for it wraps its cells and loses nothing.
+    """Return an empty table without rules, whose cells wrap at a narrow terminal.
 
     Args:
-        titles: Of the columns.
-        right: Those of the columns that are aligned to the right.
-        header: Whether the titles are shown.
+        titles: The columns' titles.
+        right: Titles of the right-aligned columns.
+        header: Whether to show the titles.
     """
     columns = (Column(title, justify="right" if title in right else "left", overflow="fold") for title in titles)
     return Table(*columns, box=None, show_header=header, pad_edge=False, padding=(0, 2, 0, 0))
 
 
 def side_by_side(columns: Sequence[Sequence[str]]) -> RenderableType:
-    """Return lists of lines beside each other, each line cut to its share of a terminal; else one below the other.
+    """Return lists of lines side by side, each line cut to its share of the terminal; without one, in sequence.
 
-    A file's lines may hold anything, so what can't be printed becomes a space.
+    Unprintable characters become spaces.
     """
-    shown = [["".join(sign if sign.isprintable() else " " for sign in line) for line in lines] for lines in columns]
+    shown = [["".join(char if char.isprintable() else " " for char in line) for line in lines] for lines in columns]
     if not sys.stdout.isatty():
         return Group(*(line for lines in shown for line in lines))
     grid = Table.grid(*(Column(no_wrap=True, ratio=1) for _ in shown), padding=(0, 2, 0, 0), expand=True)
@@ -37,7 +37,7 @@ def side_by_side(columns: Sequence[Sequence[str]]) -> RenderableType:
 
 
 def rendered(*parts: RenderableType) -> str:
-    """Return text for standard output: as wide as the terminal and styled there, else plain."""
+    """Return text for standard output: styled and as wide as the terminal, or plain without one."""
     terminal = sys.stdout.isatty()
     # Names and texts are data: nothing in them is markup, an emoji's code or a number to colour.
     console = Console(

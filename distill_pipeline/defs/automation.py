@@ -1,6 +1,6 @@
-"""The sensor that evaluates automation conditions, off until someone switches it on; they stand with their assets.
+"""Automation: a schedule for stale recipes, a sensor for teachers that moved, and one for the overview assets.
 
-Only what summarises is automated so: the chain itself is for `schedules.py` and `sensors.py`, which know what is stale.
+All are off until someone switches them on. What to run is decided in `chain/watching.py`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ OVERVIEW = dg.AutomationConditionSensorDefinition(
     target=dg.AssetSelection.assets(recipe_comparison.key, plan.key),
     default_status=dg.DefaultSensorStatus.STOPPED,
     minimum_interval_seconds=60,
-    description="Compares the recipes anew when a quality report was made, and plans all of them every hour.",
+    description="Compares the recipes again after each new quality report, and plans all recipes every hour.",
 )
 
 
@@ -46,47 +46,51 @@ OVERVIEW = dg.AutomationConditionSensorDefinition(
     job=DISTILL,
     cron_schedule="0 3 * * *",
     default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="At three in the morning, runs each recipe that was run before and has a stale output by now.",
+    description="Runs each released recipe that has a stale or missing output, every day at 03:00.",
 )
 def stale_recipes(
     context: dg.ScheduleEvaluationContext, distill_home: DistillHome
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """Request a run of each stale recipe that isn't running; a failed one is tried again at the next tick."""
-    known = set(RECIPES.get_partition_keys())
-    recipes = [recipe for recipe in distill_home.home.load_recipes()[0].values() if recipe.name in known]
-    identified, problems = identify_teachers(distill_home.home, recipes)
+    """Request a run of each stale recipe that isn't running; a failed one is retried at the next tick."""
+    identified, problems = identify_teachers(distill_home.home, _recipes_with_partition(distill_home))
     day = f"{context.scheduled_execution_time:%Y-%m-%d}"
     requests, skipped = find_stale_recipes(distill_home.store, identified, day)
-    runs, waiting = requested_runs(context.instance, requests)
+    runs, waiting = new_runs(context.instance, requests)
     unknown = [f"{recipe}: {problem}" for recipe, problem in problems.items()]
     for problem in unknown:
         context.log.warning(problem)
     return runs or dg.SkipReason("; ".join([*unknown, *waiting, *skipped]) or "there are no recipes")
 
 
-SECONDS_FOR_A_QUESTION = 5.0
+def _recipes_with_partition(distill_home: DistillHome) -> list[Recipe]:
+    """Return the recipes that existed when the code location was loaded, as their files are now."""
+    names = set(RECIPES.get_partition_keys())
+    return [recipe for name, recipe in distill_home.home.load_recipes()[0].items() if name in names]
+
+
+ANSWER_TIMEOUT_SECONDS = 5.0
 """A tick has a minute for all teachers."""
 
-SECONDS_AFTER_A_FAULT = 120.0
+ERROR_WAIT_SECONDS = 120.0
 
 
 @dg.sensor(
     job=DISTILL,
     minimum_interval_seconds=900,
     default_status=dg.DefaultSensorStatus.STOPPED,
-    description="Asks the Hub where each followed teacher stands, and re-distils what an earlier commit gave.",
+    description="Asks the Hub for the current commit of each teacher without a pinned one, every 15 minutes, and runs "
+    "each released recipe that was made from an earlier commit.",
 )
 def teacher_watch(context: dg.SensorEvaluationContext, distill_home: DistillHome) -> dg.SensorResult:
     """Report teachers that moved, and request a run for each released recipe that follows one."""
-    known = set(RECIPES.get_partition_keys())
-    recipes = [recipe for recipe in distill_home.home.load_recipes()[0].values() if recipe.name in known]
+    recipes = _recipes_with_partition(distill_home)
     now = time.time()
     check = check_teachers(recipes, read_cursor(context.cursor), _ask, now)
     for problem in check.problems:
         context.log.warning(problem)
     day = time.strftime("%Y-%m-%d", time.gmtime(now))
     requests = find_moved_recipes(distill_home.store, recipes, check.states, day)
-    runs, waiting = requested_runs(context.instance, requests)
+    runs, waiting = new_runs(context.instance, requests)
     reasons = [*waiting, *check.problems] or ["no teacher moved"]
     return dg.SensorResult(
         run_requests=runs,
@@ -99,26 +103,26 @@ def teacher_watch(context: dg.SensorEvaluationContext, distill_home: DistillHome
 def _ask(teacher: str, branch: str | None) -> str:
     use_client_without_retries()
     try:
-        return ask_for_commit(teacher, branch, timeout=SECONDS_FOR_A_QUESTION)
+        return ask_for_commit(teacher, branch, timeout=ANSWER_TIMEOUT_SECONDS)
     except (httpx.HTTPError, OSError) as error:
-        raise HubUnavailable(
-            str(explained(error, teacher, branch)), retry_after(error) or SECONDS_AFTER_A_FAULT
-        ) from None
+        raise HubUnavailable(str(explained(error, teacher, branch)), retry_after(error) or ERROR_WAIT_SECONDS) from None
 
 
 def _observations(recipes: list[Recipe], check: TeacherCheck) -> list[dg.AssetObservation]:
-    """Return one observation per recipe whose teacher was seen at another commit than before."""
-    return [
-        dg.AssetObservation(
-            asset_key="vocabulary",
-            partition=recipe.name,
-            description=f"{teacher_name(recipe)} stands at {after}",
-            metadata={"teacher": teacher_name(recipe), "commit": after, "commit_before": before or "not seen before"},
-        )
-        for recipe in recipes
-        if teacher_name(recipe) in check.moved
-        for before, after in (check.moved[teacher_name(recipe)],)
-    ]
+    """Return an observation of each recipe whose teacher moved since it was last seen."""
+    observations = []
+    for recipe in recipes:
+        name = teacher_name(recipe)
+        if name in check.moved:
+            before, commit = check.moved[name]
+            metadata = {"teacher": name, "commit": commit, "commit_before": before or "not seen before"}
+            description = f"{name} stands at {commit}"
+            observations.append(
+                dg.AssetObservation(
+                    asset_key="vocabulary", partition=recipe.name, description=description, metadata=metadata
+                )
+            )
+    return observations
 
 
 PARTITION_TAG = "dagster/partition"
@@ -133,25 +137,20 @@ _UNFINISHED = [
 ]
 
 
-def requested_runs(instance: dg.DagsterInstance, requests: Iterable[Request]) -> tuple[list[dg.RunRequest], list[str]]:
-    """Return a run request for each request that isn't under way or was not made before, and why others wait.
+def new_runs(instance: dg.DagsterInstance, requests: Iterable[Request]) -> tuple[list[dg.RunRequest], list[str]]:
+    """Return a run request for each request without a run so far, and why the others wait.
 
-    Dagster's daemon drops a repeated key of the same sensor or schedule too; asking here as well covers ticks that
-    overlap, a key of the other one, and runs that people started.
+    Dagster's daemon also drops a repeated key of the same sensor or schedule; checking here covers overlapping ticks,
+    keys of the other one, and runs that people started.
     """
     runs, waiting = [], []
     for request in requests:
-        tags = {PARTITION_TAG: request.recipe}
-        under_way = instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED, tags=tags), limit=1)
-        made = instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: request.key}), limit=1)
-        if under_way:
-            waiting.append(f"{request.recipe}: run {under_way[0].run_id[:8]} is under way")
-        elif made:
-            waiting.append(f"{request.recipe}: run {made[0].run_id[:8]} was for this; the next try is tomorrow")
+        of_recipe = dg.RunsFilter(statuses=_UNFINISHED, tags={PARTITION_TAG: request.recipe})
+        if unfinished := instance.get_runs(of_recipe, limit=1):
+            waiting.append(f"{request.recipe}: run {unfinished[0].run_id[:8]} is under way")
+        elif earlier := instance.get_runs(dg.RunsFilter(tags={RUN_KEY_TAG: request.key}), limit=1):
+            waiting.append(f"{request.recipe}: run {earlier[0].run_id[:8]} was for this; the next try is tomorrow")
         else:
-            runs.append(
-                dg.RunRequest(
-                    run_key=request.key, partition_key=request.recipe, tags={"distill/why": request.why[:200]}
-                )
-            )
+            tags = {"distill/why": request.why[:200]}
+            runs.append(dg.RunRequest(run_key=request.key, partition_key=request.recipe, tags=tags))
     return runs, waiting

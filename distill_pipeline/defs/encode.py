@@ -1,4 +1,4 @@
-"""What the two assets that run the teacher share: where it runs, and the metadata about it.
+"""What the assets that run the teacher share: where it runs, and metadata about the encoding.
 
 Holds no numerics: the encoders are in `teacher/encoding.py` and `teacher/cluster.py`.
 """
@@ -6,8 +6,7 @@ Holds no numerics: the encoders are in `teacher/encoding.py` and `teacher/cluste
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from distill_pipeline.teacher.reuse import EarlierOutput
 
 
 class EncoderConfig(StageConfig):
-    """Where the teacher runs. It changes no byte of the output, so it is in no fingerprint."""
+    """Where the teacher runs. It changes no byte of the output, so no fingerprint contains it."""
 
     encoder: str = Field(
         default="",
@@ -47,21 +46,23 @@ def encode_with_teacher(
     texts: Sequence[str] | None = None,
     groups: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """Encode token-id sequences into the stage's folder, where the configuration says, and return facts.
+    """Encode token-id sequences into the stage's folder, on the configured encoder, and return facts.
 
-    Texts that the same teacher encoded for an earlier output are copied from there, unless the stage is forced. Each of
-    the groups, given by their sizes, begins a new part, so that a longer group doesn't move the rows of the next ones.
+    Texts that the same teacher encoded for an earlier output are copied from there, unless the stage is forced. Each
+    group, given by its size, begins a new part, so that a longer group doesn't shift the rows of the next ones.
 
     Raises:
         EncoderError: There is no such encoder.
     """
-    encoder = check_encoder(config.encoder or os.environ.get("DISTILL_ENCODER") or "local")
-    work = _Work(sequences, texts, groups, afresh=config.force)
-    if encoder == "ray":
-        facts = _on_ray(run, config, work)
-    else:
-        with one_teacher_at_a_time(run):
-            facts = _here(run, work)
+    on_ray = check_encoder(config.encoder or os.environ.get("DISTILL_ENCODER") or "local") == "ray"
+    with nullcontext() if on_ray else teacher_lock(run):
+        options: dict[str, Any] = {
+            "texts": texts,
+            "groups": groups,
+            "earlier": [] if texts is None or config.force else _earlier_outputs(run),
+            "report": run.reporter(),
+        }
+        facts = _on_ray(run, config, sequences, options) if on_ray else _locally(run, sequences, options)
     return {
         **facts,
         "dimensions": Embeddings.of_parts(run.folder).dimensions,
@@ -69,21 +70,9 @@ def encode_with_teacher(
     }
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What to encode; see `encode_to_parts`."""
-
-    sequences: Sequence[Sequence[int]]
-    texts: Sequence[str] | None
-    groups: Sequence[int]
-    afresh: bool
-
-
-def _earlier(run: StageRun, work: _Work) -> list[EarlierOutput]:
+def _earlier_outputs(run: StageRun) -> list[EarlierOutput]:
     """Return outputs in this store that the same teacher made, with the same libraries on the same kind of machine."""
-    found: list[EarlierOutput] = []
-    if work.texts is None or work.afresh:
-        return found
+    found = []
     for folder, manifest in run.home.store.manifests(run.key.stage):
         made_here = (manifest["machine"], manifest["versions"]) == (machine(), library_versions())
         if made_here and same_encoding(manifest["made_of"], run.key.inputs):
@@ -93,51 +82,37 @@ def _earlier(run: StageRun, work: _Work) -> list[EarlierOutput]:
     return found
 
 
-def one_teacher_at_a_time(run: StageRun) -> AbstractContextManager[Any]:
+def teacher_lock(run: StageRun) -> AbstractContextManager[Any]:
     """Return a lock that waits until no other run on this machine has a teacher loaded.
 
     Dagster's pool limits the runs of a daemon; this also covers runs from command lines.
     """
-    busy = Path(run.home.path) / f"teacher.{platform.node()}.lock"
-    return locked(busy, lambda: run.log("another run on this machine uses a teacher; waiting for it"))
+    path = Path(run.home.path) / f"teacher.{platform.node()}.lock"
+    return locked(path, lambda: run.log("another run on this machine uses a teacher; waiting for it"))
 
 
-def _here(run: StageRun, work: _Work) -> dict[str, Any]:
+def _locally(run: StageRun, sequences: Sequence[Sequence[int]], options: Mapping[str, Any]) -> dict[str, Any]:
     teacher = run.load_teacher()
-    precision = settle_precision(teacher, run.recipe.precision, probe_sample(work.sequences))
+    precision = settle_precision(teacher, run.recipe.precision, probe_sample(sequences))
     if precision.used != teacher.precision:
         teacher = run.load_teacher()
-    run.log(f"encoding {len(work.sequences):,} rows in {precision.used} on {teacher.device}: {precision.reason}")
+    run.log(f"encoding {len(sequences):,} rows in {precision.used} on {teacher.device}: {precision.reason}")
     if teacher.forward.why_no_kernels:
         run.log(f"without the GPU's kernels, so slower: {teacher.forward.why_no_kernels}")
-    kept = encode_to_parts(
-        work.sequences,
-        teacher,
-        run.folder,
-        report=run.reporter(),
-        texts=work.texts,
-        groups=work.groups,
-        earlier=_earlier(run, work),
-    )
-    return encoding_facts(len(work.sequences), kept, precision, teacher.device, teacher.forward.name)
+    kept = encode_to_parts(sequences, teacher, run.folder, **options)
+    return encoding_facts(len(sequences), kept, precision, teacher.device, teacher.forward.name)
 
 
-def _on_ray(run: StageRun, config: EncoderConfig, work: _Work) -> dict[str, Any]:
+def _on_ray(
+    run: StageRun, config: EncoderConfig, sequences: Sequence[Sequence[int]], options: Mapping[str, Any]
+) -> dict[str, Any]:
     from distill_pipeline.teacher.cluster import SETTING, TeacherSpec, encode_on_ray
 
     url = config.parts_url or os.environ.get(SETTING)
-    return encode_on_ray(
-        work.sequences,
-        TeacherSpec(run.recipe, run.teacher_source.identity),
-        run.folder,
-        texts=work.texts,
-        groups=work.groups,
-        # A separate folder, since other stages and recipes write parts of the same names.
-        destination=f"{url.rstrip('/')}/{run.key.stage}/{run.key.fingerprint}" if url else None,
-        earlier=_earlier(run, work),
-        report=run.reporter(),
-        log=run.log,
-    )
+    # A separate folder, since other stages and recipes write parts with the same names.
+    destination = f"{url.rstrip('/')}/{run.key.stage}/{run.key.fingerprint}" if url else None
+    spec = TeacherSpec(run.recipe, run.teacher_source.identity)
+    return encode_on_ray(sequences, spec, run.folder, destination=destination, log=run.log, **options)
 
 
 def encoding_metadata(output: Output) -> Mapping[str, Any]:

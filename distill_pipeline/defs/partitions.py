@@ -8,7 +8,7 @@ from distill_pipeline.chain.home import Home, default_home
 
 
 def load_partitions(home: Home) -> dg.StaticPartitionsDefinition:
-    """Return one partition per valid recipe; warn of the invalid ones, which stay out."""
+    """Return one partition per valid recipe, and log a warning for each invalid one."""
     recipes, problems = home.load_recipes()
     for problem in problems:
         dg.get_dagster_logger("distill_pipeline").warning(f"left out: {problem}")

@@ -1,4 +1,4 @@
-"""Pictures of a stage: kept in its output's folder `figures`, shown as metadata. Imports nothing that draws."""
+"""Pictures of a stage: stored in its output's folder `figures`, shown as metadata. Imports nothing that draws."""
 
 import base64
 import shutil
@@ -13,20 +13,20 @@ from distill_pipeline.student.files import FIGURES
 
 
 def write_pictures(folder: Path, pictures: Mapping[str, bytes]) -> None:
-    """Put PNG files, by name without suffix, into a stage's folder."""
+    """Write PNG files, given by name without suffix, into a stage's folder."""
     (folder / FIGURES).mkdir(exist_ok=True)
     for name, content in pictures.items():
         (folder / FIGURES / f"{name}.png").write_bytes(content)
 
 
-def pass_pictures_on(earlier: Path, folder: Path) -> None:
-    """Copy an earlier stage's pictures into this one's folder, so that the release finds them with the model."""
+def copy_pictures(earlier: Path, folder: Path) -> None:
+    """Copy an earlier stage's pictures, so that the release finds them with the model."""
     if (earlier / FIGURES).is_dir():
         shutil.copytree(earlier / FIGURES, folder / FIGURES, dirs_exist_ok=True)
 
 
 def pictures_metadata(folder: Path, names: Iterable[str]) -> dict[str, Any]:
-    """Return those pictures of a stage that are there, as metadata that the UI shows."""
+    """Return the existing pictures among these as metadata that the UI shows."""
     found = {}
     for name in names:
         path = folder / FIGURES / f"{name}.png"

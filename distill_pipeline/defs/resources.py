@@ -1,4 +1,4 @@
-"""What the assets need from outside: where this installation keeps its things, and the recipe's teacher."""
+"""The resource of all assets: this installation's folders, recipes and teachers."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ class DistillHome(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @property
     def home(self) -> Home:
-        """The folders below it."""
+        """The home as the rest of the package knows it."""
         return Home(Path(self.path))
 
     @property
@@ -36,11 +36,11 @@ class DistillHome(dg.ConfigurableResource):  # type: ignore[type-arg]
         return self.home.releases
 
     def recipe(self, name: str) -> Recipe:
-        """Return the recipe as its file says now. Raises `RecipeError`."""
+        """Return the recipe, read from its file now. Raises `RecipeError`."""
         return self.home.recipe(name)
 
     def teacher(self, recipe: Recipe) -> TeacherSource:
-        """Find the recipe's teacher. Raises `TeacherError`."""
+        """Return the recipe's teacher. Raises `TeacherError`."""
         return find_teacher(self.home, recipe)
 
     def stage_keys(self, recipe: Recipe) -> Mapping[str, StageKey]:

@@ -1,6 +1,6 @@
-"""What all assets of the chain share: the cache around their work, and how it shows in Dagster.
+"""What all assets of the chain share: the cache around their computation, and its metadata in Dagster.
 
-Holds no numerics and no names of single stages: those are in the rooms below and in `chain/stages.py`.
+Holds no numerics and names no single stage: see the rooms below and `chain/stages.py`.
 """
 
 import time
@@ -29,17 +29,18 @@ GROUP = "distillation"
 OWNERS = ["team:distillation"]
 SECONDS_BETWEEN_REPORTS = 5.0
 
+StageResult = dg.MaterializeResult[Any]
+
 
 def stage_asset(**own: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
     """Return a decorator that makes a function the asset of the stage of its name, as `STAGES` describes it.
 
-    Args:
-        own: What `dg.asset` takes besides: the asset's own.
+    `own` are further arguments of `dg.asset`, for this asset only.
     """
 
     def decorate(function: Callable[..., Any]) -> dg.AssetsDefinition:
         stage = STAGES[function.__name__]
-        decorated: dg.AssetsDefinition = dg.asset(
+        asset = dg.asset(
             partitions_def=RECIPES,
             deps=stage.upstream,
             group_name=GROUP,
@@ -47,21 +48,22 @@ def stage_asset(**own: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinitio
             owners=OWNERS,
             code_version=stage.version,
             **own,
-        )(function)
+        )
+        decorated: dg.AssetsDefinition = asset(function)
         return decorated
 
     return decorate
 
 
 class StageConfig(dg.Config):
-    """How to run a stage; never what it gives."""
+    """How to run a stage; it never changes the result."""
 
-    force: bool = Field(default=False, description="Compute even when the store holds this very output.")
+    force: bool = Field(default=False, description="Compute even when the store already holds this output.")
 
 
 @dataclass(frozen=True)
 class StageRun:
-    """One stage of one recipe, as an asset's work sees it."""
+    """One stage of one recipe, as an asset's computation sees it."""
 
     recipe: Recipe
     key: StageKey
@@ -74,7 +76,7 @@ class StageRun:
         """Return the verified output of an earlier stage of the same recipe.
 
         Raises:
-            StoreError: It isn't in the store or is damaged; the message says how to make it.
+            StoreError: It is missing from the store or damaged; the message says how to make it.
         """
         return upstream_output(self.home.store, self.recipe.name, self.keys[stage])
 
@@ -93,45 +95,48 @@ class StageRun:
         )
 
     def reporter(self) -> Callable[[Progress], None]:
-        """Return a function that logs what is there from before, progress every few seconds, and the end."""
+        """Return a function that logs what was resumed, progress every few seconds, and the end."""
         last = time.monotonic()
 
         def report(progress: Progress) -> None:
             nonlocal last
-            resumed = not progress.per_second
-            if resumed or progress.done == progress.total or time.monotonic() - last >= SECONDS_BETWEEN_REPORTS:
+            if (
+                not progress.per_second
+                or progress.done == progress.total
+                or time.monotonic() - last >= SECONDS_BETWEEN_REPORTS
+            ):
                 last = time.monotonic()
                 self.log(str(progress))
 
         return report
 
 
-Work = Callable[[StageRun], Mapping[str, Any]]
+Compute = Callable[[StageRun], Mapping[str, Any]]
 
 
 def materialize_stage(
     context: dg.AssetExecutionContext,
     config: StageConfig,
     home: DistillHome,
-    work: Work,
+    compute: Compute,
     *,
     describe: Callable[[Output], Mapping[str, Any]] = lambda _: {},
     resumable: bool = False,
     still_valid: Callable[[Output], bool] = lambda _: True,
-) -> dg.MaterializeResult[Any]:
-    """Return the stage's output from the store, or do the work and store it.
+) -> StageResult:
+    """Return the stage's output from the store, or compute and store it.
 
-    Dagster recomputes whatever it is asked for, so the cache lives here: a hit verifies the stored files and
-    returns the same data version; a miss logs which input changed since this recipe's last output.
+    Dagster computes whatever it is asked for, so the cache lives here: a hit verifies the stored files and returns
+    the same data version; a miss logs which input changed since this recipe's last output.
 
     Args:
         context: Names the asset and the partition, which is the recipe.
         config: Whether to compute in any case.
         home: Where recipes and outputs are.
-        work: Fills the folder it is given and returns facts.
-        describe: Metadata of this stage from its output, hit or not.
-        resumable: The work recognises finished parts of a killed run.
-        still_valid: Whether what the stage did outside the store still stands.
+        compute: Fills the run's folder and returns facts.
+        describe: Returns the stage's own metadata from its output, stored or new.
+        resumable: Whether `compute` reuses finished parts of a killed run.
+        still_valid: Whether the stage's effects outside the store still stand.
     """
     stage = context.asset_key.path[-1]
     recipe = home.recipe(context.partition_key)
@@ -145,7 +150,7 @@ def materialize_stage(
         context.log.info(_why(store.recorded_inputs(recipe.name, stage), keys[stage], forced=config.force))
         if isinstance(recipe.pca_dims, int):
             check_dimensions(recipe.pca_dims, source.most_dimensions)
-        return work(StageRun(recipe, keys[stage], folder, home, keys, context.log.info))
+        return compute(StageRun(recipe, keys[stage], folder, home, keys, context.log.info))
 
     started = time.monotonic()
     output, hit = store.get_or_make(

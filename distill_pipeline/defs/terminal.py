@@ -1,4 +1,4 @@
-"""A Dagster logger for people at a terminal: the stage and the message, nothing else."""
+"""A Dagster logger for the terminal: the stage and the message, nothing else."""
 
 import logging
 import sys
@@ -14,19 +14,19 @@ class _StageAndMessage(logging.Formatter):
         return f"{stage:<27} {message}"
 
 
-class _WrittenByUs(logging.Filter):
-    """Lets our own messages pass, not Dagster's account of each event: the summary tells of a failed step."""
+class _WithoutEvents(logging.Filter):
+    """Drops Dagster's line for each event; the command's summary reports failed steps."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return getattr(record, "dagster_meta", {}).get("dagster_event") is None
 
 
-@dg.logger({}, "Short lines for a terminal: the stage and what it says.")
+@dg.logger({}, "Short lines for the terminal: the stage and its message.")
 def terminal_logger(_: dg.InitLoggerContext) -> logging.Logger:
     """Return a logger that writes `stage  message` to standard error."""
     logger = logging.Logger("distill_pipeline", level=logging.INFO)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_StageAndMessage())
-    handler.addFilter(_WrittenByUs())
+    handler.addFilter(_WithoutEvents())
     logger.addHandler(handler)
     return logger

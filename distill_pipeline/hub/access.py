@@ -1,4 +1,4 @@
-"""Access to the Hugging Face Hub: each request is tried once, and repeated for as long as the recipe allows.
+"""Access to the Hugging Face Hub: requests with a time limit, repeated for as long as the recipe allows.
 
 The Hub's own client retries some requests for as long as the server asks, others never, and waits for an answer
 without limit. Here each try has a time limit, and `Patience` alone decides whether and when to try again. Knows
@@ -21,23 +21,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
-"""Answers after which the same request may well succeed."""
+"""HTTP statuses after which the same request may succeed."""
 
 ANSWER_TIMEOUT_SECONDS = 30.0
-"""A request counts as lost when the server is silent for longer."""
+"""Longest silence of a server before a request counts as lost."""
 
 MAX_WAIT_SECONDS = 30.0
 FIRST_WAIT_SECONDS = 1.0
 
 
 class Patience:
-    """Repeats the steps of one piece of work with the Hub, within one limit of time for all of them.
+    """Retries steps of one piece of work with the Hub, within a common time limit.
 
-    Args:
-        seconds: Limit of the time between each step's first error and its success or end, summed over the steps.
-        log: Receives a line before each wait.
-        sleep: Waits.
-        clock: Returns seconds that never go back.
+    `seconds` limits the time from each step's first error to its end, summed over the steps.
     """
 
     def __init__(
@@ -53,30 +49,32 @@ class Patience:
         self._log, self._sleep, self._clock = log, sleep, clock
 
     def retry(self, step: Callable[[], T]) -> T:
-        """Return what the step returns; try again after errors that pass by themselves.
+        """Return what the step returns; try again after transient errors.
 
         Raises:
-            OSError, httpx.HTTPError: The step's last error, when it is of another kind or the time is up.
+            OSError, httpx.HTTPError: The step's last error, when it is not transient or the time is up.
         """
         import httpx
 
         use_client_without_retries()
-        tries, spent, failing_since = 0, self._spent, None
+        spent_before, first_error_at = self._spent, None
+        tries = 0
         while True:
             tries += 1
             started = self._clock()
             try:
                 return step()
             except (OSError, httpx.HTTPError) as error:
-                failing_since = started if failing_since is None else failing_since
+                first_error_at = started if first_error_at is None else first_error_at
+                self._spent = spent_before + self._clock() - first_error_at
                 wait = _seconds_to_wait(error, tries)
-                if not is_transient(error) or spent + self._clock() - failing_since + wait > self.seconds:
+                if not is_transient(error) or self._spent + wait > self.seconds:
                     raise
                 self._log(f"the Hub: {short_reason(error)}; trying again in {wait:.0f} s")
                 self._sleep(wait)
             finally:
-                if failing_since is not None:
-                    self._spent = spent + self._clock() - failing_since
+                if first_error_at is not None:
+                    self._spent = spent_before + self._clock() - first_error_at
 
 
 def hub_status(error: BaseException) -> int | None:
@@ -85,7 +83,7 @@ def hub_status(error: BaseException) -> int | None:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether trying again may help: the server was busy or failed, or the connection broke."""
+    """Whether trying again may help: the server or the connection was busy or broken."""
     import httpx
     from huggingface_hub.errors import OfflineModeIsEnabled
 
@@ -98,7 +96,7 @@ def is_transient(error: BaseException) -> bool:
         return not isinstance(error, httpx.UnsupportedProtocol | httpx.LocalProtocolError)
     if isinstance(error, ConnectionError | TimeoutError) or "Consistency check failed" in str(error):
         return True
-    # The client says "not in the local cache" when the reason is that the Hub could not be asked.
+    # The client reports "not in the local cache" when it couldn't reach the Hub.
     return error.__cause__ is not None and is_transient(error.__cause__)
 
 
@@ -115,22 +113,23 @@ def short_reason(error: BaseException) -> str:
 
 
 def retry_after(error: BaseException) -> float | None:
-    """Return how many seconds the server asks to wait, from Retry-After or RateLimit, or None."""
+    """Return the seconds that the server asks to wait (Retry-After or RateLimit), or None."""
     headers: Mapping[str, str] = getattr(getattr(error, "response", None), "headers", {})
     value = headers.get("Retry-After")
     if value is not None:
         if re.fullmatch(r"\s*\d+(\.\d+)?\s*", value):
             return float(value)
         try:
-            return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+            date: float = email.utils.parsedate_to_datetime(value).timestamp()
         except ValueError:
             return None
+        return max(0.0, date - time.time())
     window = re.search(r";\s*t=(\d+)", headers.get("RateLimit", ""))
     return float(window[1]) if window and hub_status(error) == 429 else None
 
 
 def _seconds_to_wait(error: BaseException, tries: int) -> float:
-    """Return the time until the next try: twice as long each time, and different for each client."""
+    """Return the seconds until the next try: exponential backoff with jitter, or what the server asks for."""
     backoff: float = min(MAX_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** (tries - 1)) * random.uniform(0.5, 1.0)  # noqa: S311
     asked = retry_after(error)
     return backoff if asked is None else asked + min(backoff, 1.0)
@@ -138,7 +137,7 @@ def _seconds_to_wait(error: BaseException, tries: int) -> float:
 
 @lru_cache(maxsize=1)
 def use_client_without_retries() -> None:
-    """Give huggingface_hub, for the whole process, a client that tries once and waits for a limited time."""
+    """Give huggingface_hub, for the whole process, a client that tries once and has a time limit."""
     import httpx
     from huggingface_hub import get_session, set_client_factory
     from huggingface_hub.errors import HfHubHTTPError
@@ -146,7 +145,7 @@ def use_client_without_retries() -> None:
     hooks = get_session().event_hooks
 
     class Unanswered(httpx.TransportError):
-        """A request without an answer; of a kind that huggingface_hub doesn't retry."""
+        """A request without an answer; huggingface_hub doesn't retry after this type."""
 
     class OneTry(httpx.Client):
         def send(self, request: httpx.Request, **options: Any) -> httpx.Response:
@@ -159,7 +158,7 @@ def use_client_without_retries() -> None:
                 response = super().send(request, **options)
             except (httpx.TimeoutException, httpx.NetworkError, httpx.RemoteProtocolError) as error:
                 if request.method in {"GET", "HEAD"}:
-                    raise  # its own kind tells huggingface_hub to look into its cache
+                    raise  # on this type huggingface_hub looks into its cache
                 raise Unanswered(f"{type(error).__name__} on {request.method}", request=request) from error
             if response.status_code in RETRIED_STATUSES:
                 # Otherwise huggingface_hub would wait for as long as Retry-After says.

@@ -1,4 +1,4 @@
-"""Errors of the Hub, explained for people."""
+"""Errors of the Hub, as messages for people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _HOW_TO_LOG_IN = "Set HF_TOKEN to one with the role write, or run `hf auth login
 
 
 class HubError(DistillError):
-    """The Hub can't be used for this release; the message says why and what to do."""
+    """The Hub can't be used; the message says why and what to do."""
 
 
 def require_token() -> None:
@@ -40,7 +40,7 @@ def _explained(error: Exception, repository: str, doing: str) -> HubError:
     import httpx
     from huggingface_hub import get_token
 
-    releasing = doing == RELEASING
+    status, releasing = hub_status(error), doing == RELEASING
     again = "run the release again" if releasing else "run this again"
     reasons = {
         400: "the Hub rejects its form; check the card's header and the files' names",
@@ -50,13 +50,14 @@ def _explained(error: Exception, repository: str, doing: str) -> HubError:
         else "your token may not read it: use one of an account that may",
         404: "the Hub has no such owner or repository, or hides it from you: check the name and HF_TOKEN",
         409: f"someone else is committing at this moment: {again}",
-        429: f"the Hub asks to wait longer than it is waited for here: {again} later",
+        429: f"the Hub asks to wait longer than the time limit allows: {again} later",
     }
-    reason = reasons.get(hub_status(error) or 0)
-    if hub_status(error) in {401, 404} and get_token() is None:
+    if status in {401, 404} and get_token() is None:
         reason = f"the Hub shows it to nobody without an access token. {_HOW_TO_LOG_IN}"
-    if reason is None and is_transient(error):
-        reason = f"the Hub is out of reach: {short_reason(error)}, for longer than it is waited for here; {again} later"
-    if reason is None:
+    elif status in reasons:
+        reason = reasons[status]
+    elif is_transient(error):
+        reason = f"the Hub is out of reach: {short_reason(error)}, for longer than the time limit allows; {again} later"
+    else:
         reason = f"the Hub can't be used: {short_reason(error) if isinstance(error, httpx.HTTPError) else error}"
     return HubError(f"{doing} {repository}: {reason}.{' Finished stages are kept.' if releasing else ''}")

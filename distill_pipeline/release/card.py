@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -12,47 +10,39 @@ from rich.filesize import decimal
 
 from distill_pipeline.figures.captions import caption_of
 from distill_pipeline.recipe.reading import recipe_yaml
-from distill_pipeline.recipe.recipe import RELEASE_FIELDS, Recipe
-from distill_pipeline.release.provenance import RUN_BEGINS, RUN_ENDS, SPEEDS, without_paths
+from distill_pipeline.recipe.recipe import RELEASE_FIELDS
+from distill_pipeline.release.ingredients import SPEEDS, Ingredients
+from distill_pipeline.release.provenance import RUN_BEGINS, RUN_ENDS, without_paths
 
 
-@dataclass(frozen=True)
-class CardFacts:
-    """What the card says besides the recipe.
+def model_card(
+    ingredients: Ingredients,
+    quality: Mapping[str, Any],
+    *,
+    variants: Mapping[str, float],
+    figures: Sequence[str],
+    overridden: Sequence[str] = (),
+    override_reason: str = "",
+) -> str:
+    """Return the card as Markdown with the Hub's YAML header. Equal inputs give equal text.
 
-    Attributes:
+    Args:
+        ingredients: What the release is made of.
         quality: The quality report.
-        student: Facts of `static_model`: rows, dimensions, dtype.
-        teacher: What pins the teacher's files.
-        licence: The card header's licence entries, as the teacher's own card gives them; empty when it has none.
-        fingerprints: Each stage's fingerprint.
-        run: What `made_by` returns for the stages.
-        variants: Each variant's largest distance from the golden vectors.
-        figures: Paths of pictures in the release.
+        variants: Largest distance of each variant from the golden vectors (1 - cosine).
+        figures: Paths of the pictures, relative to the release.
         overridden: What the gate found, when a reason overrode it.
         override_reason: That reason.
     """
-
-    quality: Mapping[str, Any]
-    student: Mapping[str, Any]
-    teacher: Mapping[str, str]
-    licence: Mapping[str, str]
-    fingerprints: Mapping[str, str]
-    run: Mapping[str, Any]
-    variants: Mapping[str, float] = field(default_factory=dict)
-    figures: Sequence[str] = ()
-    overridden: Sequence[str] = ()
-    override_reason: str = ""
-
-
-def model_card(recipe: Recipe, facts: CardFacts) -> str:
-    """Return the card as Markdown with the Hub's YAML header. Equal inputs give equal text."""
-    name, quality, student = recipe.repository or recipe.name, facts.quality, facts.student
+    recipe, student = ingredients.recipe, ingredients.model.facts
+    name = recipe.repository or recipe.name
     place = recipe.repository or f"path/to/{recipe.name}"
-    examples = [(e["text"], e["teacher"], e["student"]) for e in quality["examples"]]
-    pinned = ", ".join(f"{key} `{value}`" for key, value in facts.teacher.items())
+    fingerprints = [(stage, f"`{value}`") for stage, value in ingredients.fingerprints.items()]
+    pinned = ", ".join(f"{key} `{value}`" for key, value in ingredients.teacher.items())
+    licence = ingredients.licence.get("license", "not stated by its card")
+    words = f"\n{word_table(quality['word_examples'])}\n" if quality.get("word_examples") else ""
     return f"""---
-{_header(recipe, facts)}
+{_header(ingredients, quality)}
 ---
 
 # {name.rsplit("/", maxsplit=1)[-1]}
@@ -60,7 +50,7 @@ def model_card(recipe: Recipe, facts: CardFacts) -> str:
 A static embedding model, distilled from `{recipe.teacher_label}` ({pinned}): one vector of
 {student["dimensions"]} numbers ({student["dtype"]}) for each of {student["rows"]:,} vocabulary entries; the mean of
 a text's vectors is its embedding. It needs no GPU.
-{_override(facts)}
+{_override_note(overridden, override_reason)}
 ```python
 from model2vec import StaticModel
 
@@ -69,35 +59,35 @@ embeddings = model.encode(["A static model needs no GPU."])
 ```
 
 It loads in `sentence_transformers` as well: `SentenceTransformer("{place}")`.
-{_variants(facts)}
+{_variants_note(variants)}
 ## What it lost against its teacher
 
 Measured on {quality["texts"]} {quality["texts_are"]}, without labels.
 
-{_figures(quality)}
+{_figures_table(quality)}
 
-{markdown_table(["text", "nearest for the teacher", "nearest for the student"], examples)}
-{_words(quality)}{_pictures(facts, of_making=False)}
+{text_table(quality["examples"], "nearest for the teacher", "nearest for the student")}
+{words}{_pictures(figures, of_making=False)}
 ## How it was made
 
 ```yaml
 {recipe_yaml(without_paths(recipe), exclude=RELEASE_FIELDS).strip()}
 ```
-{_pictures(facts, of_making=True)}
+{_pictures(figures, of_making=True)}
 
-The teacher's licence: {facts.licence.get("license", "not stated by its card")}. `golden.parquet` holds texts and the
+The teacher's licence: {licence}. `golden.parquet` holds texts and the
 vectors that every runtime must give for them; `provenance.json` holds the sha256 of each file, and
 `distill-pipeline verify {name}` checks both.
 
-{markdown_table(["stage", "fingerprint"], [(stage, f"`{value}`") for stage, value in facts.fingerprints.items()])}
+{markdown_table(["stage", "fingerprint"], fingerprints)}
 
 {RUN_BEGINS}
-{_run_table(facts.run)}
+{_run_table(ingredients.run)}
 {RUN_ENDS}
 """
 
 
-def _header(recipe: Recipe, facts: CardFacts) -> str:
+def _header(ingredients: Ingredients, quality: Mapping[str, Any]) -> str:
     """Return the Hub's metadata as YAML."""
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -111,24 +101,25 @@ def _header(recipe: Recipe, facts: CardFacts) -> str:
             task_type="sentence-similarity",
             task_name="Agreement with the teacher",
             dataset_type="distill-pipeline-evaluation-texts",
-            dataset_name=f"{facts.quality['texts']} {facts.quality['texts_are']}",
+            dataset_name=f"{quality['texts']} {quality['texts_are']}",
             metric_type=kind,
             metric_name=label,
-            metric_value=facts.quality[figure],
+            metric_value=quality[figure],
         )
         for kind, label, figure in metrics
     ]
+    recipe, licence = ingredients.recipe, ingredients.licence
     header = ModelCardData(
-        license=facts.licence.get("license"),
-        license_name=facts.licence.get("license_name"),
-        license_link=facts.licence.get("license_link"),
+        license=licence.get("license"),
+        license_name=licence.get("license_name"),
+        license_link=licence.get("license_link"),
         library_name="model2vec",
         pipeline_tag="sentence-similarity",
         tags=[
             *("embeddings", "static-embeddings", "sentence-transformers", "feature-extraction"),
             *("model2vec", "distill-pipeline"),
         ],
-        # No base_model_relation: a distilled static model is neither of those that the Hub knows.
+        # No base_model_relation: none of the relations that the Hub knows fits a distilled static model.
         base_model=recipe.teacher_label if "/" in recipe.teacher_label else None,
         model_name=(recipe.repository or recipe.name).rsplit("/", maxsplit=1)[-1],
         eval_results=results,
@@ -136,46 +127,39 @@ def _header(recipe: Recipe, facts: CardFacts) -> str:
     return header.to_yaml()
 
 
-def _override(facts: CardFacts) -> str:
-    if not facts.overridden:
-        return ""
-    return f"\n> **Released against the gate.** {'; '.join(facts.overridden)}.\n> Reason: {facts.override_reason}\n"
+def _override_note(overridden: Sequence[str], reason: str) -> str:
+    return f"\n> **Released against the gate.** {'; '.join(overridden)}.\n> Reason: {reason}\n" if overridden else ""
 
 
-def _variants(facts: CardFacts) -> str:
-    if not facts.variants:
+def _variants_note(variants: Mapping[str, float]) -> str:
+    if not variants:
         return ""
-    rows = [(f"`{name}/`", f"{distance:.2g}") for name, distance in facts.variants.items()]
+    rows = [(f"`{name}/`", f"{distance:.2g}") for name, distance in variants.items()]
     table = markdown_table(["variant", "largest distance (1 - cosine) from a golden vector"], rows)
     return f"\n{table}\n\nA variant loads with `subfolder=`, and `onnx/` in any ONNX runtime.\n"
 
 
-def _figures(quality: Mapping[str, Any]) -> str:
+def _figures_table(quality: Mapping[str, Any]) -> str:
     """Return the table of figures, with a column for model2vec.distill's student if that was measured."""
-    plain = quality.get("model2vec") or {}
-    rows: list[tuple[str, Callable[[Mapping[str, Any]], str]]] = [
-        ("Correlation of similarities with the teacher's", lambda q: f"{q['similarity_correlation']:.3f}"),
-        ("Teacher's 10 nearest texts that are among the student's 10", lambda q: f"{q['neighbour_overlap']:.1%}"),
-        ("Mean reciprocal rank of the teacher's nearest text", lambda q: f"{q['nearest_retrieved']:.3f}"),
-    ]
-    rows += [
-        (f"{e['set']} ({e['kind']}), teacher {e['teacher']:.3f}", partial(_score_of, number))
-        for number, e in enumerate(quality.get("labelled_sets", ()))
-    ]
-    rows.append(("Weights of the student", lambda q: decimal(q["student_bytes"])))
-    header = ["figure", "value", *(["`model2vec.distill`, same dimensions"] if plain else [])]
-    cells = [(label, *(figure(side) for side in (quality, plain) if side)) for label, figure in rows]
-    cells.append(("Weights of the teacher", decimal(quality["teacher_bytes"]), *([""] if plain else [])))
-    return markdown_table(header, cells)
+    sides = [side for side in (quality, quality.get("model2vec")) if side]
+    measures = (
+        ("Correlation of similarities with the teacher's", "similarity_correlation", ".3f"),
+        ("Teacher's 10 nearest texts that are among the student's 10", "neighbour_overlap", ".1%"),
+        ("Mean reciprocal rank of the teacher's nearest text", "nearest_retrieved", ".3f"),
+    )
+    rows = [(label, *(format(side[figure], style) for side in sides)) for label, figure, style in measures]
+    for number, labelled in enumerate(quality.get("labelled_sets", ())):
+        scores = (f"{side['labelled_sets'][number]['student']:.3f}" for side in sides)
+        rows.append((f"{labelled['set']} ({labelled['kind']}), teacher {labelled['teacher']:.3f}", *scores))
+    rows.append(("Weights of the student", *(decimal(side["student_bytes"]) for side in sides)))
+    rows.append(("Weights of the teacher", decimal(quality["teacher_bytes"]), *("" for _ in sides[1:])))
+    return markdown_table(["figure", "value", *("`model2vec.distill`, same dimensions" for _ in sides[1:])], rows)
 
 
-def _score_of(number: int, quality: Mapping[str, Any]) -> str:
-    return f"{quality['labelled_sets'][number]['student']:.3f}"
-
-
-def _words(quality: Mapping[str, Any]) -> str:
-    examples = quality.get("word_examples", ())
-    return f"\n{word_table(examples)}\n" if examples else ""
+def text_table(examples: Sequence[Mapping[str, Any]], teacher_title: str, student_title: str) -> str:
+    """Return the Markdown table of texts with the nearest text by teacher and by student."""
+    rows = [(e["text"], e["teacher"], e["student"]) for e in examples]
+    return markdown_table(["text", teacher_title, student_title], rows)
 
 
 def word_table(examples: Sequence[Mapping[str, Any]]) -> str:
@@ -184,19 +168,17 @@ def word_table(examples: Sequence[Mapping[str, Any]]) -> str:
     return markdown_table(["word", "teacher's nearest", "student's nearest"], rows)
 
 
-def _pictures(facts: CardFacts, *, of_making: bool) -> str:
-    lines = []
-    for path in facts.figures:
-        caption = caption_of(PurePosixPath(path).stem)
-        if caption.of_making == of_making:
-            lines.append(
-                f"\n![{caption.alt}]({path})\n" + (f"\n{caption.explanation}\n" if caption.explanation else "")
-            )
-    return "".join(lines)
+def _pictures(figures: Sequence[str], *, of_making: bool) -> str:
+    captions = [(path, caption_of(PurePosixPath(path).stem)) for path in figures]
+    return "".join(
+        f"\n![{caption.alt}]({path})\n" + (f"\n{caption.explanation}\n" if caption.explanation else "")
+        for path, caption in captions
+        if caption.of_making == of_making
+    )
 
 
-def _run_table(run: Mapping[str, Any]) -> str:
-    """Return the table of the runs that made the stages, which is no part of the release's content."""
+def _run_table(run: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the table of the runs that made the stages, which is not part of the release's content."""
     rows = [
         (
             stage,
@@ -208,16 +190,13 @@ def _run_table(run: Mapping[str, Any]) -> str:
         for stage, made in run.items()
     ]
     versions = {name: version for made in run.values() for name, version in made["versions"].items()}
-    listed = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
+    libraries = ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))
     table = markdown_table(["stage", "seconds", "made at", "run", "machine"], rows)
-    speeds = [
-        f"{made[speed]:,} texts/s ({speed.partition('_')[0]})"
-        for made in run.values()
-        for speed in SPEEDS
-        if speed in made
-    ]
-    fast = f"\n\nEncoded when the report was made: {', '.join(speeds)}." if speeds else ""
-    return f"{table}{fast}\n\nLibraries: {listed}."
+    measured = [(speed.partition("_")[0], made[speed]) for made in run.values() for speed in SPEEDS if speed in made]
+    speeds = ", ".join(f"{value:,} texts/s ({side})" for side, value in measured)
+    return (
+        table + (f"\n\nEncoded when the report was made: {speeds}." if speeds else "") + f"\n\nLibraries: {libraries}."
+    )
 
 
 def markdown_table(header: list[str], rows: list[tuple[Any, ...]]) -> str:

@@ -1,7 +1,7 @@
 """What must hold before a student is released.
 
-The evidence is about these very files, reaches the recipe's floors, and is not much worse than that of the release in
-place. An explicit override with a reason lets a weaker student pass, but never one with evidence about other files.
+The evidence is about exactly these files, reaches the recipe's floors, and is not much worse than that of the current
+release. An explicit override with a reason lets a weaker student pass, but never evidence about other files.
 """
 
 from __future__ import annotations
@@ -19,47 +19,44 @@ from distill_pipeline.student.files import model_digest
 
 
 class ReleaseRefused(DistillError):
-    """A student that must not be released; the message says which figure or file stands against it."""
+    """A student must not be released; the message says which figure or file prevents it."""
 
 
 def failed_floors(recipe: Recipe, quality: Mapping[str, Any]) -> list[str]:
-    """Return a line for each figure that is below the recipe's floor, and for each that is no number."""
+    """Return a line for each figure that is below the recipe's floor or not finite."""
     floors = {figure: getattr(recipe, f"min_{figure}") for figure in FLOORS}
-    below = [
+    failed = [
         f"{figure} {quality[figure]:.3f} is below the floor {floor}"
         for figure, floor in floors.items()
         if quality[figure] < floor
     ]
     values = {measure: quality[measure] for measure in MEASURES}
     values |= {f"the score on {name}": score for name, score in _scores(quality).values()}
-    return below + [f"{name} is no number: {value}" for name, value in values.items() if not math.isfinite(value)]
+    return failed + [f"{name} is no number: {value}" for name, value in values.items() if not math.isfinite(value)]
 
 
 def regressions(recipe: Recipe, quality: Mapping[str, Any], released: Mapping[str, Any] | None) -> list[str]:
     """Return a line for each figure that is worse than the released one's by more than the recipe's tolerance.
 
-    Figures measured on another number of texts say nothing about each other and are not compared, nor are scores on
-    labelled sets with other content.
+    Figures measured on different numbers of texts can't be compared, nor can scores on labelled sets whose content
+    changed.
     """
     if released is None:
         return []
-    figures = [(figure, released.get(figure), quality[figure]) for figure in MEASURES]
-    if released.get("texts") != quality["texts"]:
-        figures = []
-    scored = _scores(released)
-    figures += [(name, scored[which][1], now) for which, (name, now) in _scores(quality).items() if which in scored]
-    lines = []
-    for figure, before, now in figures:
-        if isinstance(before, int | float) and math.isfinite(before) and not before - now <= recipe.max_regression:
-            lines.append(
-                f"{figure} {now:.3f} is worse than the released one's {before:.3f} by more than "
-                f"max_regression {recipe.max_regression}"
-            )
-    return lines
+    same_texts = released.get("texts") == quality["texts"]
+    figures = [(figure, released.get(figure), quality[figure]) for figure in MEASURES if same_texts]
+    scores = _scores(released)
+    figures += [(name, scores[key][1], now) for key, (name, now) in _scores(quality).items() if key in scores]
+    return [
+        f"{figure} {now:.3f} is worse than the released one's {before:.3f} by more than "
+        f"max_regression {recipe.max_regression}"
+        for figure, before, now in figures
+        if isinstance(before, int | float) and math.isfinite(before) and not before - now <= recipe.max_regression
+    ]
 
 
 def _scores(quality: Mapping[str, Any]) -> dict[str, tuple[str, float]]:
-    """Return the name of each labelled set of a report and the student's score on it, by what tells sets apart."""
+    """Return `{identity: (name, the student's score)}` of each labelled set of a report."""
     return {
         json.dumps([entry["kind"], entry["set"], entry.get("sha256")], sort_keys=True): (
             f"{entry['kind']}:{entry['set']}",
@@ -70,7 +67,7 @@ def _scores(quality: Mapping[str, Any]) -> dict[str, tuple[str, float]]:
 
 
 def read_report(content: bytes | None) -> dict[str, Any] | None:
-    """Return a quality report's figures, or None when there is none to be read."""
+    """Return a quality report, or None when it is missing or unreadable."""
     try:
         report = json.loads(content or b"")
     except ValueError:
@@ -88,11 +85,11 @@ def check_evidence(
         model: The student's folder.
         report: Its quality report.
         released: The report of the release that this one replaces.
-        override_reason: Why it is released all the same; empty for no override.
+        override_reason: Why to release it all the same; empty for no override.
 
     Raises:
-        ReleaseRefused: The report is about other files; or a floor isn't reached, or a figure is much worse than
-            the released one's, and there is no reason to override that.
+        ReleaseRefused: The report is about other files; or a floor isn't reached or a figure is much worse than the
+            released one's, without a reason to override that.
     """
     quality: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     if quality["model_digest"] != model_digest(model):

@@ -12,6 +12,9 @@ from distill_pipeline.store.local import Store, upstream_output
 from distill_pipeline.store.output import Output
 from distill_pipeline.teacher.source import TeacherSource
 
+SPEEDS = ("student_texts_per_second", "teacher_texts_per_second")
+"""Facts of the quality report's stage that differ from run to run."""
+
 
 @dataclass(frozen=True)
 class Ingredients:
@@ -21,38 +24,44 @@ class Ingredients:
         recipe: The recipe.
         model: The stored student.
         quality: The stored quality report.
-        manifests: Manifests of the stages before the release, as far as the store has them.
-        fingerprints: Fingerprints of the stages before the release.
+        run: Details of the runs that made the earlier stages; see `run_details`.
+        fingerprints: Fingerprint of each earlier stage.
         teacher: What pins the teacher's files.
-        licence: The card header's licence entries of the teacher's own card.
+        licence: The licence entries of the teacher's own card; empty when it has none.
     """
 
     recipe: Recipe
     model: Output
     quality: Output
-    manifests: Mapping[str, Mapping[str, Any]]
+    run: Mapping[str, Mapping[str, Any]]
     fingerprints: Mapping[str, str]
     teacher: Mapping[str, str]
     licence: Mapping[str, str]
 
 
 def gather(store: Store, recipe: Recipe, teacher: TeacherSource) -> Ingredients:
-    """Return what this recipe's release is made of, with student and report verified.
+    """Return what this recipe's release is made of, with verified student and report.
 
     Raises:
-        StoreError: One of them isn't in the store or is damaged; the message says how to make it.
+        StoreError: One of them is missing from the store or damaged; the message says how to make it.
         TeacherError: The teacher's card can't be fetched.
     """
     keys = stage_keys(recipe, teacher.identity)
     del keys[RELEASE]
-    outputs = {stage: upstream_output(store, recipe.name, keys[stage]) for stage in ("static_model", "quality_report")}
-    manifests = {stage: store.manifest(key) for stage, key in keys.items()}
-    return Ingredients(
-        recipe,
-        outputs["static_model"],
-        outputs["quality_report"],
-        {stage: manifest for stage, manifest in manifests.items() if manifest is not None},
-        {stage: key.fingerprint for stage, key in keys.items()},
-        teacher.identity,
-        teacher.licence,
-    )
+    model, quality = (upstream_output(store, recipe.name, keys[stage]) for stage in ("static_model", "quality_report"))
+    manifests = {stage: manifest for stage, key in keys.items() if (manifest := store.manifest(key)) is not None}
+    fingerprints = {stage: key.fingerprint for stage, key in keys.items()}
+    return Ingredients(recipe, model, quality, run_details(manifests), fingerprints, teacher.identity, teacher.licence)
+
+
+def run_details(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return for each stage the run that made it, when, where, in how many seconds and with which libraries.
+
+    The quality report's stage also has the texts per second that student and teacher encoded.
+    """
+    keys = ("run_id", "machine", "made_at", "seconds", "versions")
+    return {
+        stage: {key: manifest.get(key) for key in keys}
+        | {speed: facts[speed] for facts in [manifest.get("facts", {})] for speed in SPEEDS if speed in facts}
+        for stage, manifest in manifests.items()
+    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,8 @@ from distill_pipeline.release.repository import (
     Difference,
     Remote,
     compare,
-    difference,
     differs_only_in_run,
+    find_difference,
     read_remote,
 )
 
@@ -65,49 +65,54 @@ def publish(
     destination: Destination,
     patience: Patience,
     *,
-    exactly: bool = False,
-    compared_with: str | None = None,
+    compare_run_details: bool = False,
+    expected_head: str | None = None,
     log: Callable[[str], None] = lambda _: None,
 ) -> HubCommit:
     """Commit the folder's files to a Hub repository, unless its head already has the same content.
 
-    The commit names the head that it was compared with as its parent, so a commit that someone else makes meanwhile is
-    never overwritten. When an answer is lost, the repository is read before anything is sent again.
+    The commit names the head that it was compared with as its parent, so someone else's commit in between is never
+    overwritten. When an answer is lost, the repository is read before anything is sent again.
 
     Args:
         folder: The release.
         destination: Where and how.
         patience: How long to keep trying.
-        exactly: Also compare what depends on the run that made the release.
-        compared_with: The commit that the gate compared the release with, if any.
+        compare_run_details: Also commit when only details of the run differ.
+        expected_head: The commit that the gate compared the release with, if any.
         log: Receives a line when a commit is found whose answer was lost.
 
     Raises:
         HubError: No token, no right to write, someone else's commit in between, or the Hub is out of reach.
     """
-    with explaining(destination.repository):
-        api, remote, found = compare(folder, destination.repository, destination.branch, patience)
+    from huggingface_hub import HfApi
+
+    api, name, branch = HfApi(), destination.repository, destination.branch
+    with explaining(name):
+        remote, found = compare(api, folder, name, branch, patience)
         if remote is None:
             require_token()
-            patience.retry(lambda: api.create_repo(destination.repository, private=destination.private, exist_ok=True))
-            api, remote, found = compare(folder, destination.repository, destination.branch, patience)
+            patience.retry(lambda: api.create_repo(name, private=destination.private, exist_ok=True))
+            remote, found = compare(api, folder, name, branch, patience)
         if remote is None:
-            raise HubError(f"release to {destination.repository}: the Hub made the repository, but doesn't show it")
-        _check_head(remote, destination, compared_with)
-        if destination.branch and not remote.branch_exists:
+            raise HubError(f"release to {name}: the Hub made the repository, but doesn't show it")
+        _check_head(remote, destination, expected_head)
+        if branch and not remote.branch_exists:
             require_token()
-            name, branch, start = destination.repository, destination.branch, remote.commit
-            patience.retry(lambda: api.create_branch(name, branch=branch, revision=start, exist_ok=True))
-        attempt = _Attempt(api, folder, destination, remote, found, log)
-        commit = attempt.existing_commit(patience, exactly=exactly) or attempt.create_commit(patience)
+            patience.retry(lambda: api.create_branch(name, branch=branch, revision=remote.commit, exist_ok=True))
+        if found and (
+            compare_run_details or not patience.retry(lambda: differs_only_in_run(api, folder, remote, found))
+        ):
+            commit = _Attempt(api, folder, destination, remote, found, log).create_commit(patience)
+        else:
+            commit = HubCommit(_url(api, name, remote.commit), remote.commit, created=False)
         if destination.tag is None:
             return commit
-        tag = patience.retry(lambda: _tag(api, destination, commit))
-        return HubCommit(commit.url, commit.commit, commit.created, tag)
+        return replace(commit, tag=patience.retry(lambda: _tag(api, destination, commit)))
 
 
-def _check_head(remote: Remote, destination: Destination, compared_with: str | None) -> None:
-    """Check that a private release goes to a private repository, and that the gate has seen its head.
+def _check_head(remote: Remote, destination: Destination, expected_head: str | None) -> None:
+    """Check that a private release goes to a private repository, and that its head is the expected one.
 
     Raises:
         HubError: One of these doesn't hold.
@@ -117,7 +122,7 @@ def _check_head(remote: Remote, destination: Destination, compared_with: str | N
             f"release to {remote.repository}: the recipe says private, but the repository is public; make it "
             "private on the Hub, or set private: false"
         )
-    if compared_with is not None and remote.commit != compared_with:
+    if expected_head is not None and remote.commit != expected_head:
         raise _conflict(remote.repository)
 
 
@@ -133,14 +138,6 @@ class _Attempt:
     log: Callable[[str], None]
     may_have_gone_through: bool = False
 
-    def existing_commit(self, patience: Patience, *, exactly: bool) -> HubCommit | None:
-        """Return the head's commit when it has this content, or None."""
-        if self.found and (
-            exactly or not patience.retry(lambda: differs_only_in_run(self.api, self.folder, self.parent, self.found))
-        ):
-            return None
-        return HubCommit(_url(self.api, self.parent.repository, self.parent.commit), self.parent.commit, created=False)
-
     def create_commit(self, patience: Patience) -> HubCommit:
         """Try until the commit exists, and return it.
 
@@ -155,21 +152,18 @@ class _Attempt:
     def _once(self) -> HubCommit:
         import httpx
 
-        if self.may_have_gone_through:
-            ours = self._find_commit()
-            if ours is not None:
-                return ours
+        if self.may_have_gone_through and (commit := self._find_commit()):
+            return commit
         try:
             return self._send()
         except (OSError, httpx.HTTPError, ValueError) as error:
             if hub_status(error) in {400, 401, 403, 404}:
                 raise
-            # The commit may stand although its answer was lost, or was not what it should be.
+            # The commit may exist although its answer was lost or malformed.
             self.may_have_gone_through = True
-            ours = self._find_commit()
-            if ours is not None:
+            if commit := self._find_commit():
                 self.log(f"the commit's answer was lost ({short_reason(error)}), but it went through")
-                return ours
+                return commit
             if hub_status(error) == 412:
                 raise _conflict(self.destination.repository) from error
             raise
@@ -196,11 +190,14 @@ class _Attempt:
                     parent_commit=self.parent.commit,
                 )
             except RuntimeError as error:  # how huggingface_hub and hf_xet wrap a failed upload
-                raise _cause_of(error) from error
+                cause = error.__cause__ or error
+                if isinstance(cause, OSError):
+                    raise cause from error
+                raise ConnectionError(f"the upload failed: {type(cause).__name__}") from error
         return HubCommit(commit.pr_url or commit.commit_url, commit.oid, created=True)
 
     def _find_commit(self) -> HubCommit | None:
-        """Return our commit if it is on the Hub: the first one after the parent, with exactly what we sent.
+        """Return this release's commit if the Hub has it: the first one after the parent, with exactly what was sent.
 
         Raises:
             HubError: Another commit follows the parent.
@@ -223,29 +220,24 @@ class _Attempt:
         return HubCommit(_url(self.api, name, head.commit), head.commit, created=True)
 
     def _find_pull_request(self) -> HubCommit | None:
+        """Return the head of the open pull request of this title and content, or None."""
         name = self.destination.repository
         title = self.destination.message.partition("\n")[0]
         for discussion in self.api.get_repo_discussions(name, discussion_type="pull_request"):
-            if discussion.title == title and discussion.status in {"open", "draft"}:
-                there = read_remote(self.api, name, f"refs/pr/{discussion.num}")
-                if there is None or not there.branch_exists:
-                    continue
-                found = difference(self.api, self.folder, there)
-                if not found or differs_only_in_run(self.api, self.folder, there, found):
-                    url = f"{self.api.endpoint}/{name}/discussions/{discussion.num}"
-                    return HubCommit(url, there.commit, created=False)
+            if discussion.title != title or discussion.status not in {"open", "draft"}:
+                continue
+            remote = read_remote(self.api, name, f"refs/pr/{discussion.num}")
+            if remote is None or not remote.branch_exists:
+                continue
+            found = find_difference(self.api, self.folder, remote)
+            if not found or differs_only_in_run(self.api, self.folder, remote, found):
+                url = f"{self.api.endpoint}/{name}/discussions/{discussion.num}"
+                return HubCommit(url, remote.commit, created=False)
         return None
 
 
-def _cause_of(error: RuntimeError) -> OSError:
-    cause = error.__cause__
-    if isinstance(cause, OSError):
-        return cause
-    return ConnectionError(f"the upload failed: {type(cause or error).__name__}")
-
-
 def _tag(api: HfApi, destination: Destination, commit: HubCommit) -> str:
-    """Give the commit its tag, unless it has it already, and return the tag.
+    """Tag the commit unless it already has the tag, and return the tag.
 
     Raises:
         HubError: The tag is on another commit.
@@ -255,8 +247,8 @@ def _tag(api: HfApi, destination: Destination, commit: HubCommit) -> str:
     wanted = destination.tag or NEXT_TAG
     numbers = {int(tag[1:]): tag for tag in tags if re.fullmatch(r"v\d+", tag)}
     if wanted == NEXT_TAG:
-        ours = [number for number, tag in numbers.items() if tags[tag] == commit.commit]
-        wanted = numbers[max(ours)] if ours else f"v{max(numbers, default=0) + 1}"
+        given = [number for number, tag in numbers.items() if tags[tag] == commit.commit]
+        wanted = numbers[max(given)] if given else f"v{max(numbers, default=0) + 1}"
     if wanted not in tags:
         api.create_tag(name, tag=wanted, revision=commit.commit)
     elif tags[wanted] != commit.commit:

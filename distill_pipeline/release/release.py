@@ -1,4 +1,4 @@
-"""Release a checked student: assemble it, compare it with the release in place, publish it, and replace that one."""
+"""Release a checked student: assemble it, compare it with the current release, publish it, and replace that one."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from rich.filesize import decimal
 from distill_pipeline.hub.access import Patience
 from distill_pipeline.hub.explain import explaining
 from distill_pipeline.recipe.recipe import Recipe
-from distill_pipeline.release.card import CardFacts, model_card
+from distill_pipeline.release.card import model_card
 from distill_pipeline.release.gate import check_evidence, read_report
 from distill_pipeline.release.ingredients import Ingredients
-from distill_pipeline.release.provenance import made_by, write_provenance
+from distill_pipeline.release.provenance import write_provenance
 from distill_pipeline.release.publish import Destination, HubCommit, publish
 from distill_pipeline.release.repository import Difference, compare, read_remote
 from distill_pipeline.release.variants import check_variant, write_variant
@@ -45,32 +45,85 @@ def release(
         `{name: {sha256, size}}` of the released files, and the commit on the Hub.
 
     Raises:
-        ReleaseRefused: The gate.
+        ReleaseRefused: The gate refuses the student.
         VariantError, StudentError: The model or a variant doesn't give the golden vectors.
-        HubError: The Hub.
+        HubError: The Hub refuses or is out of reach.
     """
     recipe = ingredients.recipe
     patience = Patience(recipe.patience_seconds, log=log)
-    released, compared_with = _released_report(recipe, target, patience)
-    report = ingredients.quality.folder / REPORT
-    quality, overridden = check_evidence(
-        recipe, ingredients.model.folder, report, released=released, override_reason=override_reason
-    )
-    if overridden:
-        log(f"released against the gate: {'; '.join(overridden)}; reason: {override_reason}")
-    with staging(target) as folder:
-        prepare(folder, ingredients, quality, overridden, override_reason if overridden else "")
+    with _assembled(ingredients, target, override_reason, patience, log) as (folder, head):
         commit = None
         if recipe.repository:
-            commit = publish(folder, Destination.of(recipe), patience, compared_with=compared_with, log=log)
+            commit = publish(folder, Destination.of(recipe), patience, expected_head=head, log=log)
             log(f"{'released' if commit.created else 'already released'}: {commit.url}")
         files = file_table(folder)
         replace_folder(folder, target)
     return files, commit
 
 
+def preview(ingredients: Ingredients, target: Path, *, override_reason: str = "") -> str:
+    """Return the release's files and how they differ from the current release, without changing anything.
+
+    Raises:
+        ReleaseRefused, VariantError, StudentError, HubError: As `release` would.
+    """
+    recipe = ingredients.recipe
+    patience = Patience(recipe.patience_seconds)
+    with _assembled(ingredients, target, override_reason, patience) as (folder, _):
+        if recipe.repository is None:
+            before, now = file_table(target) if target.is_dir() else {}, file_table(folder)
+            found = Difference(
+                added=tuple(now.keys() - before.keys()),
+                changed=tuple(name for name in now.keys() & before.keys() if now[name] != before[name]),
+                removed=tuple(before.keys() - now.keys()),
+            )
+            return _tree(folder, found, str(target))
+        from huggingface_hub import HfApi
+
+        with explaining(recipe.repository):
+            remote, found = compare(HfApi(), folder, recipe.repository, recipe.branch, patience)
+        place = f"{recipe.repository}@{recipe.branch or 'main'}"
+        return _tree(folder, found, f"{place} ({remote.commit[:12] if remote else 'not on the Hub yet'})")
+
+
+def _tree(folder: Path, found: Difference, place: str) -> str:
+    """Return a line per file with its size and how it differs from the current release."""
+    marks = {**dict.fromkeys(found.added, "+"), **dict.fromkeys(found.changed, "~")}
+    sizes = {name: file["size"] for name, file in sorted(file_table(folder).items())}
+    lines = [f"{marks.get(name, '=')} {name:<40} {decimal(size):>10}" for name, size in sizes.items()]
+    lines += [f"- {name}" for name in sorted(found.removed)]
+    counts = f"{len(found.added)} new, {len(found.changed)} changed, {len(found.removed)} removed"
+    return "\n".join([*lines, "", f"against {place}: {counts}. Nothing was written."])
+
+
+@contextmanager
+def _assembled(
+    ingredients: Ingredients, target: Path, override_reason: str, patience: Patience, log: Log = lambda _: None
+) -> Iterator[tuple[Path, str | None]]:
+    """Yield a temporary folder with the release, and the Hub's head that the gate compared it with."""
+    recipe = ingredients.recipe
+    released, head = _released_report(recipe, target, patience)
+    quality, overridden = check_evidence(
+        recipe,
+        ingredients.model.folder,
+        ingredients.quality.folder / REPORT,
+        released=released,
+        override_reason=override_reason,
+    )
+    if overridden:
+        log(f"released against the gate: {'; '.join(overridden)}; reason: {override_reason}")
+    folder = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        prepare(folder, ingredients, quality, overridden, override_reason if overridden else "")
+        yield folder, head
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _released_report(recipe: Recipe, target: Path, patience: Patience) -> tuple[dict[str, Any] | None, str | None]:
-    """Return the report of the release in place, and its commit if it is on the Hub."""
+    """Return the report of the current release, and its commit if it is on the Hub."""
     if recipe.repository is None:
         path = target / REPORT
         return (read_report(path.read_bytes()) if path.exists() else None), None
@@ -92,94 +145,26 @@ def prepare(
     Raises:
         VariantError, StudentError: The model or a variant doesn't give the golden vectors.
     """
-    recipe, model = ingredients.recipe, ingredients.model
-    shutil.copytree(model.folder, folder, ignore=shutil.ignore_patterns(MANIFEST), dirs_exist_ok=True)
+    shutil.copytree(ingredients.model.folder, folder, ignore=shutil.ignore_patterns(MANIFEST), dirs_exist_ok=True)
     verify_golden(folder)
     distances = {}
-    for variant in recipe.variants:
+    for variant in ingredients.recipe.variants:
         write_variant(folder, variant)
         distances[variant] = check_variant(folder, variant)
     shutil.copy2(ingredients.quality.folder / REPORT, folder / REPORT)
     pictures = ingredients.quality.folder / FIGURES
     if pictures.is_dir():
         shutil.copytree(pictures, folder / FIGURES, dirs_exist_ok=True)
-    run = made_by(ingredients.manifests)
-    facts = CardFacts(
-        quality=quality,
-        student=model.facts,
-        teacher=ingredients.teacher,
-        licence=ingredients.licence,
-        fingerprints=ingredients.fingerprints,
-        run=run,
+    card = model_card(
+        ingredients,
+        quality,
         variants=distances,
         figures=[path.relative_to(folder).as_posix() for path in sorted((folder / FIGURES).rglob("*.png"))],
         overridden=overridden,
         override_reason=override_reason,
     )
-    (folder / CARD).write_text(model_card(recipe, facts), encoding="utf-8")
-    write_provenance(
-        folder,
-        recipe,
-        teacher={"name": recipe.teacher_label, **ingredients.teacher, "licence": ingredients.licence.get("license")},
-        fingerprints=ingredients.fingerprints,
-        run=run,
-        override_reason=override_reason,
-    )
-
-
-def preview(ingredients: Ingredients, target: Path, *, override_reason: str = "") -> str:
-    """Return the release's files and how they differ from the release in place, without changing anything.
-
-    Raises:
-        ReleaseRefused, VariantError, StudentError, HubError: As `release` would.
-    """
-    recipe = ingredients.recipe
-    patience = Patience(recipe.patience_seconds)
-    released, _ = _released_report(recipe, target, patience)
-    quality, overridden = check_evidence(
-        recipe,
-        ingredients.model.folder,
-        ingredients.quality.folder / REPORT,
-        released=released,
-        override_reason=override_reason,
-    )
-    with staging(target.with_name(f"{target.name}.preview")) as folder:
-        prepare(folder, ingredients, quality, overridden, override_reason if overridden else "")
-        if recipe.repository is None:
-            before = file_table(target) if target.is_dir() else {}
-            now = file_table(folder)
-            found = Difference(
-                added=tuple(now.keys() - before.keys()),
-                changed=tuple(name for name in now.keys() & before.keys() if now[name] != before[name]),
-                removed=tuple(before.keys() - now.keys()),
-            )
-            return _tree(folder, found, str(target))
-        with explaining(recipe.repository):
-            _, remote, found = compare(folder, recipe.repository, recipe.branch, patience)
-        place = f"{recipe.repository}@{recipe.branch or 'main'}"
-        return _tree(folder, found, f"{place} ({remote.commit[:12] if remote else 'not on the Hub yet'})")
-
-
-def _tree(folder: Path, found: Difference, there: str) -> str:
-    marks = {**dict.fromkeys(found.added, "+"), **dict.fromkeys(found.changed, "~")}
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    names = {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths}
-    lines = [f"{marks.get(name, '=')} {name:<40} {decimal(size):>10}" for name, size in names.items()]
-    lines += [f"- {name}" for name in sorted(found.removed)]
-    counts = f"{len(found.added)} new, {len(found.changed)} changed, {len(found.removed)} removed"
-    return "\n".join([*lines, "", f"against {there}: {counts}. Nothing was written."])
-
-
-@contextmanager
-def staging(target: Path) -> Iterator[Path]:
-    """Yield an empty folder beside a release's, and remove what is left of it in the end."""
-    folder = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    (folder / CARD).write_text(card, encoding="utf-8")
+    write_provenance(folder, ingredients, override_reason)
 
 
 def is_intact(target: Path, files: Mapping[str, Any]) -> bool:

@@ -43,10 +43,11 @@ class Remote:
     """A repository at one commit.
 
     Attributes:
-        commit: The head of the branch, or of main where the branch isn't there.
-        branch_exists: Whether the branch is there.
-        private: Its visibility.
-        files: All its files but `.gitattributes`.
+        repository: owner/name.
+        commit: The head of the branch, or of main when the branch doesn't exist.
+        files: All files except `.gitattributes`, by name.
+        branch_exists: Whether the branch exists.
+        private: Whether the repository is private.
     """
 
     repository: str
@@ -65,14 +66,17 @@ class Remote:
             return None
         path = Path(api.hf_hub_download(self.repository, name, revision=self.commit))
         if not self.files[name].holds(path):
-            path.resolve().unlink()  # the cache would give it again
+            path.resolve().unlink()  # the cache would return it again
             raise HubError(f"{self.repository}: {name} came damaged from the Hub; run this again")
         return path.read_bytes()
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What a commit must change so that a repository holds a release; false when nothing."""
+    """What a commit must change so that a repository holds a release; false when nothing.
+
+    `expected` is what each file of the repository holds after the change.
+    """
 
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
@@ -90,8 +94,8 @@ class Difference:
     def is_applied(self, remote: Remote) -> bool:
         """Whether a repository holds exactly what it should after the change."""
         return self.expected.keys() == remote.files.keys() and all(
-            there.holds(wanted) if isinstance(wanted, Path) else there == wanted
-            for name, there in remote.files.items()
+            file.holds(wanted) if isinstance(wanted, Path) else file == wanted
+            for name, file in remote.files.items()
             for wanted in (self.expected[name],)
         )
 
@@ -114,7 +118,7 @@ def read_remote(api: HfApi, repository: str, branch: str | None = None) -> Remot
         except RevisionNotFoundError:
             info, exists = api.model_info(repository), False
     except RepositoryNotFoundError as error:
-        if error.response.status_code != 404:  # 401 says that the token is wrong, not that the name is
+        if error.response.status_code != 404:  # 401: the token is wrong, not the name
             raise
         return None
     if info.sha is None:
@@ -128,22 +132,22 @@ def read_remote(api: HfApi, repository: str, branch: str | None = None) -> Remot
     return Remote(repository, info.sha, files, exists, bool(info.private))
 
 
-def difference(api: HfApi, folder: Path, remote: Remote | None) -> Difference:
+def find_difference(api: HfApi, folder: Path, remote: Remote | None) -> Difference:
     """Return how the files of a release folder differ from a repository's.
 
-    Files of an earlier release that this one lacks are removed; files from elsewhere stay.
+    Files of an earlier release that this one lacks are removed; other files stay.
     """
-    there = dict(remote.files) if remote else {}
-    ours = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-    ours.pop(GIT_ATTRIBUTES, None)
+    remote_files = remote.files if remote else {}
+    local = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    local.pop(GIT_ATTRIBUTES, None)
     provenance = remote.read(api, PROVENANCE) if remote else None
-    removed = tuple(sorted((released_names(provenance) & there.keys()) - ours.keys()))
-    kept = {name: file for name, file in there.items() if name not in removed}
+    removed = (released_names(provenance) & remote_files.keys()) - local.keys()
+    kept = {name: file for name, file in remote_files.items() if name not in removed}
     return Difference(
-        added=tuple(sorted(ours.keys() - there.keys())),
-        changed=tuple(sorted(name for name in ours.keys() & there.keys() if not there[name].holds(ours[name]))),
-        removed=removed,
-        expected={**kept, **ours},
+        added=tuple(sorted(local.keys() - remote_files.keys())),
+        changed=tuple(sorted(name for name in local.keys() & kept.keys() if not kept[name].holds(local[name]))),
+        removed=tuple(sorted(removed)),
+        expected={**kept, **local},
     )
 
 
@@ -152,23 +156,20 @@ def differs_only_in_run(api: HfApi, folder: Path, remote: Remote, found: Differe
     if found.added or found.removed:
         return False
     for name in found.changed:
-        there = remote.read(api, name)
-        here = without_run_details(name, (folder / name).read_bytes())
-        if there is None or here is None or here != without_run_details(name, there):
+        before = remote.read(api, name)
+        content = without_run_details(name, (folder / name).read_bytes())
+        if before is None or content is None or content != without_run_details(name, before):
             return False
     return True
 
 
 def compare(
-    folder: Path, repository: str, branch: str | None, patience: Patience
-) -> tuple[HfApi, Remote | None, Difference]:
-    """Return a client, what a repository holds, and how a release folder differs from that.
+    api: HfApi, folder: Path, repository: str, branch: str | None, patience: Patience
+) -> tuple[Remote | None, Difference]:
+    """Return what a repository holds, and how a release folder differs from that.
 
     Raises:
         HfHubHTTPError, httpx.HTTPError, OSError: The Hub can't be reached, or refuses.
     """
-    from huggingface_hub import HfApi
-
-    api = HfApi()
     remote = patience.retry(lambda: read_remote(api, repository, branch))
-    return api, remote, patience.retry(lambda: difference(api, folder, remote))
+    return remote, patience.retry(lambda: find_difference(api, folder, remote))

@@ -10,24 +10,17 @@ from distill_pipeline.release.verify import PATIENCE_SECONDS, fetched, verify
 
 
 def rollback(repository: str, to: str, *, branch: str | None = None, log: Callable[[str], None]) -> HubCommit:
-    """Commit to a repository's branch what a tag holds, and return the commit. History is never rewritten.
+    """Commit the content of a tag or commit to a repository's branch (None: main), and return the new commit.
 
-    Files of the current release that the old one lacks are removed; files from elsewhere stay.
-
-    Args:
-        repository: owner/name.
-        to: A tag, or a commit.
-        branch: None is main.
-        log: Receives lines for people.
+    History is never rewritten. Files of the current release that the old one lacks are removed; other files stay.
 
     Raises:
-        VerificationFailed: There is no such tag, or it holds no whole release.
+        VerificationFailed: The tag doesn't exist, or holds no complete release.
         HubError: The Hub refuses or is out of reach, or someone else committed meanwhile.
     """
     with fetched(repository, to) as (folder, commit):
-        checked = verify(folder)
-        log(f"{to} ({commit[:12]}) is whole: {checked.files} files")
-        destination = Destination(
-            repository, branch, message=f"Roll back to {to}\nThe files of commit {commit}, checked before."
-        )
-        return publish(folder, destination, Patience(PATIENCE_SECONDS, log=log), exactly=True, log=log)
+        log(f"{to} ({commit[:12]}) is whole: {verify(folder).files} files")
+        message = f"Roll back to {to}\nThe files of commit {commit}, checked before."
+        destination = Destination(repository, branch, message=message)
+        patience = Patience(PATIENCE_SECONDS, log=log)
+        return publish(folder, destination, patience, compare_run_details=True, log=log)

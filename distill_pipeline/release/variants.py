@@ -1,7 +1,7 @@
 """Variants of a student in the same release: other dtypes, fewer dimensions, ONNX. Each is checked.
 
-All are made from the released model itself, so a release is enough to make them again. Each is in a folder of its
-name: `StaticModel.from_pretrained(repository, subfolder="int8")`.
+They are made from the released model alone, each in a folder of its name:
+`StaticModel.from_pretrained(repository, subfolder="int8")`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TOLERANCES = {"float32": 1e-5, "float16": 1e-5, "onnx": 1e-5, "dims": 1e-5, "in
 
 
 class VariantError(DistillError):
-    """A variant that can't be made, or that gives wrong vectors."""
+    """A variant can't be made, or gives wrong vectors."""
 
 
 def write_variant(release: Path, variant: str) -> None:
@@ -38,7 +38,7 @@ def write_variant(release: Path, variant: str) -> None:
         variant: float32, float16, int8, onnx, or dims-N.
 
     Raises:
-        VariantError: It makes no sense for this student, or a package for it is missing.
+        VariantError: It is impossible for this student, or needs a package that is missing.
     """
     if variant == ONNX:
         _write_onnx(release, release / variant)
@@ -92,10 +92,10 @@ def _write_onnx(release: Path, folder: Path) -> None:
     model = StaticModel.from_pretrained(release)
     # Sums of float16 rows lose digits in a runtime that adds in float16.
     model.embedding = model.embedding.astype(np.float32)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # tells which packages for pictures are missing
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # lists missing packages for images
     with contextlib.redirect_stdout(io.StringIO()):
         export_model_to_onnx(model, folder)
-    (folder / "README.md").unlink()  # a card of its own, which knows nothing of this release
+    (folder / "README.md").unlink()  # its own card, which knows nothing of this release
 
 
 def check_variant(release: Path, variant: str) -> float:

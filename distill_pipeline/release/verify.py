@@ -33,9 +33,9 @@ class Verified:
     """What was checked.
 
     Attributes:
-        files: Number of files with the digest that the provenance gives.
+        files: Number of files with the digest in the provenance.
         golden_difference: Largest difference from the golden vectors.
-        variants: Each variant's largest distance from them.
+        variants: Each variant's largest distance from the golden vectors (1 - cosine).
         others: Files that are not part of the release.
     """
 
@@ -52,13 +52,12 @@ def verify(folder: Path) -> Verified:
         VerificationFailed: A file is missing or was changed, the evidence is about another model, or the model or a
             variant doesn't give the golden vectors.
     """
-    path = folder / PROVENANCE
-    provenance = read_provenance(path.read_bytes() if path.is_file() else None)
+    provenance = read_provenance(_content(folder / PROVENANCE))
     if provenance is None:
         raise VerificationFailed(f"{folder} holds no readable {PROVENANCE}: it is no release of distill-pipeline")
     expected, found = provenance["files"], file_table(folder)
     problems = list(_differences(expected, found))
-    report = read_report((folder / REPORT).read_bytes() if (folder / REPORT).is_file() else None)
+    report = read_report(_content(folder / REPORT))
     if report is None or report.get("model_digest") != model_digest(folder, expected):
         problems.append(f"{REPORT} is not about this model: its digest is another")
     if problems:
@@ -72,8 +71,12 @@ def verify(folder: Path) -> Verified:
     return Verified(len(expected), golden, variants, tuple(others))
 
 
+def _content(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None
+
+
 def _differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for each file of the release that is not as the provenance says."""
+    """Yield a line for each file of the release that is missing or changed."""
     for name in sorted(expected):
         if name not in found:
             yield f"{name} is missing"
@@ -87,7 +90,7 @@ def fetched(repository: str, revision: str | None) -> Iterator[tuple[Path, str]]
 
     Raises:
         HubError: The Hub can't be reached, or refuses.
-        VerificationFailed: There is no such repository or revision.
+        VerificationFailed: The repository or revision doesn't exist, or a file came damaged.
     """
     from huggingface_hub import HfApi, snapshot_download
 
@@ -100,11 +103,11 @@ def fetched(repository: str, revision: str | None) -> Iterator[tuple[Path, str]]
             f"{wanted} is not on the Hub; give a folder, or owner/name and a tag, branch or commit"
         )
     with tempfile.TemporaryDirectory(prefix="distill-pipeline-") as scratch:
-        # Not the shared cache: a file that was damaged there once would be found again.
+        # Not the shared cache, which would return a file that was damaged there once.
         with explaining(repository, doing="reading"):
             patience.retry(lambda: snapshot_download(repository, revision=remote.commit, local_dir=scratch))
         folder = Path(scratch)
-        shutil.rmtree(folder / ".cache", ignore_errors=True)  # what the client keeps beside the files
+        shutil.rmtree(folder / ".cache", ignore_errors=True)  # the client's own notes
         damaged = [name for name, file in remote.files.items() if not file.holds(folder / name)]
         if damaged:
             raise VerificationFailed(f"{repository}: {', '.join(damaged)} came damaged from the Hub; run this again")

@@ -95,7 +95,7 @@ def _job() -> None:
 def questions_each_tick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ask at each tick; that an answer is kept has a test of its own."""
     monkeypatch.setattr("distill_pipeline.chain.watching.SECONDS_BETWEEN_CHECKS", 0.0)
-    monkeypatch.setattr(automation, "SECONDS_AFTER_A_FAULT", 0.0)
+    monkeypatch.setattr(automation, "ERROR_WAIT_SECONDS", 0.0)
     monkeypatch.setattr(access, "ANSWER_TIMEOUT_SECONDS", 0.4)
 
 

@@ -24,26 +24,31 @@ from distill_pipeline.student.files import REPORT
 
 RECEIPT = "receipt.json"
 
-LOOKED_AT = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=90), warn_window=timedelta(days=30))
-"""A run of a finished recipe takes seconds: it finds the store and the release whole, and the teacher where it was."""
+FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=90), warn_window=timedelta(days=30))
+"""A run of a finished recipe takes seconds: it only verifies the store, the release and the teacher's commit."""
 
 
 class ReleaseConfig(StageConfig):
     """How to release."""
 
     dry_run: bool = Field(
-        default=False, description="Only log the release's tree and how it differs from what is there."
+        default=False, description="Only log the release's files and how they differ from the current release."
     )
     override_reason: str = Field(
-        default="", description="Why a student below its floors, or worse than the released one, goes out; in its card."
+        default="",
+        description="Why to release a student below its floors or worse than the current release; the card shows it.",
     )
 
 
-@stage_asset(freshness_policy=LOOKED_AT, output_required=False)
+@stage_asset(freshness_policy=FRESHNESS, output_required=False)
 def hub_release(
     context: dg.AssetExecutionContext, config: ReleaseConfig, distill_home: DistillHome
 ) -> Iterator[dg.MaterializeResult[Any]]:
-    """The released student: whole, checked against its evidence, local and on the Hub."""
+    """The released student with its card, evidence and variants.
+
+    A local folder and, if the recipe names a repository, a commit on the Hugging Face Hub. A student below the recipe's
+    floors or worse than the current release is refused.
+    """
     target = distill_home.releases / context.partition_key
     if config.dry_run:
         recipe = distill_home.recipe(context.partition_key)
@@ -54,26 +59,22 @@ def hub_release(
         context,
         config,
         distill_home,
-        lambda run: _work(run, config.override_reason),
+        lambda run: _compute(run, config.override_reason),
         describe=lambda output: _describe(output, str(target)),
         still_valid=lambda output: is_intact(target, _receipt(output)["files"]),
     )
 
 
-def _work(run: StageRun, override_reason: str) -> Mapping[str, Any]:
+def _compute(run: StageRun, override_reason: str) -> Mapping[str, Any]:
     recipe, target = run.recipe, run.home.releases / run.recipe.name
     ingredients = gather(run.home.store, recipe, run.teacher_source)
-    # Drawn for the metadata alone, before the release is replaced: its own bytes must not tell of history.
+    # Drawn for the metadata alone, before the release is replaced: a release's bytes must not depend on history.
     _draw_since_release(run.folder, ingredients.quality.folder / REPORT, target / REPORT)
     files, commit = release(ingredients, target, override_reason=override_reason, log=run.log)
     receipt: dict[str, Any] = {"files": files}
     if commit is not None:
-        receipt["hub"] = {
-            "repository": recipe.repository,
-            "commit": commit.commit,
-            "url": commit.url,
-            "tag": commit.tag,
-        }
+        hub = {"commit": commit.commit, "url": commit.url, "tag": commit.tag}
+        receipt["hub"] = {"repository": recipe.repository, **hub}
     write_json(run.folder / RECEIPT, receipt)
     return {"files": len(files), "teacher": run.teacher_source.identity}
 

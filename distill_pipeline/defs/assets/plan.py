@@ -1,6 +1,6 @@
 """Observed asset: what a run of each recipe would compute, and why.
 
-Observed and not materialised: so it is never part of a run of the chain, and what it says is what was true then.
+Observed and not materialised, so that it is never part of a run of the chain.
 """
 
 import warnings
@@ -29,15 +29,13 @@ def _observe(distill_home: DistillHome) -> dg.ObserveResult:
     }
     if problems:
         metadata["left_out"] = dg.MetadataValue.md("\n".join(f"- {problem}" for problem in problems))
-    said = {planned.recipe: [planned.problem, *(stage.state for stage in planned.stages)] for planned in plans}
-    return dg.ObserveResult(data_version=dg.DataVersion(fingerprint(said)), metadata=metadata)
+    content = {planned.recipe: [planned.problem, *(stage.state for stage in planned.stages)] for planned in plans}
+    return dg.ObserveResult(data_version=dg.DataVersion(fingerprint(content)), metadata=metadata)
 
 
 def _by_stage(plans: list[RecipePlan]) -> str:
-    rows = [
-        (p.recipe, *(stage.state for stage in p.stages)) if p.stages else (p.recipe, *(["unknown"] * len(STAGES)))
-        for p in plans
-    ]
+    unknown = ("unknown",) * len(STAGES)
+    rows = [(planned.recipe, *(tuple(stage.state for stage in planned.stages) or unknown)) for planned in plans]
     return markdown_table(["recipe", *STAGES], rows)
 
 
@@ -51,12 +49,13 @@ def _reasons(plans: list[RecipePlan]) -> str:
 
 
 with warnings.catch_warnings():
-    # Observed assets are a beta in Dagster 1.13; a materialised one would run with every chain.
+    # Observed assets are in beta in Dagster 1.13.
     warnings.simplefilter("ignore", dg.BetaWarning)
     plan = dg.observable_source_asset(
         name="plan",
         group_name=GROUP,
         tags=ALL_RECIPES,
         automation_condition=dg.AutomationCondition.on_cron("0 * * * *"),
-        description="Per recipe and stage: fresh, stale or missing, and why. Press Observe for what holds now.",
+        description="What a run of each recipe would compute: each stage is fresh, stale or missing, and why. "
+        "Press Observe to update it; nothing is computed.",
     )(_observe)

@@ -13,10 +13,10 @@ import numpy.typing as npt
 from distill_pipeline.chain.baseline import BASELINE_STAGES, baseline_recipe, baseline_record
 from distill_pipeline.chain.stages import model2vec_evaluation_key, teacher_evaluation_key
 from distill_pipeline.defs.assets import static_model, student_matrix, token_embeddings, vocabulary
-from distill_pipeline.defs.encode import EncoderConfig, one_teacher_at_a_time
+from distill_pipeline.defs.encode import EncoderConfig, teacher_lock
 from distill_pipeline.defs.pictures import pictures_metadata, write_pictures
 from distill_pipeline.defs.resources import DistillHome
-from distill_pipeline.defs.stage import StageConfig, StageRun, Work, materialize_stage, stage_asset
+from distill_pipeline.defs.stage import Compute, StageConfig, StageResult, StageRun, materialize_stage, stage_asset
 from distill_pipeline.figures.captions import KINDS, SIMILARITIES
 from distill_pipeline.figures.pictures import draw_quality
 from distill_pipeline.quality.agreement import (
@@ -31,7 +31,7 @@ from distill_pipeline.quality.agreement import (
 )
 from distill_pipeline.quality.labelled import score_set, set_identity
 from distill_pipeline.quality.measures import MEASURES, comparable_figures, kinds_table
-from distill_pipeline.release.card import markdown_table, word_table
+from distill_pipeline.release.card import markdown_table, text_table, word_table
 from distill_pipeline.release.gate import read_report
 from distill_pipeline.store.disk import write_json
 from distill_pipeline.store.embeddings import Embeddings, embedding_array, part_name, write_table
@@ -42,17 +42,20 @@ WORDS = "words.parquet"
 
 
 @stage_asset(pool="teacher")
-def quality_report(
-    context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
-) -> dg.MaterializeResult[Any]:
-    """Teacher and student side by side on the same texts: agreement, size and speed."""
-    target = distill_home.releases / context.partition_key / REPORT
-    return materialize_stage(
-        context, config, distill_home, _work, describe=lambda output: _describe(output, _read(target))
-    )
+def quality_report(context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome) -> StageResult:
+    """What the student lost against its teacher: agreement on texts, scores on labelled sets, size and speed.
+
+    Unless the recipe says otherwise, the student that model2vec.distill makes of this teacher is measured too.
+    """
+    path = distill_home.releases / context.partition_key / REPORT
+
+    def describe(output: Output) -> Mapping[str, Any]:
+        return _describe(output, read_report(path.read_bytes()) if path.exists() else None)
+
+    return materialize_stage(context, config, distill_home, _compute, describe=describe)
 
 
-def _work(run: StageRun) -> Mapping[str, Any]:
+def _compute(run: StageRun) -> Mapping[str, Any]:
     from model2vec import StaticModel
 
     model = run.upstream("static_model")
@@ -60,26 +63,25 @@ def _work(run: StageRun) -> Mapping[str, Any]:
     texts, described = choose_evaluation_texts(run.recipe.evaluation_texts, run.recipe.language)
     run.log(f"comparing on {len(texts)} {described}")
     words = frequent_words(run.recipe.language)
-    teacher = _teacher_side(run, texts, words)
-    theirs, ours = Embeddings.of_parts(teacher.folder).all(), np.asarray(student.encode(texts))
-    scores = teacher.facts["scores"]
+    teacher = _measure_teacher(run, texts, words)
+    teacher_vectors = Embeddings.of_parts(teacher.folder).all()
+    student_vectors = np.asarray(student.encode(texts))
+    sets = zip(_scores(run, student.encode), teacher.facts["scores"], strict=True)
     report = {
-        **compare(theirs, ours),
+        **compare(teacher_vectors, student_vectors),
         "texts": len(texts),
         "texts_are": described,
-        "examples": nearest_examples(texts, theirs, ours),
+        "examples": nearest_examples(texts, teacher_vectors, student_vectors),
         "word_examples": _word_examples(teacher, words, student.encode),
-        "labelled_sets": [
-            {**entry, "teacher": teachers} for entry, teachers in zip(_scores(run, student.encode), scores, strict=True)
-        ],
-        "model2vec": _model2vec_side(run, model.facts["dimensions"], texts, theirs),
+        "labelled_sets": [{**entry, "teacher": score} for entry, score in sets],
+        "model2vec": _measure_baseline(run, model.facts["dimensions"], texts, teacher_vectors),
         "model_digest": model_digest(model.folder),
         "student_bytes": weights_bytes(model.folder),
         "teacher_bytes": weights_bytes(run.teacher_source.folder),
     }
     write_json(run.folder / REPORT, report)
-    write_pictures(run.folder, draw_quality(report, theirs, ours))
-    # Speed differs from run to run, so it is kept out of the report, whose bytes are reproducible.
+    write_pictures(run.folder, draw_quality(report, teacher_vectors, student_vectors))
+    # Speed differs from run to run, so it is not in the report, whose bytes are reproducible.
     return {
         "student_texts_per_second": round(texts_per_second(student.encode, texts)),
         "teacher_texts_per_second": teacher.facts["texts_per_second"],
@@ -91,14 +93,15 @@ def _scores(run: StageRun, encode: Encode) -> list[dict[str, Any]]:
     return [{**set_identity(name), "student": score_set(name, encode)} for name in run.recipe.labelled_sets]
 
 
-def _teacher_side(run: StageRun, texts: Sequence[str], words: Sequence[str]) -> Output:
-    """Return the teacher's embeddings of texts and words, and its scores: the same for every student of this teacher.
+def _measure_teacher(run: StageRun, texts: Sequence[str], words: Sequence[str]) -> Output:
+    """Return the teacher's embeddings of texts and words, and its scores.
 
-    They lie in the store beside the stages' outputs, so that a sweep runs the teacher once.
+    They are the same for every student of this teacher, so they are stored beside the stages' outputs, and a sweep runs
+    the teacher once.
     """
 
     def make(folder: Path) -> Mapping[str, Any]:
-        with one_teacher_at_a_time(run):
+        with teacher_lock(run):
             encode = partial(run.load_teacher().encode, prompt=run.recipe.prompt)
             for path, some in ((folder / part_name(0), texts), (folder / WORDS, words)):
                 if some:
@@ -117,47 +120,47 @@ def _word_examples(teacher: Output, words: Sequence[str], encode: Encode) -> lis
     return nearest_words(words, Embeddings([teacher.folder / WORDS]).all(), np.asarray(encode(words)))
 
 
-def _model2vec_side(
-    run: StageRun, dimensions: int, texts: Sequence[str], theirs: npt.NDArray[np.floating]
+def _measure_baseline(
+    run: StageRun, dimensions: int, texts: Sequence[str], teacher_vectors: npt.NDArray[np.floating]
 ) -> Mapping[str, Any] | None:
-    """Return the measures of what model2vec.distill makes of this teacher in as many dimensions.
+    """Return the measures of model2vec.distill's student of this teacher, with the same number of dimensions.
 
-    None when the recipe doesn't ask for it, or makes this very student.
+    None when the recipe doesn't ask for it, or makes exactly that student.
     """
-    plain = _baseline_student(run, dimensions) if run.recipe.compare_with_model2vec else None
-    if plain is None:
+    baseline = _baseline_student(run, dimensions) if run.recipe.compare_with_model2vec else None
+    if baseline is None:
         return None
 
     def make(_: Path) -> Mapping[str, Any]:
         from model2vec import StaticModel
 
-        student = StaticModel.from_pretrained(plain.folder)
+        student = StaticModel.from_pretrained(baseline.folder)
         return {
-            **compare(theirs, np.asarray(student.encode(texts))),
+            **compare(teacher_vectors, np.asarray(student.encode(texts))),
             "labelled_sets": _scores(run, student.encode),
-            "student_bytes": weights_bytes(plain.folder),
+            "student_bytes": weights_bytes(baseline.folder),
         }
 
-    key = model2vec_evaluation_key(run.keys["quality_report"], plain.key)
+    key = model2vec_evaluation_key(run.keys["quality_report"], baseline.key)
     record = baseline_record(run.recipe.name)
     return run.home.store.get_or_make(key, make, recipe_name=record, log=run.log)[0].facts
 
 
-_WORKS: Mapping[str, Work] = {
-    "vocabulary": vocabulary.work,
-    "token_embeddings": lambda run: token_embeddings.work(run, EncoderConfig()),
-    "student_matrix": student_matrix.work,
-    "static_model": static_model.work,
+_STAGES: Mapping[str, Compute] = {
+    "vocabulary": vocabulary.compute,
+    "token_embeddings": lambda run: token_embeddings.compute(run, EncoderConfig()),
+    "student_matrix": student_matrix.compute,
+    "static_model": static_model.compute,
 }
 
 
 def _baseline_student(run: StageRun, dimensions: int) -> Output | None:
     """Return what `model2vec.distill` makes of this recipe's teacher; None when that is this recipe's student itself.
 
-    Made by the other assets' own work and kept in the store like theirs; only what the store lacks is computed.
+    The other assets' functions compute it, and the store keeps it like their outputs.
     """
-    plain = baseline_recipe(run.recipe, min(dimensions, run.teacher_source.dimensions))
-    keys, store = run.home.stage_keys(plain), run.home.store
+    recipe = baseline_recipe(run.recipe, min(dimensions, run.teacher_source.dimensions))
+    keys, store = run.home.stage_keys(recipe), run.home.store
     if keys["static_model"].fingerprint == run.keys["static_model"].fingerprint:
         return None
     for stage in BASELINE_STAGES:
@@ -165,45 +168,31 @@ def _baseline_student(run: StageRun, dimensions: int) -> Output | None:
     try:
         return store.get(keys["static_model"])
     except StoreError:
-        run.log("for the comparison, this teacher is distilled as model2vec does it")
+        run.log("distilling this teacher as model2vec.distill does, for the comparison")
 
     def make(stage: str, folder: Path) -> Mapping[str, Any]:
-        return _WORKS[stage](StageRun(plain, keys[stage], folder, run.home, keys, run.log))
+        return _STAGES[stage](StageRun(recipe, keys[stage], folder, run.home, keys, run.log))
 
     for stage in BASELINE_STAGES:
         store.get_or_make(keys[stage], partial(make, stage), resumable=stage == "token_embeddings", log=run.log)
     return store.get(keys["static_model"])
 
 
-def _read(report: Path) -> dict[str, Any] | None:
-    return read_report(report.read_bytes()) if report.exists() else None
-
-
 def _describe(output: Output, released: Mapping[str, Any] | None) -> Mapping[str, Any]:
     report = json.loads((output.folder / REPORT).read_text(encoding="utf-8"))
-    examples = [(e["text"], e["teacher"], e["student"]) for e in report["examples"]]
-    return {
-        **{name: report[name] for name in MEASURES},
-        "student_bytes": report["student_bytes"],
-        "teacher_bytes": report["teacher_bytes"],
-        **output.facts,
-        # What is released may change at any time: it is looked at now, and is no part of the stored report.
-        "by_kind": dg.MetadataValue.md(markdown_table(*kinds_table(report, comparable_figures(released, report)))),
-        **pictures_metadata(output.folder, (KINDS, SIMILARITIES)),
-        **_sets(report["labelled_sets"]),
-        "nearest_texts": dg.MetadataValue.md(
-            markdown_table(["text", "teacher's nearest", "student's nearest"], examples)
-        ),
-        **_words(report["word_examples"]),
+    tables = {
+        # Not part of the stored report: the current release may change at any time.
+        "by_kind": markdown_table(*kinds_table(report, comparable_figures(released, report))),
+        "nearest_texts": text_table(report["examples"], "teacher's nearest", "student's nearest"),
     }
-
-
-def _words(examples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {"nearest_words": dg.MetadataValue.md(word_table(examples))} if examples else {}
-
-
-def _sets(sets: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    if not sets:
-        return {}
-    rows = [(e["set"], e["kind"], f"{e['teacher']:.3f}", f"{e['student']:.3f}") for e in sets]
-    return {"labelled_sets": dg.MetadataValue.md(markdown_table(["set", "kind", "teacher", "student"], rows))}
+    if report["word_examples"]:
+        tables["nearest_words"] = word_table(report["word_examples"])
+    if sets := report["labelled_sets"]:
+        rows = [(e["set"], e["kind"], f"{e['teacher']:.3f}", f"{e['student']:.3f}") for e in sets]
+        tables["labelled_sets"] = markdown_table(["set", "kind", "teacher", "student"], rows)
+    return {
+        **{name: report[name] for name in (*MEASURES, "student_bytes", "teacher_bytes")},
+        **output.facts,
+        **pictures_metadata(output.folder, (KINDS, SIMILARITIES)),
+        **{name: dg.MetadataValue.md(table) for name, table in tables.items()},
+    }

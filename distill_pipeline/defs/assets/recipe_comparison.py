@@ -24,7 +24,7 @@ from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.defs.stage import GROUP, OWNERS, StageConfig
 from distill_pipeline.release.card import markdown_table
 
-ONCE_REPORTS_ARE_THERE = (
+AFTER_NEW_REPORTS = (
     dg.AutomationCondition.any_deps_updated().since_last_handled()
     & ~dg.AutomationCondition.any_deps_in_progress()
     & ~dg.AutomationCondition.in_progress()
@@ -36,7 +36,8 @@ class ComparisonConfig(StageConfig):
     """What to compare."""
 
     recipes: list[str] = Field(
-        default_factory=list, description="Recipes, or sweeps, which stand for their recipes; empty: all."
+        default_factory=list,
+        description="Names of recipes or of sweeps, which stand for their recipes. Empty: all recipes.",
     )
 
 
@@ -48,13 +49,14 @@ class ComparisonConfig(StageConfig):
     kinds={"python", "csv"},
     owners=OWNERS,
     code_version=VERSION,
-    automation_condition=ONCE_REPORTS_ARE_THERE,
-    description="Recipes side by side: agreement against size and speed, and which of them nothing else beats.",
+    automation_condition=AFTER_NEW_REPORTS,
+    description="All recipes with a quality report, side by side: agreement with the teacher against size and speed, "
+    "and which recipes no other one beats.",
 )
 def recipe_comparison(
     context: dg.AssetExecutionContext, config: ComparisonConfig, distill_home: DistillHome
 ) -> dg.MaterializeResult[Any]:
-    """Compare the recipes' reports; the same reports are compared once."""
+    """Compare the recipes' reports, or return the stored comparison of the same reports."""
     home = distill_home.home
     recipes = home.recipes_named(config.recipes) if config.recipes else home.load_recipes()[0].values()
     reports, absent = find_reports(home.store, recipes)

@@ -5,9 +5,9 @@ from typing import Any
 
 import dagster as dg
 
-from distill_pipeline.defs.pictures import pass_pictures_on, pictures_metadata, write_pictures
+from distill_pipeline.defs.pictures import copy_pictures, pictures_metadata, write_pictures
 from distill_pipeline.defs.resources import DistillHome
-from distill_pipeline.defs.stage import StageConfig, StageRun, materialize_stage, stage_asset
+from distill_pipeline.defs.stage import StageConfig, StageResult, StageRun, materialize_stage, stage_asset
 from distill_pipeline.figures.captions import WORD_MAP
 from distill_pipeline.figures.pictures import draw_words
 from distill_pipeline.fitting.reduction import read_matrix
@@ -21,15 +21,16 @@ GOLDEN_TEXTS = 24
 
 
 @stage_asset()
-def static_model(
-    context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
-) -> dg.MaterializeResult[Any]:
-    """The student: a folder that model2vec and sentence_transformers load."""
-    return materialize_stage(context, config, distill_home, work, describe=_describe)
+def static_model(context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome) -> StageResult:
+    """The student: a folder that model2vec and sentence_transformers load.
+
+    It holds golden vectors too: texts with the vectors that every runtime must give for them.
+    """
+    return materialize_stage(context, config, distill_home, compute, describe=_describe)
 
 
-def work(run: StageRun) -> Mapping[str, Any]:
-    """Write the student's folder with its golden vectors, and map its most frequent words."""
+def compute(run: StageRun) -> Mapping[str, Any]:
+    """Write the student's folder with its golden vectors, and draw the map of its most frequent words."""
     recipe = run.recipe
     matrix = run.upstream("student_matrix").folder
     vocabulary, rows = read_vocabulary(run.upstream("vocabulary").folder), read_matrix(matrix)
@@ -46,7 +47,7 @@ def work(run: StageRun) -> Mapping[str, Any]:
         },
         texts=evaluation_texts()[:GOLDEN_TEXTS],
     )
-    pass_pictures_on(matrix, run.folder)
+    copy_pictures(matrix, run.folder)
     write_pictures(run.folder, draw_words(vocabulary, rows))
     return {**facts, "golden_difference": verify_golden(run.folder)}
 

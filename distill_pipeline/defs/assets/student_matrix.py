@@ -1,4 +1,4 @@
-"""Asset: the student's rows, fewer dimensions than the teacher's, each with its weight."""
+"""Asset: the student's rows, reduced, weighted and fitted."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,11 +7,18 @@ import dagster as dg
 
 from distill_pipeline.defs.pictures import pictures_metadata, write_pictures
 from distill_pipeline.defs.resources import DistillHome
-from distill_pipeline.defs.stage import StageConfig, StageRun, materialize_stage, stage_asset, table_metadata
+from distill_pipeline.defs.stage import (
+    StageConfig,
+    StageResult,
+    StageRun,
+    materialize_stage,
+    stage_asset,
+    table_metadata,
+)
 from distill_pipeline.figures.captions import NORMS, VARIANCE, WEIGHTS
 from distill_pipeline.figures.pictures import draw_rows
 from distill_pipeline.fitting.problem import TextEmbeddings
-from distill_pipeline.fitting.reduction import reduce_rows
+from distill_pipeline.fitting.reduction import MATRIX, reduce_rows
 from distill_pipeline.fitting.refining import refine_rows
 from distill_pipeline.fitting.settings import fit_settings
 from distill_pipeline.fitting.weightings import row_weights
@@ -22,15 +29,17 @@ from distill_pipeline.vocabulary.words import entry_groups
 
 
 @stage_asset()
-def student_matrix(
-    context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
-) -> dg.MaterializeResult[Any]:
-    """The student's rows: fewer dimensions, weighted, and fitted to the teacher's embeddings of texts."""
-    return materialize_stage(context, config, distill_home, work, describe=_describe)
+def student_matrix(context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome) -> StageResult:
+    """The student's rows, one per vocabulary entry.
+
+    They are reduced to fewer dimensions, weighted by frequency and, with a refinement, fitted so that their means come
+    close to the teacher's embeddings of texts.
+    """
+    return materialize_stage(context, config, distill_home, compute, describe=_describe)
 
 
-def work(run: StageRun) -> Mapping[str, Any]:
-    """Reduce, weight and refine the rows, and draw what came of it."""
+def compute(run: StageRun) -> Mapping[str, Any]:
+    """Reduce, weight and refine the rows, and draw the result."""
     vocabulary = read_vocabulary(run.upstream("vocabulary").folder)
     entries = Embeddings.of_parts(run.upstream("token_embeddings").folder)
     facts = _reduce(run, vocabulary, entries)
@@ -52,9 +61,8 @@ def _reduce(run: StageRun, vocabulary: Vocabulary, entries: Embeddings) -> dict[
 def _describe(output: Output) -> Mapping[str, Any]:
     facts = output.facts
     return {
-        **table_metadata(output.folder / "matrix.parquet"),
-        "dimensions": facts["dimensions"],
-        "teacher_dimensions": facts["teacher_dimensions"],
+        **table_metadata(output.folder / MATRIX),
+        **{name: facts[name] for name in ("dimensions", "teacher_dimensions")},
         "explained_variance": facts.get("explained_variance", 1.0),
         **pictures_metadata(output.folder, (VARIANCE, WEIGHTS, NORMS)),
         **({"refinement": dg.MetadataValue.json(facts["refinement"])} if "refinement" in facts else {}),

@@ -1,4 +1,4 @@
-"""Asset: the teacher's vector for each vocabulary entry. The chain's costly stage; it resumes after a kill."""
+"""Asset: the teacher's embedding of each vocabulary entry; a killed run resumes where it stopped."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ import dagster as dg
 
 from distill_pipeline.defs.encode import EncoderConfig, encode_with_teacher, encoding_metadata
 from distill_pipeline.defs.resources import DistillHome
-from distill_pipeline.defs.stage import StageRun, materialize_stage, stage_asset, table_metadata
+from distill_pipeline.defs.stage import StageResult, StageRun, materialize_stage, stage_asset, table_metadata
 from distill_pipeline.store.output import Output
 from distill_pipeline.vocabulary.vocabulary import read_vocabulary
 
@@ -15,14 +15,17 @@ from distill_pipeline.vocabulary.vocabulary import read_vocabulary
 @stage_asset(pool="teacher")
 def token_embeddings(
     context: dg.AssetExecutionContext, config: EncoderConfig, distill_home: DistillHome
-) -> dg.MaterializeResult[Any]:
-    """One float32 vector per vocabulary entry, as the teacher gives it, in Parquet parts."""
+) -> StageResult:
+    """The teacher's embedding of each vocabulary entry: one float32 vector per row, in Parquet parts.
+
+    A killed run resumes where it stopped.
+    """
     return materialize_stage(
-        context, config, distill_home, lambda run: work(run, config), describe=_describe, resumable=True
+        context, config, distill_home, lambda run: compute(run, config), describe=_describe, resumable=True
     )
 
 
-def work(run: StageRun, config: EncoderConfig) -> Mapping[str, Any]:
+def compute(run: StageRun, config: EncoderConfig) -> Mapping[str, Any]:
     """Encode the vocabulary's entries."""
     sequences = read_vocabulary(run.upstream("vocabulary").folder).teacher_ids
     return encode_with_teacher(run, config, sequences)

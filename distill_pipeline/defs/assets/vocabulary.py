@@ -1,4 +1,4 @@
-"""Asset: the student's vocabulary and tokenizer, and what the teacher reads for each entry."""
+"""Asset: the student's vocabulary and tokenizer."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,14 @@ from typing import Any
 import dagster as dg
 
 from distill_pipeline.defs.resources import DistillHome
-from distill_pipeline.defs.stage import StageConfig, StageRun, materialize_stage, stage_asset, table_metadata
+from distill_pipeline.defs.stage import (
+    StageConfig,
+    StageResult,
+    StageRun,
+    materialize_stage,
+    stage_asset,
+    table_metadata,
+)
 from distill_pipeline.store.output import Output
 from distill_pipeline.texts.corpus import recipe_passages
 from distill_pipeline.vocabulary.phrases import frequent_phrases
@@ -20,14 +27,15 @@ from distill_pipeline.vocabulary.vocabulary import (
 
 
 @stage_asset()
-def vocabulary(
-    context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome
-) -> dg.MaterializeResult[Any]:
-    """The student's vocabulary, one row per entry, with the token ids that the teacher reads for it."""
-    return materialize_stage(context, config, distill_home, work, describe=_describe)
+def vocabulary(context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome) -> StageResult:
+    """The student's vocabulary and tokenizer.
+
+    One row per entry, with its frequency and the token ids that the teacher reads for it.
+    """
+    return materialize_stage(context, config, distill_home, compute, describe=_describe)
 
 
-def work(run: StageRun) -> Mapping[str, Any]:
+def compute(run: StageRun) -> Mapping[str, Any]:
     """Build and write the vocabulary."""
     recipe = run.recipe
     has_phrases = recipe.refinement == "corpus" and recipe.vocabulary == "words" and recipe.phrases
