@@ -48,7 +48,7 @@ test-ui: $(call with,dev $(TEST_EXTRAS))  ## Drive the UI in Debian's chromium; 
 	SCREENSHOTS=$(DISTILL_HOME)/screenshots $(BIN)/pytest -m ui distill_pipeline_tests/ui $(ARGS)
 
 screenshots: export UI_RECIPE = minilm-256
-screenshots: test-ui  ## Make the README's pictures of the UI anew
+screenshots: test-ui  ## Make the README's pictures of the UI
 	cp $(addprefix $(DISTILL_HOME)/screenshots/ui-,$(addsuffix .png,graph similarities checks)) docs/images/
 
 lint: setup  ## Check style, types and that Dagster can load the code location
@@ -67,7 +67,7 @@ bench: setup  ## Measure against model2vec; JSON in benchmarks/results. Hours; A
 docs: setup  ## Make docs/recipes.md from the recipe's fields
 	$(BIN)/python -m distill_pipeline.cli.reference
 
-lock: $(UV)  ## Resolve the dependencies anew; the lock names no package index (see CONTRIBUTING)
+lock: $(UV)  ## Resolve the dependencies; the lock names no package index (see CONTRIBUTING)
 	$(UV) lock
 	sed -i -E -e 's#registry = "[^"]*"#registry = "index"#' -e 's#url = "[^"]*/([^"/]+)"#path = "\1"#' uv.lock
 

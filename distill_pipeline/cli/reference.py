@@ -19,7 +19,7 @@ _HEAD = """\
 
 <!-- Made by `make docs` from distill_pipeline/recipe/recipe.py; a change here is lost. -->
 
-A recipe is a YAML file, `NAME.yaml`, in `$DISTILL_HOME/recipes/`; those that come with the package lie in
+A recipe is a YAML file, `NAME.yaml`, in `$DISTILL_HOME/recipes/`; the package brings a few in
 `distill_pipeline/data/recipes/`. The file's name is the recipe's, and its partition's in Dagster. Only `teacher` is
 needed; all else has a default. An unknown field, or a value that doesn't fit, is an error that names what is near.
 `distill-pipeline distill` has a flag for each field and saves what it is given as a recipe; `--base_model_name`,

@@ -1,4 +1,4 @@
-"""Texts along English word pairs: each word is drawn among those that often follow the word before it.
+"""Texts along English word pairs: each word is drawn among the words that often follow the one before it.
 
 A first-order Markov chain (Shannon 1948, "A Mathematical Theory of Communication", section 3), interrupted often, so
 that every frequent word occurs. The pairs are the 242,342 in the table that comes with symspellpy.

@@ -1,4 +1,4 @@
-"""The commands about several recipes: one that fails holds up no other, and each teacher runs once."""
+"""The commands about several recipes: one that fails stops no other, and each teacher runs once."""
 
 from __future__ import annotations
 

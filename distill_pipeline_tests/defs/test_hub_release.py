@@ -1,4 +1,4 @@
-"""The last asset: the gate holds whoever asks, and an override is explicit."""
+"""The last asset: the gate holds for every caller, and an override is explicit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The store: whole outputs or none, whoever is killed or races."""
+"""The store: whole outputs or none, through kills and races."""
 
 from __future__ import annotations
 

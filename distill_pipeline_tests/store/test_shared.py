@@ -1,4 +1,4 @@
-"""A store that machines share, on a real S3 server: whole outputs or none, whoever is killed or damages what."""
+"""A store that machines share, on a real S3 server: whole outputs or none, through kills and damage."""
 
 from __future__ import annotations
 
