@@ -36,8 +36,7 @@ class Patience:
     Args:
         seconds: Limit of the time between each step's first error and its success or end, summed over the steps.
         log: Receives a line before each wait.
-        sleep: Waits.
-        clock: Returns seconds that never go back.
+        sleep, clock: As `time.sleep` and `time.monotonic`.
     """
 
     def __init__(
