@@ -19,6 +19,7 @@ from distill_pipeline.chain.plan import pending, plan_stages
 from distill_pipeline.chain.stages import stage_keys
 from distill_pipeline.errors import DistillError
 from distill_pipeline.quality.agreement import evaluation_texts
+from distill_pipeline.quality.measures import MEASURES
 from distill_pipeline.quality.speed import measure_speeds
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import write_json
@@ -119,8 +120,7 @@ def _find_report(store: Store, recipe: Recipe) -> Report:
     keys = stage_keys(recipe, made_of["teacher"])
     stages = pending(plan_stages(store, recipe.name, keys))
     if {"static_model", "quality_report"} & {stage.stage for stage in stages}:
-        first = f"{stages[0].stage}: {stages[0].why}"
-        raise DistillError(f"its last report is of other settings, or is gone ({first})")
+        raise DistillError(f"its last report is of other settings, or is gone ({stages[0].stage}: {stages[0].why})")
     return Report(recipe, store.get(keys["quality_report"]), store.get(keys["static_model"]))
 
 
@@ -155,9 +155,7 @@ def _row(report: Report, speeds: Mapping[str, int]) -> Row:
         rows=report.student.facts["rows"],
         bytes=quality["student_bytes"],
         texts_per_second=speeds[report.recipe.name],
-        similarity_correlation=quality["similarity_correlation"],
-        neighbour_overlap=quality["neighbour_overlap"],
-        nearest_retrieved=quality["nearest_retrieved"],
+        **{measure: quality[measure] for measure in MEASURES},
         labelled_mean=round(sum(scores) / len(scores), 6) if scores else None,
     )
 

@@ -120,12 +120,7 @@ STAGES: Mapping[str, Stage] = {
 
 
 def stage_keys(recipe: Recipe, teacher_identity: Mapping[str, str]) -> dict[str, StageKey]:
-    """Return each stage's key for this recipe, in the chain's order.
-
-    Args:
-        recipe: The recipe.
-        teacher_identity: What pins the teacher's files (see `TeacherSource.identity`).
-    """
+    """Return each stage's key for this recipe, in the chain's order; the identity pins the teacher's files."""
     keys: dict[str, StageKey] = {}
     for stage in STAGES.values():
         fields = {field: recipe.resolved(field) for field in stage.reads(recipe)}
@@ -143,15 +138,9 @@ def stage_keys(recipe: Recipe, teacher_identity: Mapping[str, str]) -> dict[str,
 
 def same_encoding(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two outputs, given by their inputs, were encoded by the same teacher in the same way."""
-
-    def encoding(inputs: Mapping[str, Any]) -> list[Any]:
-        recipe = inputs["recipe"]
-        return [
-            *(inputs.get(name) for name in ("stage", "code_version", "teacher")),
-            *(recipe.get(field) for field in (*_ENCODING, "prompt")),
-        ]
-
-    return encoding(one) == encoding(other)
+    return all(one.get(name) == other.get(name) for name in ("stage", "code_version", "teacher")) and all(
+        one["recipe"].get(field) == other["recipe"].get(field) for field in (*_ENCODING, "prompt")
+    )
 
 
 def teacher_evaluation_key(report: StageKey) -> StageKey:

@@ -26,12 +26,7 @@ SECONDS_BETWEEN_CHECKS = 600.0
 
 @dataclass(frozen=True)
 class BranchState:
-    """What the Hub said of one teacher's branch.
-
-    Attributes:
-        commit: The commit at the last successful check; empty if there was none.
-        ask_again_at: Time of the next check, in seconds since the epoch.
-    """
+    """A branch's commit at the last successful check, and the time of the next one in seconds since the epoch."""
 
     commit: str = ""
     ask_again_at: float = 0.0
@@ -75,10 +70,10 @@ class HubUnavailable(Exception):
 def check_teachers(
     recipes: Iterable[Recipe], before: Mapping[str, BranchState], ask: Callable[[str, str | None], str], now: float
 ) -> TeacherCheck:
-    """Check each teacher that recipes follow once, unless it was checked a moment ago.
+    """Check each teacher whose branch recipes follow, once, unless it was checked a moment ago.
 
     Args:
-        recipes: All recipes; those with pinned and local teachers are skipped.
+        recipes: All recipes.
         before: The states that the last check found.
         ask: Returns the commit of (teacher, branch); raises `HubUnavailable`.
         now: Seconds since the epoch.
@@ -115,11 +110,7 @@ def write_cursor(states: Mapping[str, BranchState]) -> str:
 
 
 def released_commit(store: Store, recipe: Recipe) -> str | None:
-    """Return the teacher's commit that a recipe's last finished release was made of.
-
-    Returns:
-        The commit; an empty text when it is unknown by now; None when nothing was ever released.
-    """
+    """Return the teacher's commit that a recipe's last release was made of: "" if unknown, None without a release."""
     made_of = store.recorded_inputs(recipe.name, RELEASE)
     if made_of is None:
         return None
@@ -148,13 +139,7 @@ def find_moved_recipes(
 def find_stale_recipes(
     store: Store, recipes: Iterable[tuple[Recipe, Identity]], day: str
 ) -> tuple[list[Request], list[str]]:
-    """Return a request for each recipe with a stale or missing output, and for each other a line that says why not.
-
-    Args:
-        store: The stage outputs.
-        recipes: Recipes with their teachers' identities.
-        day: Part of the requests' keys.
-    """
+    """Return a request for each recipe with a stale or missing output, and for each other a line that says why not."""
     requests, skipped = [], []
     for recipe, identity in recipes:
         try:

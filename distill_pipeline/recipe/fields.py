@@ -19,7 +19,7 @@ def is_hub_name(text: str) -> bool:
     return re.fullmatch(_HUB_NAME, text) is not None
 
 
-def _matches(pattern: str, message: str) -> AfterValidator:
+def _matches(pattern: str | re.Pattern[str], message: str) -> AfterValidator:
     """Return a validator of texts that must match a pattern; None passes."""
 
     def check(value: str | None) -> str | None:
@@ -55,10 +55,7 @@ def _parse_list(value: object) -> object:
     return [] if text.lower() in {"", "none", "()"} else [part.strip() for part in text.split(",")]
 
 
-def _check_variants(variants: tuple[str, ...]) -> tuple[str, ...]:
-    for variant in variants:
-        if not VARIANT.fullmatch(variant):
-            raise ValueError(f"{variant!r} is no variant; use float32, float16, int8, onnx or dims-N")
+def _check_unique(variants: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(variants)) < len(variants):
         raise ValueError("a variant is named twice")
     return variants
@@ -85,7 +82,8 @@ Ref = Annotated[
     _matches(r"(?!.*(\.\.|//|@\{|\.lock$))[A-Za-z0-9][\w./-]*", "not a name that git allows for a branch or tag"),
     AfterValidator(_not_with_pull_request),
 ]
-Variants = Annotated[tuple[str, ...], BeforeValidator(_parse_list), AfterValidator(_check_variants)]
+Variant = Annotated[str, _matches(VARIANT, "no variant; use float32, float16, int8, onnx or dims-N")]
+Variants = Annotated[tuple[Variant, ...], BeforeValidator(_parse_list), AfterValidator(_check_unique)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 CountOrAuto = Annotated[Annotated[int, Field(ge=0)] | Literal["auto"], BeforeValidator(_parse_number)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -46,9 +46,7 @@ class Recipe(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     name: Slug = Field(
-        "",
-        description="Lower-case name; also the partition key and the release folder's name. Empty: made of the "
-        "repository's, or of the teacher's and its dimensions.",
+        "", description="Lower-case name of recipe, partition and release. Empty: made of repository or teacher."
     )
     teacher: str = Field(
         min_length=1,
@@ -66,8 +64,8 @@ class Recipe(BaseModel):
 
     vocabulary: Literal["words", "teacher"] = Field(
         "words",
-        description="words = the language's frequent words and the teacher's pieces, with a tokenizer of the "
-        "student's own; teacher = the teacher's tokens and tokenizer.",
+        description="words = the language's frequent words and the teacher's pieces, with the student's own tokenizer; "
+        "teacher = the teacher's tokens and tokenizer.",
     )
     vocabulary_words: Count = Field(
         100_000, description="Number of the language's most frequent words in the vocabulary (vocabulary=words)."
@@ -80,18 +78,14 @@ class Recipe(BaseModel):
         "en", pattern=r"^[a-z]{2,3}(-[A-Za-z]+)?$", description="Language of the word frequencies (wordfreq's code)."
     )
     words_from: Literal["wordfreq", "corpus"] = Field(
-        "wordfreq",
-        description="Source of the words of vocabulary=words and of generated texts, and of all frequencies: "
-        "wordfreq's list of the language, or the corpus.",
+        "wordfreq", description="Source of all words and frequencies: wordfreq's list of the language, or the corpus."
     )
 
     pooling: Literal["auto", "mean", "first", "last", "pooler"] = Field(
         "auto", description="auto = the teacher's own modules, Dense and Normalize included."
     )
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto",
-        description="Arithmetic of the teacher; auto = bfloat16 where the hardware multiplies it natively and sample "
-        "rows keep a cosine of 0.999 to float32.",
+        "auto", description="Arithmetic; auto = bfloat16 if native and sample rows keep a cosine of 0.999 to float32."
     )
 
     weighting: Literal["auto", "fitted", "frequency", "none", "zipf"] = Field(
@@ -110,8 +104,7 @@ class Recipe(BaseModel):
     corpus_texts: int = Field(200_000, ge=100, description="Maximum number of passages sampled from the corpus.")
     generated_texts: CountOrAuto = Field(
         "auto",
-        description="Texts generated for the refinement; with a corpus they add rare words; auto = 45000, or 180000 "
-        "with a corpus.",
+        description="Texts generated for the refinement, with rare words; auto = 45000, or 180000 with a corpus.",
     )
     phrases: Count = Field(
         20_000, description="Number of word pairs of the corpus in the vocabulary (vocabulary=words)."
@@ -121,8 +114,7 @@ class Recipe(BaseModel):
         "auto", description="0 leaves the variances of the directions as they are, 1 makes them equal; auto = 0.3."
     )
     pca_dims: Dimensions = Field(
-        256,
-        description="Principal components kept: a number, a share of variance (0.95), auto (all, rotated), or none.",
+        256, description="Principal components kept: number, share of variance (0.95), auto (all, rotated), or none."
     )
     dtype: Literal["float16", "float32", "int8"] = Field("float16", description="Numbers in the model file.")
 
@@ -132,9 +124,7 @@ class Recipe(BaseModel):
         "sentences of this package or, in another language, generated texts.",
     )
     labelled_sets: tuple[str, ...] = Field(
-        (),
-        description="Labelled sets to score both on: pairs:FILE, classification:FILE, clustering:FILE, "
-        "retrieval:FOLDER, mteb:TASK.",
+        (), description="Score both on pairs:FILE, classification:FILE, clustering:FILE, retrieval:FOLDER or mteb:TASK."
     )
     compare_with_model2vec: bool = Field(
         True,

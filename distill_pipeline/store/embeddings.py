@@ -5,6 +5,7 @@ A part is finished when the ledger names it; a killed run leaves at most one unf
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,12 +33,11 @@ def part_name(number: int) -> str:
 
 def part_slices(groups: Sequence[int], rows_per_part: int) -> list[slice]:
     """Return the rows of each part, for consecutive groups of these sizes; no part has rows of two groups."""
-    slices, begin = [], 0
-    for rows in groups:
-        end = begin + rows
-        slices += [slice(first, min(first + rows_per_part, end)) for first in range(begin, end, rows_per_part)]
-        begin = end
-    return slices
+    return [
+        slice(first, min(first + rows_per_part, end))
+        for begin, end in itertools.pairwise(itertools.accumulate(groups, initial=0))
+        for first in range(begin, end, rows_per_part)
+    ]
 
 
 def embedding_array(rows: npt.NDArray[np.float32]) -> pa.FixedSizeListArray:

@@ -103,10 +103,9 @@ class Store:
     def manifest(self, key: StageKey) -> Mapping[str, Any] | None:
         """Return an output's manifest without looking at its files, or None when it isn't in the store."""
         try:
-            manifest: Mapping[str, Any] = json.loads((self.folder(key) / MANIFEST).read_text(encoding="utf-8"))
+            return dict(json.loads((self.folder(key) / MANIFEST).read_text(encoding="utf-8")))
         except (OSError, ValueError):
             return self.remote.manifest(key) if self.remote else None
-        return manifest
 
     def contains(self, key: StageKey) -> bool:
         """Whether the output's manifest is in the store; its files are not read."""
@@ -137,7 +136,7 @@ class Store:
     ) -> tuple[Output, bool]:
         """Return the output, made if the store lacks it, and whether the store had it.
 
-        Of two callers on one machine with the same key, one makes the output while the other waits and then finds it.
+        Of two callers on one machine with the same key, one makes the output while the other waits for it.
 
         Args:
             key: The output's key.
@@ -229,10 +228,9 @@ class Store:
         try:
             if record is None:
                 record = json.loads((self.records / recipe_name / f"{stage}.json").read_text(encoding="utf-8"))
-            inputs: Mapping[str, Any] = record["made_of"]
+            return dict(record["made_of"])
         except (OSError, ValueError, KeyError):
             return None
-        return inputs
 
 
 def upstream_output(store: Store, recipe_name: str, key: StageKey) -> Output:

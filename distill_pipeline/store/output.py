@@ -36,8 +36,7 @@ class Output:
     @property
     def facts(self) -> Mapping[str, Any]:
         """What the stage reported about its work (JSON values)."""
-        facts: Mapping[str, Any] = self.manifest["facts"]
-        return facts
+        return dict(self.manifest["facts"])
 
     @property
     def size(self) -> int:

@@ -27,11 +27,7 @@ class RemoteError(DistillError):
 
 
 class RemoteFolder:
-    """A folder at an fsspec URL, such as `s3://bucket/prefix`.
-
-    Args:
-        url: The folder's URL.
-        setting: The name under which the user gave the URL, for errors.
+    """A folder at an fsspec URL, such as `s3://bucket/prefix`; errors name the setting that holds the URL.
 
     Raises:
         RemoteError: It isn't such a URL, it holds a password, or its driver isn't installed. No server is asked.
@@ -82,12 +78,7 @@ class RemoteFolder:
             self._files.put_file(str(file), path)
 
     def get(self, name: str, file: Path) -> None:
-        """Copy a file from here to a local one, which appears when it is complete.
-
-        Raises:
-            FileNotFoundError: It doesn't exist.
-            RemoteError: It can't be read.
-        """
+        """Copy a file from here; it appears when it is complete. Raises `FileNotFoundError`, `RemoteError`."""
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_name(f".{file.name}.partial")
         with self._faults(missing_is_a_fault=False):

@@ -22,13 +22,9 @@ Verdict = tuple[bool, Mapping[str, Any]]
 
 
 def cached_verdict(store: Store, output: Output, check: str, examine: Callable[[], Verdict]) -> Verdict:
-    """Return the verdict that was kept for an output; otherwise examine it, and keep the verdict if it passed.
+    """Return the verdict that was kept for a verified output; otherwise examine it, and keep the verdict if it passed.
 
-    Args:
-        store: The output's store.
-        output: As the store returned it, so with verified files.
-        check: Name and version of the check.
-        examine: Reads the output.
+    `check` is the check's name and version.
     """
     path = store.verdict(output.key)
     about = {"check": check, "files": output.manifest["files"], "facts": output.manifest["facts"]}
