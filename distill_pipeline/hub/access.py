@@ -33,11 +33,7 @@ FIRST_WAIT_SECONDS = 1.0
 class Patience:
     """Retries steps of one piece of work with the Hub, within a common time limit.
 
-    Args:
-        seconds: Limit of the time from each step's first error to its end, summed over the steps.
-        log: Receives a line before each wait.
-        sleep: Waits for seconds.
-        clock: Returns monotonic seconds.
+    `seconds` limits the time from each step's first error to its end, summed over the steps.
     """
 
     def __init__(
