@@ -31,7 +31,7 @@ def verify(release: str, revision: str = "") -> None:
     print(f"files     {checked.files} have the sha256 that provenance.json gives")
     print(f"golden    largest difference {checked.golden_difference:.2g}")
     for name in checked.others:
-        print(f"besides   {name} is not part of the release")
+        print(f"extra     {name} is not part of the release")
     for name, distance in checked.variants.items():
         print(f"{name:<9} largest distance (1 - cosine) {distance:.2g}")
 

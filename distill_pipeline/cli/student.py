@@ -14,7 +14,7 @@ from rich.console import Group
 from rich.filesize import decimal
 
 from distill_pipeline.chain.home import Home, default_home
-from distill_pipeline.chain.students import Student, find_student
+from distill_pipeline.chain.students import find_student
 from distill_pipeline.cli.flags import STDIN, UsageError, command
 from distill_pipeline.cli.tables import rendered, side_by_side
 from distill_pipeline.recipe.recipe import Recipe
@@ -43,12 +43,16 @@ def search(
         limit: Number of lines to search, from the file's start; by default 1000 with the teacher, all without it.
         teacher: false to search with the student alone.
     """
+    from model2vec import StaticModel
+
+    from distill_pipeline.student.search import Index
+
     home = Home(default_home())
     student = find_student(home, recipe)
     compared = student.recipe if teacher else None
     limit = limit or (LINES_WITH_TEACHER if compared else None)
     lines = _lines_to_search(Path(file), limit, with_teacher=compared is not None)
-    sides = [("student", _student_index(student, lines))]
+    sides = [("student", Index(StaticModel.from_pretrained(student.folder).encode, lines))]
     _print_speed(*sides[0])
     if compared:
         sides.insert(0, ("teacher", _teacher_index(home, compared, lines)))
@@ -129,14 +133,6 @@ def _lines_to_search(path: Path, max_lines: int | None, *, with_teacher: bool) -
         hint = "--limit N for more" + (", --teacher false for all" if with_teacher else "")
         print(f"the first {len(lines):,} lines of {path.name}; {hint}", file=sys.stderr)
     return lines
-
-
-def _student_index(student: Student, lines: Sequence[str]) -> Index:
-    from model2vec import StaticModel
-
-    from distill_pipeline.student.search import Index
-
-    return Index(StaticModel.from_pretrained(student.folder).encode, lines)
 
 
 def _teacher_index(home: Home, recipe: Recipe, lines: Sequence[str]) -> Index:

@@ -11,13 +11,7 @@ from rich.table import Column, Table
 
 
 def table(*titles: str, right: Collection[str] = (), header: bool = False) -> Table:
-    """Return an empty table without rules, whose cells wrap at a narrow terminal.
-
-    Args:
-        titles: The columns' titles.
-        right: Titles of the right-aligned columns.
-        header: Whether to show the titles.
-    """
+    """Return an empty table without rules, whose cells wrap at a narrow terminal; `right` are right-aligned columns."""
     columns = (Column(title, justify="right" if title in right else "left", overflow="fold") for title in titles)
     return Table(*columns, box=None, show_header=header, pad_edge=False, padding=(0, 2, 0, 0))
 

@@ -14,19 +14,13 @@ class _StageAndMessage(logging.Formatter):
         return f"{stage:<27} {message}"
 
 
-class _WithoutEvents(logging.Filter):
-    """Drops Dagster's line for each event; the command's summary reports failed steps."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return getattr(record, "dagster_meta", {}).get("dagster_event") is None
-
-
 @dg.logger({}, "Short lines for the terminal: the stage and its message.")
 def terminal_logger(_: dg.InitLoggerContext) -> logging.Logger:
     """Return a logger that writes `stage  message` to standard error."""
     logger = logging.Logger("distill_pipeline", level=logging.INFO)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_StageAndMessage())
-    handler.addFilter(_WithoutEvents())
+    # Without Dagster's line for each event: the command's summary reports failed steps.
+    handler.addFilter(lambda record: getattr(record, "dagster_meta", {}).get("dagster_event") is None)
     logger.addHandler(handler)
     return logger

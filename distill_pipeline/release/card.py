@@ -26,13 +26,8 @@ def model_card(
 ) -> str:
     """Return the card as Markdown with the Hub's YAML header. Equal inputs give equal text.
 
-    Args:
-        ingredients: What the release is made of.
-        quality: The quality report.
-        variants: Largest distance of each variant from the golden vectors (1 - cosine).
-        figures: Paths of the pictures, relative to the release.
-        overridden: What the gate found, when a reason overrode it.
-        override_reason: That reason.
+    `variants` are their largest distances (1 - cosine) from the golden vectors, `figures` paths within the release,
+    `overridden` is what the gate found.
     """
     recipe, student = ingredients.recipe, ingredients.model.facts
     name = recipe.repository or recipe.name

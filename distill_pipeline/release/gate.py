@@ -83,13 +83,12 @@ def check_evidence(
     Args:
         recipe: Its floors and tolerance.
         model: The student's folder.
-        report: Its quality report.
-        released: The report of the release that this one replaces.
+        report: Path of its quality report.
+        released: The report of the current release.
         override_reason: Why to release it all the same; empty for no override.
 
     Raises:
-        ReleaseRefused: The report is about other files; or a floor isn't reached or a figure is much worse than the
-            released one's, without a reason to override that.
+        ReleaseRefused: The report is about other files, or the student is too weak and there is no override.
     """
     quality: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     if quality["model_digest"] != model_digest(model):

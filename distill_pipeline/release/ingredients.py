@@ -18,16 +18,9 @@ SPEEDS = ("student_texts_per_second", "teacher_texts_per_second")
 
 @dataclass(frozen=True)
 class Ingredients:
-    """What a release is made of.
+    """What a release is made of: the stored student and quality report, and details of all stages before the release.
 
-    Attributes:
-        recipe: The recipe.
-        model: The stored student.
-        quality: The stored quality report.
-        run: Details of the runs that made the earlier stages; see `run_details`.
-        fingerprints: Fingerprint of each earlier stage.
-        teacher: What pins the teacher's files.
-        licence: The licence entries of the teacher's own card; empty when it has none.
+    `run` is what `run_details` returns, `licence` the licence entries of the teacher's own card.
     """
 
     recipe: Recipe

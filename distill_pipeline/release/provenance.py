@@ -48,11 +48,6 @@ def write_provenance(folder: Path, ingredients: Ingredients, override_reason: st
     """Write `provenance.json` into a release that is otherwise complete.
 
     The recipe is written without its destination and device, which change no byte of the student.
-
-    Args:
-        folder: The release.
-        ingredients: What it is made of.
-        override_reason: Why it was released against the gate; empty when it passed.
     """
     recipe = ingredients.recipe
     licence = ingredients.licence.get("license")

@@ -80,7 +80,7 @@ def publish(
         patience: How long to keep trying.
         compare_run_details: Also commit when only details of the run differ.
         expected_head: The commit that the gate compared the release with, if any.
-        log: Receives a line when a commit is found whose answer was lost.
+        log: Receives a line when a lost commit is found.
 
     Raises:
         HubError: No token, no right to write, someone else's commit in between, or the Hub is out of reach.
@@ -112,11 +112,7 @@ def publish(
 
 
 def _check_head(remote: Remote, destination: Destination, expected_head: str | None) -> None:
-    """Check that a private release goes to a private repository, and that its head is the expected one.
-
-    Raises:
-        HubError: One of these doesn't hold.
-    """
+    """Raise `HubError` if a private release would go to a public repository, or the head is not the expected one."""
     if destination.private and not remote.private:
         raise HubError(
             f"release to {remote.repository}: the recipe says private, but the repository is public; make it "
@@ -173,7 +169,7 @@ class _Attempt:
 
         title, _, description = self.destination.message.partition("\n")
         operations: list[CommitOperationAdd | CommitOperationCopy | CommitOperationDelete] = [
-            *(CommitOperationAdd(name, self.folder / name) for name in self.found.sent),
+            *(CommitOperationAdd(name, self.folder / name) for name in sorted(self.found.added + self.found.changed)),
             *(CommitOperationDelete(name) for name in self.found.removed),
         ]
         with warnings.catch_warnings():

@@ -31,21 +31,15 @@ Log = Callable[[str], None]
 def release(
     ingredients: Ingredients, target: Path, *, override_reason: str, log: Log
 ) -> tuple[dict[str, dict[str, Any]], HubCommit | None]:
-    """Release a student: to the Hub when its recipe names a repository, then to the local registry.
+    """Release a student: to the Hub when its recipe names a repository, then to `target` in the local registry.
 
     The Hub comes first: when that fails, the registry keeps the earlier release, and nothing is half released.
-
-    Args:
-        ingredients: What to release.
-        target: Its folder in the local registry.
-        override_reason: Why to release against the gate; empty for no override.
-        log: Receives lines for people.
 
     Returns:
         `{name: {sha256, size}}` of the released files, and the commit on the Hub.
 
     Raises:
-        ReleaseRefused: The gate refuses the student.
+        ReleaseRefused: The gate refuses the student, and there is no reason to override it.
         VariantError, StudentError: The model or a variant doesn't give the golden vectors.
         HubError: The Hub refuses or is out of reach.
     """

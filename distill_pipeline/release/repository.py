@@ -40,14 +40,9 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class Remote:
-    """A repository at one commit.
+    """A repository at one commit: the head of its branch, or of main when the branch doesn't exist.
 
-    Attributes:
-        repository: owner/name.
-        commit: The head of the branch, or of main when the branch doesn't exist.
-        files: All files except `.gitattributes`, by name.
-        branch_exists: Whether the branch exists.
-        private: Whether the repository is private.
+    `files` are all but `.gitattributes`, by name.
     """
 
     repository: str
@@ -85,11 +80,6 @@ class Difference:
 
     def __bool__(self) -> bool:
         return bool(self.added or self.changed or self.removed)
-
-    @property
-    def sent(self) -> tuple[str, ...]:
-        """Names of the files whose content is sent."""
-        return tuple(sorted((*self.added, *self.changed)))
 
     def is_applied(self, remote: Remote) -> bool:
         """Whether a repository holds exactly what it should after the change."""

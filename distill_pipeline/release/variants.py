@@ -31,11 +31,7 @@ class VariantError(DistillError):
 
 
 def write_variant(release: Path, variant: str) -> None:
-    """Write one variant of a release's model into a folder of the release.
-
-    Args:
-        release: Folder of the model; the variant's folder appears in it.
-        variant: float32, float16, int8, onnx, or dims-N.
+    """Write a variant (float32, float16, int8, onnx or dims-N) of a release's model into its folder in the release.
 
     Raises:
         VariantError: It is impossible for this student, or needs a package that is missing.

@@ -30,14 +30,7 @@ class VerificationFailed(DistillError):
 
 @dataclass(frozen=True)
 class Verified:
-    """What was checked.
-
-    Attributes:
-        files: Number of files with the digest in the provenance.
-        golden_difference: Largest difference from the golden vectors.
-        variants: Each variant's largest distance from the golden vectors (1 - cosine).
-        others: Files that are not part of the release.
-    """
+    """A whole release: its number of files, the largest distances from its golden vectors, and files from elsewhere."""
 
     files: int
     golden_difference: float

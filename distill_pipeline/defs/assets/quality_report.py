@@ -67,12 +67,16 @@ def _compute(run: StageRun) -> Mapping[str, Any]:
     teacher_vectors = Embeddings.of_parts(teacher.folder).all()
     student_vectors = np.asarray(student.encode(texts))
     sets = zip(_scores(run, student.encode), teacher.facts["scores"], strict=True)
+    word_examples = []
+    if words:
+        word_vectors = Embeddings([teacher.folder / WORDS]).all()
+        word_examples = nearest_words(words, word_vectors, np.asarray(student.encode(words)))
     report = {
         **compare(teacher_vectors, student_vectors),
         "texts": len(texts),
         "texts_are": described,
         "examples": nearest_examples(texts, teacher_vectors, student_vectors),
-        "word_examples": _word_examples(teacher, words, student.encode),
+        "word_examples": word_examples,
         "labelled_sets": [{**entry, "teacher": score} for entry, score in sets],
         "model2vec": _measure_baseline(run, model.facts["dimensions"], texts, teacher_vectors),
         "model_digest": model_digest(model.folder),
@@ -112,12 +116,6 @@ def _measure_teacher(run: StageRun, texts: Sequence[str], words: Sequence[str]) 
             }
 
     return run.home.store.get_or_make(teacher_evaluation_key(run.keys["quality_report"]), make, log=run.log)[0]
-
-
-def _word_examples(teacher: Output, words: Sequence[str], encode: Encode) -> list[dict[str, Any]]:
-    if not words:
-        return []
-    return nearest_words(words, Embeddings([teacher.folder / WORDS]).all(), np.asarray(encode(words)))
 
 
 def _measure_baseline(
