@@ -87,11 +87,11 @@ def test_similar_rows_lie_near_each_other_on_the_map() -> None:
 def test_pairs_are_spread_over_all_pairs_and_never_more_than_asked_for() -> None:
     rng = np.random.default_rng(0)
     teacher, student = rng.normal(size=(90, 6)), rng.normal(size=(90, 4))
-    theirs, ours = pair_similarities(teacher, student, max_pairs=1000)
-    assert len(theirs) == len(ours) <= 1000
+    teacher_cosines, student_cosines = pair_similarities(teacher, student, max_pairs=1000)
+    assert len(teacher_cosines) == len(student_cosines) <= 1000
     cosine = float(teacher[0] @ teacher[1] / np.linalg.norm(teacher[0]) / np.linalg.norm(teacher[1]))
-    assert theirs[0] == pytest.approx(cosine)
-    assert np.isfinite(theirs).all()
+    assert teacher_cosines[0] == pytest.approx(cosine)
+    assert np.isfinite(teacher_cosines).all()
 
 
 def test_the_nearest_words_are_other_words_nearest_first() -> None:

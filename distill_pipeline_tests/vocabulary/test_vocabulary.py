@@ -48,7 +48,7 @@ def test_a_written_vocabulary_reads_back_equal(tmp_path: Path, modernbert: Path)
     assert again.tokenizer.to_str() == vocabulary.tokenizer.to_str()
 
 
-def test_a_vocabulary_is_read_once_until_it_is_written_anew(tmp_path: Path, bert: Path) -> None:
+def test_a_vocabulary_is_read_once_until_it_is_written_again(tmp_path: Path, bert: Path) -> None:
     write_vocabulary(tmp_path, build_vocabulary(bert, words=["pineapple"]))
     first = read_vocabulary(tmp_path)
     assert read_vocabulary(tmp_path) is first
