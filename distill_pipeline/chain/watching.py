@@ -17,7 +17,7 @@ from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.keys import StageKey
 from distill_pipeline.store.local import Store
-from distill_pipeline.teacher.source import follows_a_branch
+from distill_pipeline.teacher.source import tracks_branch
 
 SECONDS_BETWEEN_CHECKS = 600.0
 """A tick that is repeated sooner uses the answer of the one before."""
@@ -79,7 +79,7 @@ def check_teachers(
         ask: Returns the commit of (teacher, branch); raises `HubUnavailable`.
         now: Seconds since the epoch.
     """
-    followed = {teacher_name(recipe): recipe for recipe in recipes if follows_a_branch(recipe)}
+    followed = {teacher_name(recipe): recipe for recipe in recipes if tracks_branch(recipe)}
     watch = TeacherCheck({name: before.get(name, BranchState()) for name in followed})
     for name, recipe in followed.items():
         seen = watch.seen[name]
@@ -138,7 +138,7 @@ def find_moved_recipes(
     for recipe in recipes:
         commit = seen.get(teacher_name(recipe), BranchState()).commit
         made_of = released_commit(store, recipe)
-        if follows_a_branch(recipe) and commit and made_of is not None and made_of != commit:
+        if tracks_branch(recipe) and commit and made_of is not None and made_of != commit:
             why = f"{teacher_name(recipe)} moved from {made_of[:12] or 'an unknown commit'} to {commit[:12]}"
             requests.append(Request(recipe.name, f"{recipe.name}@{commit}/{day}", why))
     return requests

@@ -123,9 +123,9 @@ def _here(run: StageRun, work: _Work) -> dict[str, Any]:
 
 
 def _on_ray(run: StageRun, config: EncoderConfig, work: _Work) -> dict[str, Any]:
-    from distill_pipeline.teacher.cluster import SETTING, TeacherSpec, encode_on_ray
+    from distill_pipeline.teacher.cluster import PARTS_URL, TeacherSpec, encode_on_ray
 
-    url = config.parts_url or os.environ.get(SETTING)
+    url = config.parts_url or os.environ.get(PARTS_URL)
     return encode_on_ray(
         work.sequences,
         TeacherSpec(run.recipe, run.teacher_source.identity),

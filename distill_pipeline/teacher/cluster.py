@@ -25,19 +25,19 @@ from distill_pipeline.teacher.encoding import (
     ROWS_PER_PART,
     Precision,
     encoding_facts,
-    plan_of,
+    parts_plan,
     probe_sample,
     settle_precision,
     write_part,
 )
 from distill_pipeline.teacher.passes.forward import MODERNBERT
-from distill_pipeline.teacher.reuse import EarlierOutput, take_over
+from distill_pipeline.teacher.reuse import EarlierOutput, reuse_parts
 from distill_pipeline.teacher.source import TeacherSource, resolve_teacher
 from distill_pipeline.teacher.teacher import Teacher, load_teacher
 
 Log = Callable[[str], None]
 
-SETTING = "DISTILL_PARTS_URL"
+PARTS_URL = "DISTILL_PARTS_URL"
 
 
 class ClusterError(DistillError):
@@ -104,12 +104,12 @@ class _Worker:
     """An actor: a teacher that encodes the shards it is given and writes their parts."""
 
     def __init__(self, spec: TeacherSpec, precision: str, forward: str, destination: str) -> None:
-        self.destination = RemoteFolder(destination, SETTING)
+        self.destination = RemoteFolder(destination, PARTS_URL)
         self.teacher = spec.load()
         if precision == "bfloat16":
             self.teacher.to_bfloat16()
         if forward == MODERNBERT:
-            self.teacher.forward.without_kernels("the first worker has none")
+            self.teacher.forward.drop_kernels("the first worker has none")
         here = self.teacher.forward
         if here.name != forward:
             raise ClusterError(
@@ -157,8 +157,8 @@ def encode_on_ray(
         ClusterError: Ray isn't installed, the cluster gave the work up, or a part came back with other bytes.
         RemoteError: The destination can't be written to.
     """
-    target = destination or url_of(folder)
-    remote = RemoteFolder(target, SETTING)
+    target = destination or folder_url(folder)
+    remote = RemoteFolder(target, PARTS_URL)
     if destination:
         remote.write(".writable", b"")  # one that can't be written to fails here, before a teacher is loaded
     slices = part_slices(groups or [len(sequences)], rows_per_part)
@@ -170,9 +170,9 @@ def encode_on_ray(
         resources = resources_of_a_worker(ray, spec.recipe.device)
         settle = ray.remote(**resources)(TeacherSpec.settle)
         precision, forward, device = ray.get(settle.remote(spec, probe_sample(sequences)))
-        ledger = Ledger(folder, plan_of(len(sequences), rows_per_part, precision.used, forward))
+        ledger = Ledger(folder, parts_plan(len(sequences), rows_per_part, precision.used, forward))
         wanted = {shard.part: shard.texts for shard in shards if shard.texts is not None}
-        take_over(wanted, folder, ledger, earlier, device=device)
+        reuse_parts(wanted, folder, ledger, earlier, device=device)
         pending = [shard for shard in shards if not ledger.has(folder / shard.part)]
         kept = len(sequences) - sum(len(shard.ids) for shard in pending)
         log(f"encoding {len(sequences):,} rows in {precision.used} on Ray: {precision.reason}")
@@ -187,7 +187,7 @@ def encode_on_ray(
     return encoding_facts(len(sequences), kept, precision, device, forward)
 
 
-def url_of(folder: Path) -> str:
+def folder_url(folder: Path) -> str:
     """Return a folder's URL as fsspec reads it; `Path.as_uri` escapes a space as %20, which fsspec would keep."""
     return f"file://{folder.resolve()}"
 

@@ -44,7 +44,7 @@ def download(repository: str, commit: str, patience_seconds: float, allow_pickle
             # The client checks sizes, not contents; once more, without what was damaged.
             folder = patience.retry(fetch)
     except (httpx.HTTPError, OSError) as error:
-        raise explained(error, repository, commit) from None
+        raise teacher_error(error, repository, commit) from None
     damaged = _remove_damaged(folder)
     if damaged:
         raise TeacherError(f"teacher {repository}: {', '.join(damaged)} came damaged from the Hub twice; try later")
@@ -109,10 +109,10 @@ def download_card(repository: str, commit: str, patience_seconds: float) -> Path
     except RemoteEntryNotFoundError:
         return None
     except (httpx.HTTPError, OSError) as error:
-        raise explained(error, repository, commit) from None
+        raise teacher_error(error, repository, commit) from None
 
 
-def explained(error: Exception, repository: str, revision: str | None) -> TeacherError:
+def teacher_error(error: Exception, repository: str, revision: str | None) -> TeacherError:
     """Return why a teacher can't be had from the Hub, for people."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 

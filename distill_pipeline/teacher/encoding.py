@@ -16,8 +16,8 @@ import pyarrow as pa
 from distill_pipeline.errors import TeacherError
 from distill_pipeline.store.embeddings import Ledger, embedding_array, part_name, part_slices, unit_rows, write_table
 from distill_pipeline.teacher.batches import BatchEncoder, Encoding, Pace, Report
-from distill_pipeline.teacher.hardware import multiplies_bfloat16_natively
-from distill_pipeline.teacher.reuse import EarlierOutput, take_over
+from distill_pipeline.teacher.hardware import has_native_bfloat16
+from distill_pipeline.teacher.reuse import EarlierOutput, reuse_parts
 from distill_pipeline.teacher.teacher import Teacher
 from distill_pipeline.teacher.tokenizer import load_tokenizer
 
@@ -59,7 +59,7 @@ def settle_precision(
     """
     if wanted == "float32":
         return Precision("float32", "as the recipe says")
-    if wanted == "auto" and not multiplies_bfloat16_natively(teacher.device):
+    if wanted == "auto" and not has_native_bfloat16(teacher.device):
         return Precision("float32", "this hardware has no bfloat16 products")
     exact = unit_rows(teacher.rows(sample))
     teacher.to_bfloat16()
@@ -108,11 +108,11 @@ def encode_to_parts(
     Raises:
         TeacherError: The teacher gave a value that is not finite, or a sequence doesn't fit into memory.
     """
-    ledger = Ledger(folder, plan_of(len(sequences), rows_per_part, teacher.precision, teacher.forward.name))
+    ledger = Ledger(folder, parts_plan(len(sequences), rows_per_part, teacher.precision, teacher.forward.name))
     slices = part_slices(groups or [len(sequences)], rows_per_part)
     if texts is not None:
         wanted = {part_name(number): texts[rows] for number, rows in enumerate(slices)}
-        take_over(wanted, folder, ledger, earlier, device=teacher.device)
+        reuse_parts(wanted, folder, ledger, earlier, device=teacher.device)
     pending = [number for number in range(len(slices)) if not ledger.has(folder / part_name(number))]
     kept = len(sequences) - sum(len(sequences[slices[number]]) for number in pending)
     pace = Pace(kept, len(sequences), report)
@@ -134,7 +134,7 @@ def encode_to_parts(
     return kept
 
 
-def plan_of(rows: int, rows_per_part: int, precision: str, forward: str) -> dict[str, Any]:
+def parts_plan(rows: int, rows_per_part: int, precision: str, forward: str) -> dict[str, Any]:
     """Return what two attempts must share for their parts to fit together (see `Ledger`)."""
     return {"rows": rows, "rows_per_part": rows_per_part, "precision": precision, "forward": forward}
 

@@ -23,7 +23,7 @@ def best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def multiplies_bfloat16_natively(device: str) -> bool:
+def has_native_bfloat16(device: str) -> bool:
     """Return whether the hardware has instructions for bfloat16 products, so that they are faster."""
     import torch
 

@@ -36,7 +36,7 @@ class EarlierOutput:
     device: str
 
 
-def take_over(
+def reuse_parts(
     wanted: Mapping[str, Sequence[str]], folder: Path, ledger: Ledger, earlier: Sequence[EarlierOutput], *, device: str
 ) -> None:
     """Copy those of the wanted parts that earlier outputs hold, and mark them as finished.
@@ -60,12 +60,12 @@ def take_over(
         for source, digest in output.parts.items():
             if not missing:
                 return
-            texts = texts_of(output.folder / source)
+            texts = read_texts(output.folder / source)
             if texts in missing and _copy(output.folder / source, folder / missing[texts], digest):
                 ledger.add(folder / missing.pop(texts), digest)
 
 
-def texts_of(part: Path) -> tuple[str, ...]:
+def read_texts(part: Path) -> tuple[str, ...]:
     """Return the texts of a part, or none if it can't be read."""
     try:
         return tuple(pq.read_table(part, columns=["text"])["text"].to_pylist())

@@ -17,7 +17,7 @@ from distill_pipeline.hub.access import Patience, hub_status, is_transient
 from distill_pipeline.recipe.presets import EMBEDDED
 from distill_pipeline.recipe.recipe import Recipe, is_folder
 from distill_pipeline.store.disk import sha256_of, write_json
-from distill_pipeline.teacher.download import CARD, download, download_card, explained, teacher_patterns
+from distill_pipeline.teacher.download import CARD, download, download_card, teacher_error, teacher_patterns
 
 EMBEDDED_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """sha256 of all-MiniLM-L6-v2's `model.safetensors` as published by sentence-transformers."""
@@ -76,7 +76,7 @@ class TeacherSource:
             raise TeacherError(f"{self.folder / 'config.json'} states no hidden_size: {error}") from error
 
     @cached_property
-    def most_dimensions(self) -> int:
+    def max_dimensions(self) -> int:
         """The most that its embeddings can have: the transformer's, or those that a Dense module widens them to."""
         widened = [json.loads(path.read_text(encoding="utf-8")) for path in self.folder.glob("*_Dense/config.json")]
         return max(self.dimensions, *(int(config.get("out_features", 0)) for config in widened), 0)
@@ -138,7 +138,7 @@ def resolve_teacher(
     )
 
 
-def follows_a_branch(recipe: Recipe) -> bool:
+def tracks_branch(recipe: Recipe) -> bool:
     """Whether a recipe's teacher is on the Hub and may move: it isn't pinned to a commit."""
     location = recipe.teacher_location
     return not (location.startswith(EMBEDDED) or is_folder(location) or _PINNED.fullmatch(recipe.revision or ""))
@@ -169,7 +169,7 @@ def _digest_of(folder: Path, allow_pickled_weights: bool) -> str:
     return digest.hexdigest()
 
 
-def ask_for_commit(repository: str, revision: str | None, *, timeout: float) -> str:
+def fetch_commit(repository: str, revision: str | None, *, timeout: float) -> str:
     """Ask the Hub once where a teacher's branch stands.
 
     Raises:
@@ -196,12 +196,12 @@ def _commit_of(
     # Who knows an earlier commit need not wait for the Hub.
     patience = Patience(0 if name in known else patience_seconds)
     try:
-        commit = patience.retry(lambda: ask_for_commit(repository, revision, timeout=answer_seconds))
+        commit = patience.retry(lambda: fetch_commit(repository, revision, timeout=answer_seconds))
     except (httpx.HTTPError, OSError) as error:
         refused = hub_status(error) is not None and not is_transient(error)
         if name in known and not refused:
             return known[name], f"the Hub is out of reach; using {name} as last seen: commit {known[name]}"
-        raise explained(error, repository, revision) from None
+        raise teacher_error(error, repository, revision) from None
     if known.get(name) != commit:
         known_commits.parent.mkdir(parents=True, exist_ok=True)
         write_json(known_commits, {**known, name: commit})

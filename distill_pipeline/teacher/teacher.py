@@ -31,7 +31,7 @@ class Teacher:
 
     def to_bfloat16(self) -> None:
         """Convert the transformer's weights in place; the modules after it stay in float32."""
-        self.forward.reduce_weights()
+        self.forward.to_bfloat16()
         self.precision = "bfloat16"
 
     def rows(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:

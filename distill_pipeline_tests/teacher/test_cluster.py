@@ -21,8 +21,8 @@ from distill_pipeline.teacher.cluster import (
     TeacherSpec,
     _Worker,
     encode_on_ray,
+    folder_url,
     resources_of_a_worker,
-    url_of,
 )
 from distill_pipeline.teacher.encoding import Precision, encode_to_parts, sentence_ids
 from distill_pipeline.teacher.reuse import EarlierOutput
@@ -106,7 +106,7 @@ def test_texts_that_were_encoded_before_are_sent_to_no_worker(spec: TeacherSpec,
 
 
 def test_a_folder_is_written_to_whatever_its_name(tmp_path: Path) -> None:
-    RemoteFolder(url_of(tmp_path / "our clüster"), "test").write("part", b"content")
+    RemoteFolder(folder_url(tmp_path / "our clüster"), "test").write("part", b"content")
     assert (tmp_path / "our clüster" / "part").read_bytes() == b"content"
 
 
@@ -130,9 +130,9 @@ def test_a_worker_takes_pickled_weights_where_the_recipe_does(
 
 
 def test_a_worker_that_would_run_another_pass_than_the_first_stops(spec: TeacherSpec, tmp_path: Path) -> None:
-    _Worker(spec, "float32", "modernbert", url_of(tmp_path))
+    _Worker(spec, "float32", "modernbert", folder_url(tmp_path))
     with pytest.raises(ClusterError, match="'modernbert' where another machine runs 'modernbert, with Triton kernels'"):
-        _Worker(spec, "float32", "modernbert, with Triton kernels", url_of(tmp_path))
+        _Worker(spec, "float32", "modernbert, with Triton kernels", folder_url(tmp_path))
 
 
 @pytest.mark.parametrize(("used", "name"), [("float32", "modernbert"), ("bfloat16", "modernbert, with Triton kernels")])

@@ -20,7 +20,7 @@ from distill_pipeline.store.embeddings import LEDGER, Embeddings, Ledger
 from distill_pipeline.teacher import encoding
 from distill_pipeline.teacher.batches import Progress, batches_of_one_length
 from distill_pipeline.teacher.encoding import encode_to_parts, probe_sample, sentence_ids, settle_precision
-from distill_pipeline.teacher.reuse import EarlierOutput, texts_of
+from distill_pipeline.teacher.reuse import EarlierOutput, read_texts
 from distill_pipeline.teacher.source import resolve_teacher
 from distill_pipeline.teacher.teacher import Teacher, load_teacher
 from distill_pipeline_tests.teachers import SPECIAL, save_teacher, train_bpe
@@ -181,7 +181,7 @@ def test_what_another_pass_made_or_what_was_changed_since_is_not_taken(
         place = content.index(texts[3].encode()) if spoilt == "text" else len(content) // 2
         content[place] = 0xFF if spoilt == "text" else content[place] ^ 1
         part.write_bytes(content)
-        assert texts_of(part) == (() if spoilt == "text" else tuple(texts))  # 0xFF is in no text
+        assert read_texts(part) == (() if spoilt == "text" else tuple(texts))  # 0xFF is in no text
     (tmp_path / "now").mkdir()
     assert not encode_to_parts(
         sequences[:16], teacher, tmp_path / "now", rows_per_part=16, texts=texts, earlier=[earlier]
@@ -208,7 +208,7 @@ def test_bfloat16_is_measured_against_float32(modernbert: Path, sequences: list[
 def test_a_probe_that_is_no_number_is_no_reason_to_use_bfloat16(
     modernbert: Path, sequences: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoding, "multiplies_bfloat16_natively", lambda _: True)
+    monkeypatch.setattr(encoding, "has_native_bfloat16", lambda _: True)
     teacher = _load(modernbert)
     monkeypatch.setattr(teacher, "rows", lambda ids: np.full((len(ids), 4), np.nan, dtype=np.float32))
     assert settle_precision(teacher, "auto", sequences).used == "float32"
@@ -258,7 +258,7 @@ def test_auto_keeps_float32_below_the_floor_and_says_so(
     modernbert: Path, sequences: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "distill_pipeline.teacher.encoding.multiplies_bfloat16_natively", lambda _: True
+        "distill_pipeline.teacher.encoding.has_native_bfloat16", lambda _: True
     )  # whatever this machine's processor has
     monkeypatch.setattr("distill_pipeline.teacher.encoding.MIN_COSINE_TO_FLOAT32", 1.0)
     precision = settle_precision(_load(modernbert), "auto", probe_sample(sequences))

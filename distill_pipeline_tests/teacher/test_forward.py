@@ -129,7 +129,7 @@ def test_an_architecture_that_reads_its_weights_itself_keeps_them_plain(bert: Pa
     usual = _load(bert)
     usual.to_bfloat16()
     packs = usual.backbone.encoder.layer[0].attention.self.query.weight.layout != torch.strided
-    assert packs == products.onednn_takes(torch.bfloat16)
+    assert packs == products.onednn_supports(torch.bfloat16)
 
 
 def test_bfloat16_stays_nearer_to_float32_than_the_library_does(modernbert: Path) -> None:
@@ -152,7 +152,7 @@ def test_bfloat16_stays_nearer_to_float32_than_the_library_does(modernbert: Path
 @pytest.mark.parametrize("fused", [True, False])
 def test_products_are_right_with_and_without_onednn(bias: bool, fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not fused:
-        monkeypatch.setattr(products, "onednn_takes", lambda _: False)
+        monkeypatch.setattr(products, "onednn_supports", lambda _: False)
     torch.manual_seed(0)
     layer = torch.nn.Linear(24, 32, bias=bias)
     rows = torch.randn(7, 24)
@@ -162,6 +162,6 @@ def test_products_are_right_with_and_without_onednn(bias: bool, fused: bool, mon
         a, b = expected.chunk(2, dim=-1)
         first, second = layer.weight.chunk(2)
         first_bias, second_bias = (None, None) if layer.bias is None else layer.bias.chunk(2)
-        packs = products.packed(first, 7), products.packed(second, 7)
+        packs = products.pack_weight(first, 7), products.pack_weight(second, 7)
         gated = products.gated_gelu(rows, packs, (first_bias, second_bias))
     torch.testing.assert_close(gated, torch.nn.functional.gelu(a) * b, atol=1e-5, rtol=1e-5)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distill_pipeline.errors import TeacherError
-from distill_pipeline.teacher.hardware import multiplies_bfloat16_natively, tokens_per_batch
+from distill_pipeline.teacher.hardware import has_native_bfloat16, tokens_per_batch
 from distill_pipeline.teacher.passes import attention, products
 from distill_pipeline.teacher.passes.modernbert import ModernBert
 
@@ -64,7 +64,7 @@ class Forward:
     def _is_from_transformers(self) -> bool:
         return type(self.backbone).__module__.startswith("transformers.")
 
-    def reduce_weights(self) -> None:
+    def to_bfloat16(self) -> None:
         """Convert the transformer's weights to bfloat16 in place."""
         import torch
 
@@ -73,13 +73,13 @@ class Forward:
             if self._is_from_transformers and self.backbone.device.type == "cpu":
                 self._pack_weights()
         else:
-            self.modernbert.reduce_weights(torch.bfloat16)
-            if self.backbone.device.type == "cuda" and multiplies_bfloat16_natively(str(self.backbone.device)):
+            self.modernbert.to_bfloat16(torch.bfloat16)
+            if self.backbone.device.type == "cuda" and has_native_bfloat16(str(self.backbone.device)):
                 self._take_kernels_if_equal(self.modernbert)
 
     def _take_kernels_if_equal(self, modernbert: ModernBert) -> None:
         """Let the ModernBERT pass use a GPU's kernels if rows of a short and a long length stay the same with them."""
-        kernels = modernbert.fitting_kernels()
+        kernels = modernbert.find_kernels()
         if kernels is None:
             return
         lengths = (3, min(self.backbone.config.max_position_embeddings, modernbert.window + 8))
@@ -90,11 +90,11 @@ class Forward:
         try:
             cosine = min(_min_cosine(rows, self.rows(ids)) for rows, ids in zip(expected, samples, strict=True))
             if not cosine >= MIN_COSINE_OF_KERNELS:  # also true of NaN
-                self.without_kernels(f"cosine {cosine:.5f} to the pass without")
+                self.drop_kernels(f"cosine {cosine:.5f} to the pass without")
         except Exception as error:  # noqa: BLE001 -- Triton's failures have no common class: no C compiler, an unknown GPU, ...
-            self.without_kernels(f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS])
+            self.drop_kernels(f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS])
 
-    def without_kernels(self, why: str) -> None:
+    def drop_kernels(self, why: str) -> None:
         """Run the ModernBERT pass in torch's steps from now on, for this reason."""
         if self.modernbert is not None:
             self.modernbert.kernels, self.why_no_kernels = None, why

@@ -21,7 +21,7 @@ QUERIES, KEYS, WARPS = 64, 64, 4
 NUMBERS_PER_PROGRAM = 1024
 
 
-def takes(head_size: int) -> bool:
+def supports(head_size: int) -> bool:
     """Return whether the attention kernel takes heads of this size: powers of two whose halves fit matrix units."""
     return head_size in (32, 64, 128)
 
@@ -62,7 +62,7 @@ def attend(
         joined: Queries, keys and values, (n * length, 3 * hidden), contiguous.
         cosine: float32 (length, head size), contiguous, of which the first half is read.
         sine: The same shape, of which the second half is read.
-        shape: n, length, and the number of heads, whose size `takes` accepts.
+        shape: n, length, and the number of heads, whose size `supports` accepts.
         window: How far a token attends to either side.
     """
     count, length, heads = shape

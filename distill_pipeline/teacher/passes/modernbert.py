@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from distill_pipeline.teacher.hardware import tokens_per_batch
 from distill_pipeline.teacher.passes.attention import attention_of
-from distill_pipeline.teacher.passes.products import gated_gelu, linear, packed
+from distill_pipeline.teacher.passes.products import gated_gelu, linear, pack_weight
 
 if TYPE_CHECKING:
     import torch
@@ -76,22 +76,24 @@ class ModernBert:
         kinds = config.layer_types
         return 1 + max((kinds.index(kind, 1) for kind in set(kinds[1:])), default=0)
 
-    def fitting_kernels(self) -> Any:
+    def find_kernels(self) -> Any:
         """Return the module of a GPU's kernels, which Triton compiles, or None if there are none for this model."""
         try:
             from distill_pipeline.teacher.passes import kernels
         except ImportError:  # a torch without Triton
             return None
-        return kernels if kernels.takes(self.head_size) and not self.backbone.config.norm_bias else None
+        return kernels if kernels.supports(self.head_size) and not self.backbone.config.norm_bias else None
 
-    def reduce_weights(self, dtype: torch.dtype) -> None:
+    def to_bfloat16(self, dtype: torch.dtype) -> None:
         """Convert the weights of the matrix products; embeddings and norms stay float32.
 
         The model gives up its weights layer by layer, so that memory never holds a second set.
         """
         rows = tokens_per_batch(self.backbone.config, str(self.backbone.device))
         for place, layer in enumerate(self.backbone.layers):
-            self.matrices[place] = Matrices(*(packed(weight.to(dtype), rows) for weight in self.matrices[place].all()))
+            self.matrices[place] = Matrices(
+                *(pack_weight(weight.to(dtype), rows) for weight in self.matrices[place].all())
+            )
             for module in (layer.attn.Wqkv, layer.attn.Wo, layer.mlp.Wi, layer.mlp.Wo):
                 module.weight = None
                 if module.bias is not None:

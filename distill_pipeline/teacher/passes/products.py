@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def linear(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *, gelu: bool = False) -> torch.Tensor:
     """Return rows @ weight.T + bias, (n, outputs), in the dtype of rows (n, inputs) and weight (outputs, inputs).
 
-    The weight may come from `packed`.
+    The weight may come from `pack_weight`.
 
     Args:
         rows: (n, inputs).
@@ -30,7 +30,7 @@ def linear(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, 
     """
     import torch
 
-    if rows.device.type == "cpu" and onednn_takes(rows.dtype):
+    if rows.device.type == "cpu" and onednn_supports(rows.dtype):
         activation, algorithm = ("gelu", "none") if gelu else ("none", "")
         product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, activation, [], algorithm)
         return product
@@ -49,20 +49,20 @@ def gated_gelu(
 
     Args:
         rows: (n, inputs).
-        weights: Two of (outputs, inputs), or what `packed` returned for them.
+        weights: Two of (outputs, inputs), or what `pack_weight` returned for them.
         biases: Two of (outputs,), or None.
     """
     import torch
 
     (first, second), (first_bias, second_bias) = weights, biases
     activated = linear(rows, first, first_bias, gelu=True)
-    if rows.device.type == "cpu" and onednn_takes(rows.dtype):
+    if rows.device.type == "cpu" and onednn_supports(rows.dtype):
         gated: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(rows, activated, second, second_bias, "mul")
         return gated
     return activated * torch.nn.functional.linear(rows, second, second_bias)
 
 
-def packed(weight: torch.Tensor, rows: int) -> torch.Tensor:
+def pack_weight(weight: torch.Tensor, rows: int) -> torch.Tensor:
     """Return a copy of a weight (outputs, inputs) in the memory order in which this processor's products read it.
 
     Without it each product reorders the weight first, 4 to 5 % of its time. The products' bytes are the same.
@@ -73,7 +73,7 @@ def packed(weight: torch.Tensor, rows: int) -> torch.Tensor:
     """
     import torch
 
-    if weight.device.type != "cpu" or not onednn_takes(weight.dtype):
+    if weight.device.type != "cpu" or not onednn_supports(weight.dtype):
         return weight
     ordered: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous(), rows)
     return ordered
@@ -94,7 +94,7 @@ def use_in(module: nn.Module) -> None:
 
 
 def pack_in(module: nn.Module, rows: int) -> dict[nn.Linear, torch.Tensor]:
-    """Replace the weights of the layers that `use_in` changed by `packed` ones, for products of about so many rows.
+    """Replace the weights of the layers that `use_in` changed by packed ones, for products of about so many rows.
 
     Returns:
         The previous weight of each layer, to restore it in a module that reads weights in other ways.
@@ -103,7 +103,7 @@ def pack_in(module: nn.Module, rows: int) -> dict[nn.Linear, torch.Tensor]:
 
     plain = {layer: layer.weight for layer in module.modules() if type(layer) is nn.Linear and "forward" in vars(layer)}
     for layer, weight in plain.items():
-        layer.weight = nn.Parameter(packed(weight.data, rows), requires_grad=False)
+        layer.weight = nn.Parameter(pack_weight(weight.data, rows), requires_grad=False)
     return plain
 
 
@@ -120,7 +120,7 @@ def _forward_of(layer: nn.Linear, *, gelu: bool = False) -> Callable[[torch.Tens
 
 
 @lru_cache
-def onednn_takes(dtype: torch.dtype) -> bool:
+def onednn_supports(dtype: torch.dtype) -> bool:
     """Return whether this torch has oneDNN's fused products on the CPU in this dtype, with correct results."""
     import torch
 
