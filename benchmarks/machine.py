@@ -22,7 +22,7 @@ def matrix_ceiling(dtype: str, device: str = "cpu", seconds: float = 2.0) -> flo
     """Return the best matrix-product rate of all cores or a GPU, in TFLOP/s, over both routines that torch carries."""
     import torch
 
-    from distill_pipeline.teacher.passes.products import linear
+    from distill_pipeline.teacher.passes.operations import linear
 
     count, inputs, outputs = (1536, 768, 2304) if device == "cpu" else (16_384, 4096, 4096)
     # Random numbers: a GPU multiplies ones faster, since it takes less power for them.

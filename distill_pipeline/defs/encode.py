@@ -81,16 +81,14 @@ class _Work:
 
 def _earlier(run: StageRun, work: _Work) -> list[EarlierOutput]:
     """Return outputs in this store that the same teacher made, with the same libraries on the same kind of machine."""
-    found: list[EarlierOutput] = []
     if work.texts is None or work.afresh:
-        return found
-    for folder, manifest in run.home.store.manifests(run.key.stage):
-        made_here = (manifest["machine"], manifest["versions"]) == (machine(), library_versions())
-        if made_here and same_encoding(manifest["made_of"], run.key.inputs):
-            facts = manifest["facts"]
-            parts = {name: file["sha256"] for name, file in manifest["files"].items()}
-            found.append(EarlierOutput(folder, parts, facts["precision"], facts["forward"], facts["device"]))
-    return found
+        return []
+    return [
+        (folder, manifest)
+        for folder, manifest in run.home.store.manifests(run.key.stage)
+        if (manifest["machine"], manifest["versions"]) == (machine(), library_versions())
+        and same_encoding(manifest["made_of"], run.key.inputs)
+    ]
 
 
 def one_teacher_at_a_time(run: StageRun) -> AbstractContextManager[Any]:

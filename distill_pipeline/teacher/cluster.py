@@ -18,26 +18,24 @@ from typing import Any
 from distill_pipeline.errors import DistillError, TeacherError, install_hint
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import sha256_of
-from distill_pipeline.store.embeddings import Ledger, part_name, part_slices
 from distill_pipeline.store.remote_folder import RemoteFolder
-from distill_pipeline.teacher.batches import BatchEncoder, Pace, Report
+from distill_pipeline.teacher.batches import BatchEncoder, Report, progress_counter
 from distill_pipeline.teacher.encoding import (
     ROWS_PER_PART,
     Precision,
     encoding_facts,
-    parts_plan,
+    pending_parts,
     probe_sample,
     settle_precision,
     write_part,
 )
 from distill_pipeline.teacher.passes.forward import MODERNBERT
-from distill_pipeline.teacher.reuse import EarlierOutput, reuse_parts
+from distill_pipeline.teacher.reuse import EarlierOutput
 from distill_pipeline.teacher.source import TeacherSource, resolve_teacher
 from distill_pipeline.teacher.teacher import Teacher, load_teacher
 
-Log = Callable[[str], None]
-
 PARTS_URL = "DISTILL_PARTS_URL"
+"""The environment variable with the URL that workers write to."""
 
 
 class ClusterError(DistillError):
@@ -46,17 +44,12 @@ class ClusterError(DistillError):
 
 @dataclass(frozen=True)
 class Shard:
-    """The rows of one part: which part it is, its first row, the token ids, and their texts if the part holds them."""
+    """The work for one part: its file name, its first row, the token ids, and their texts if the part holds them."""
 
-    number: int
+    part: str
     first: int
     ids: Sequence[Sequence[int]]
     texts: Sequence[str] | None
-
-    @property
-    def part(self) -> str:
-        """The part's file name."""
-        return part_name(self.number)
 
 
 @dataclass(frozen=True)
@@ -93,11 +86,12 @@ class TeacherSpec:
         )
 
     def settle(self, sample: Sequence[Sequence[int]]) -> tuple[Precision, str, str]:
-        """Return the precision, the forward pass and the device that a worker has settled on for the whole cluster."""
+        """Return the precision, the forward pass and the device for the whole cluster."""
         teacher = self.load()
-        in_float32 = teacher.forward.name
+        float32_forward = teacher.forward.name
         precision = settle_precision(teacher, self.recipe.precision, sample)
-        return precision, in_float32 if precision.used == "float32" else teacher.forward.name, teacher.device
+        forward = float32_forward if precision.used == "float32" else teacher.forward.name
+        return precision, forward, teacher.device
 
 
 class _Worker:
@@ -141,7 +135,7 @@ def encode_on_ray(
     destination: str | None = None,
     earlier: Sequence[EarlierOutput] = (),
     report: Report = lambda _: None,
-    log: Log = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Encode every sequence on the cluster that `$RAY_ADDRESS` names, or on one started here; returns facts.
 
@@ -160,30 +154,29 @@ def encode_on_ray(
     target = destination or folder_url(folder)
     remote = RemoteFolder(target, PARTS_URL)
     if destination:
-        remote.write(".writable", b"")  # one that can't be written to fails here, before a teacher is loaded
-    slices = part_slices(groups or [len(sequences)], rows_per_part)
-    shards = [
-        Shard(number, rows.start, sequences[rows], None if texts is None else texts[rows])
-        for number, rows in enumerate(slices)
-    ]
+        remote.write(".writable", b"")  # fails here, before a teacher is loaded, if nothing can be written
     with _cluster() as ray:
         resources = resources_of_a_worker(ray, spec.recipe.device)
         settle = ray.remote(**resources)(TeacherSpec.settle)
         precision, forward, device = ray.get(settle.remote(spec, probe_sample(sequences)))
-        ledger = Ledger(folder, parts_plan(len(sequences), rows_per_part, precision.used, forward))
-        wanted = {shard.part: shard.texts for shard in shards if shard.texts is not None}
-        reuse_parts(wanted, folder, ledger, earlier, device=device)
-        pending = [shard for shard in shards if not ledger.has(folder / shard.part)]
-        kept = len(sequences) - sum(len(shard.ids) for shard in pending)
+        ran = {"precision": precision.used, "forward": forward, "device": device}
+        ledger, pending = pending_parts(
+            folder, ran, len(sequences), rows_per_part, groups, texts=texts, earlier=earlier
+        )
+        shards = [
+            Shard(name, rows.start, sequences[rows], None if texts is None else texts[rows])
+            for name, rows in pending.items()
+        ]
+        kept = len(sequences) - sum(len(shard.ids) for shard in shards)
         log(f"encoding {len(sequences):,} rows in {precision.used} on Ray: {precision.reason}")
-        pace = Pace(kept, len(sequences), report)
-        for done in _encoded(ray, pending, resources, (spec, precision.used, forward, target)):
+        advance = progress_counter(kept, len(sequences), report)
+        for done in _encoded(ray, shards, resources, (spec, precision.used, forward, target)):
             part = folder / done["part"]
             if destination:
                 _fetch(remote, part, done["sha256"])
             ledger.add(part, done["sha256"])
             log(f"{part.name} by worker {done['worker']}")
-            pace.advance(done["rows"])
+            advance(done["rows"])
     return encoding_facts(len(sequences), kept, precision, device, forward)
 
 
@@ -210,8 +203,8 @@ def _encoded(
         return
     try:
         max_workers = max(1, int(ray.cluster_resources().get("CPU", 1) // max(resources["num_cpus"], 1)))
-        parts = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
-        finished = parts.map_batches(
+        work = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
+        finished = work.map_batches(
             _Worker,
             fn_constructor_args=worker,
             batch_size=1,
@@ -248,13 +241,12 @@ def _cluster() -> Iterator[Any]:
         import ray.data
     except ImportError as error:
         raise ClusterError(f"encoder=ray needs Ray: {install_hint('ray')}") from error
-    ours = not ray.is_initialized()
-    if ours:
+    connected_before = ray.is_initialized()
+    if not connected_before:
         ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
+    ray.data.DataContext.get_current().enable_progress_bars = False
     try:
         yield ray
     finally:
-        if ours:
+        if not connected_before:
             ray.shutdown()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from distill_pipeline.errors import TeacherError
 from distill_pipeline.store.embeddings import Ledger, embedding_array, part_name, part_slices, unit_rows, write_table
-from distill_pipeline.teacher.batches import BatchEncoder, Encoding, Pace, Report
+from distill_pipeline.teacher.batches import BatchEncoder, Encoding, Report, progress_counter
 from distill_pipeline.teacher.hardware import has_native_bfloat16
 from distill_pipeline.teacher.reuse import EarlierOutput, reuse_parts
 from distill_pipeline.teacher.teacher import Teacher
@@ -26,7 +26,7 @@ PROBE_ROWS = 64
 MAX_TOKENS = 256
 
 MIN_COSINE_TO_FLOAT32 = 0.999
-"""Between rows in bfloat16 and in float32; below it, precision=auto uses float32."""
+"""Of rows in bfloat16; below it, precision=auto uses float32."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def encode_to_parts(
         report: Called with the progress: at the beginning if rows are kept, and after each batch.
         rows_per_part: Rows of each part but the last of a group.
         texts: The texts of the sequences; the parts then have a column `text` instead of `row`.
-        groups: Sizes of consecutive groups, each of which begins a new part; without them all sequences are one group.
+        groups: Sizes of consecutive groups, each of which begins a new part; all sequences are one group if empty.
         earlier: Outputs that this teacher made of other texts; a part with exactly the same texts is copied from there.
 
     Returns:
@@ -108,35 +108,43 @@ def encode_to_parts(
     Raises:
         TeacherError: The teacher gave a value that is not finite, or a sequence doesn't fit into memory.
     """
-    ledger = Ledger(folder, parts_plan(len(sequences), rows_per_part, teacher.precision, teacher.forward.name))
-    slices = part_slices(groups or [len(sequences)], rows_per_part)
-    if texts is not None:
-        wanted = {part_name(number): texts[rows] for number, rows in enumerate(slices)}
-        reuse_parts(wanted, folder, ledger, earlier, device=teacher.device)
-    pending = [number for number in range(len(slices)) if not ledger.has(folder / part_name(number))]
-    kept = len(sequences) - sum(len(sequences[slices[number]]) for number in pending)
-    pace = Pace(kept, len(sequences), report)
-
-    def finish(number: int, encoding: Encoding) -> None:
-        rows = encoding.rows(pace.advance)
-        place = slices[number]
-        write_part(folder / part_name(number), rows, place.start, None if texts is None else texts[place])
-        ledger.add(folder / part_name(number))
-
+    ran = {"precision": teacher.precision, "forward": teacher.forward.name, "device": teacher.device}
+    ledger, pending = pending_parts(folder, ran, len(sequences), rows_per_part, groups, texts=texts, earlier=earlier)
+    kept: int = len(sequences) - sum(rows.stop - rows.start for rows in pending.values())
+    advance = progress_counter(kept, len(sequences), report)
     with BatchEncoder(teacher) as encoder:
-        waiting: deque[tuple[int, Encoding]] = deque()
-        for number in pending:
-            waiting.append((number, encoder.start(sequences[slices[number]])))
-            if len(waiting) > 1:
-                finish(*waiting.popleft())
-        if waiting:
-            finish(*waiting.popleft())
+        encodings = (encoder.start(sequences[rows]) for rows in pending.values())
+        # In pairs, so that the next part is queued before one is waited for and written.
+        pairs = pairwise(chain(encodings, [Encoding(0)]))
+        for (name, rows), (encoding, _) in zip(pending.items(), pairs, strict=True):
+            write_part(folder / name, encoding.rows(advance), rows.start, None if texts is None else texts[rows])
+            ledger.add(folder / name)
     return kept
 
 
-def parts_plan(rows: int, rows_per_part: int, precision: str, forward: str) -> dict[str, Any]:
-    """Return what two attempts must share for their parts to fit together (see `Ledger`)."""
-    return {"rows": rows, "rows_per_part": rows_per_part, "precision": precision, "forward": forward}
+def pending_parts(
+    folder: Path,
+    ran: Mapping[str, str],
+    count: int,
+    rows_per_part: int,
+    groups: Sequence[int],
+    *,
+    texts: Sequence[str] | None,
+    earlier: Sequence[EarlierOutput],
+) -> tuple[Ledger, dict[str, slice]]:
+    """Return a folder's ledger, and the rows of each part that is neither finished nor in an earlier output.
+
+    Args:
+        folder, rows_per_part, groups, texts, earlier: See `encode_to_parts`.
+        ran: Precision, forward pass and device of the teacher; parts made in another precision or pass are removed.
+        count: The number of rows.
+    """
+    plan = {"rows": count, "rows_per_part": rows_per_part, "precision": ran["precision"], "forward": ran["forward"]}
+    ledger = Ledger(folder, plan)
+    parts = {part_name(number): rows for number, rows in enumerate(part_slices(groups or [count], rows_per_part))}
+    if texts is not None:
+        reuse_parts({name: texts[rows] for name, rows in parts.items()}, folder, ledger, earlier, ran)
+    return ledger, {name: rows for name, rows in parts.items() if not ledger.has(folder / name)}
 
 
 def encoding_facts(rows: int, kept: int, precision: Precision, device: str, forward: str) -> dict[str, Any]:

@@ -25,7 +25,6 @@ from distill_pipeline.teacher.cluster import (
     resources_of_a_worker,
 )
 from distill_pipeline.teacher.encoding import Precision, encode_to_parts, sentence_ids
-from distill_pipeline.teacher.reuse import EarlierOutput
 from distill_pipeline.teacher.source import resolve_teacher
 from distill_pipeline.teacher.teacher import Teacher
 from distill_pipeline_tests.servers.bucket import Bucket, S3Server
@@ -98,8 +97,8 @@ def test_texts_that_were_encoded_before_are_sent_to_no_worker(spec: TeacherSpec,
     folder.mkdir()
     teacher = spec.load()
     encode_to_parts(ids, teacher, before, rows_per_part=16, texts=texts)
-    parts = {name: file["sha256"] for name, file in file_table(before).items()}
-    earlier = EarlierOutput(before, parts, teacher.precision, teacher.forward.name, teacher.device)
+    ran = {"precision": teacher.precision, "forward": teacher.forward.name, "device": teacher.device}
+    earlier = before, {"facts": ran, "files": file_table(before)}
     facts = encode_on_ray(ids, spec, folder, rows_per_part=16, texts=texts, earlier=[earlier])
     assert facts["rows_resumed"] == 45
     assert file_table(folder) == file_table(before)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -130,8 +129,8 @@ def test_parts_made_in_another_precision_or_cut_otherwise_are_not_mixed_in(
 def _earlier(teacher: Teacher, sequences: list[list[int]], texts: list[str], folder: Path) -> EarlierOutput:
     folder.mkdir()
     encode_to_parts(sequences, teacher, folder, rows_per_part=16, texts=texts)
-    parts = {name: file["sha256"] for name, file in file_table(folder).items()}
-    return EarlierOutput(folder, parts, teacher.precision, teacher.forward.name, teacher.device)
+    facts = {"precision": teacher.precision, "forward": teacher.forward.name, "device": teacher.device}
+    return folder, {"facts": facts, "files": file_table(folder)}
 
 
 def test_texts_that_were_encoded_before_are_not_encoded_again(
@@ -140,7 +139,7 @@ def test_texts_that_were_encoded_before_are_not_encoded_again(
     texts = [" ".join(map(str, sequence)) for sequence in sequences]
     # The same first 48 texts, and then others: as when more of a corpus is sampled.
     earlier = _earlier(teacher, sequences[:48], texts[:48], tmp_path / "earlier")
-    alone = _earlier(teacher, sequences, texts, tmp_path / "alone")
+    alone, _ = _earlier(teacher, sequences, texts, tmp_path / "alone")
     encoded: list[int] = []
     rows = teacher.rows
 
@@ -155,7 +154,7 @@ def test_texts_that_were_encoded_before_are_not_encoded_again(
         sequences, teacher, tmp_path / "now", rows_per_part=16, texts=texts, earlier=[earlier], report=seen.append
     )
     assert (kept, sum(encoded), str(seen[0])) == (48, 52, "48/100 rows are already encoded")
-    assert file_table(tmp_path / "now") == file_table(alone.folder)
+    assert file_table(tmp_path / "now") == file_table(alone)
 
 
 @pytest.mark.parametrize("spoilt", ["precision", "forward", "device", "numbers", "text", "gone", "no Parquet file"])
@@ -163,16 +162,12 @@ def test_what_another_pass_made_or_what_was_changed_since_is_not_taken(
     teacher: Teacher, sequences: list[list[int]], tmp_path: Path, spoilt: str
 ) -> None:
     texts = [" ".join(map(str, sequence)) for sequence in sequences[:16]]
-    earlier = _earlier(teacher, sequences[:16], texts, tmp_path / "earlier")
-    whole = file_table(earlier.folder)
-    [part] = earlier.folder.glob("part-*")
+    earlier, manifest = _earlier(teacher, sequences[:16], texts, tmp_path / "earlier")
+    whole = file_table(earlier)
+    [part] = earlier.glob("part-*")
     content = bytearray(part.read_bytes())
-    if spoilt == "precision":
-        earlier = replace(earlier, precision="bfloat16")
-    elif spoilt == "forward":
-        earlier = replace(earlier, forward="library")
-    elif spoilt == "device":
-        earlier = replace(earlier, device="cuda")
+    if spoilt in manifest["facts"]:
+        manifest["facts"][spoilt] = "another"
     elif spoilt == "gone":
         part.unlink()
     elif spoilt == "no Parquet file":
@@ -184,7 +179,7 @@ def test_what_another_pass_made_or_what_was_changed_since_is_not_taken(
         assert read_texts(part) == (() if spoilt == "text" else tuple(texts))  # 0xFF is in no text
     (tmp_path / "now").mkdir()
     assert not encode_to_parts(
-        sequences[:16], teacher, tmp_path / "now", rows_per_part=16, texts=texts, earlier=[earlier]
+        sequences[:16], teacher, tmp_path / "now", rows_per_part=16, texts=texts, earlier=[(earlier, manifest)]
     )
     assert file_table(tmp_path / "now") == whole
 

@@ -90,7 +90,7 @@ def test_kernels_that_fail_or_differ_are_not_used(wide_heads: Path, monkeypatch:
 
     def take_if_equal(forward: Forward) -> str:
         assert forward.modernbert is not None
-        forward._take_kernels_if_equal(forward.modernbert)
+        forward._use_kernels_if_equal(forward.modernbert)
         return forward.name
 
     assert take_if_equal(forward) == "modernbert, with Triton kernels"
