@@ -84,7 +84,7 @@ def side(
         ours = load_teacher(source, pooling="mean", device=device, trust_remote_code=False)
         numbers = _in_products(ours.backbone)
         settled = settle_precision(ours, "auto" if name == "ours auto" else "float32", probe_sample(ids))
-        precision, cosine = settled.used, settled.min_cosine
+        precision, cosine = settled.precision, settled.min_cosine_to_float32
         with tempfile.TemporaryDirectory() as folder, device_seconds(device) as on_device:
             loaded = time.perf_counter()
             encode_to_parts(ids, ours, Path(folder))

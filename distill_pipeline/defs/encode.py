@@ -20,7 +20,7 @@ from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.store.environment import library_versions, machine
 from distill_pipeline.store.output import Output
 from distill_pipeline.teacher.backends import ENCODERS, check_encoder
-from distill_pipeline.teacher.encoding import encode_to_parts, encoding_facts, probe_sample, settle_precision
+from distill_pipeline.teacher.encoding import encode_to_parts, probe_sample, settle_precision
 from distill_pipeline.teacher.reuse import EarlierOutput
 
 
@@ -102,10 +102,11 @@ def one_teacher_at_a_time(run: StageRun) -> AbstractContextManager[Any]:
 
 def _here(run: StageRun, work: _Work) -> dict[str, Any]:
     teacher = run.load_teacher()
-    precision = settle_precision(teacher, run.recipe.precision, probe_sample(work.sequences))
-    if precision.used != teacher.precision:
+    setup = settle_precision(teacher, run.recipe.precision, probe_sample(work.sequences))
+    if setup.precision != teacher.precision:
         teacher = run.load_teacher()
-    run.log(f"encoding {len(work.sequences):,} rows in {precision.used} on {teacher.device}: {precision.reason}")
+    reason = setup.precision_reason
+    run.log(f"encoding {len(work.sequences):,} rows in {setup.precision} on {setup.device}: {reason}")
     if teacher.forward.why_no_kernels:
         run.log(f"without the GPU's kernels, so slower: {teacher.forward.why_no_kernels}")
     kept = encode_to_parts(
@@ -117,7 +118,7 @@ def _here(run: StageRun, work: _Work) -> dict[str, Any]:
         groups=work.groups,
         earlier=_earlier(run, work),
     )
-    return encoding_facts(len(work.sequences), kept, precision, teacher.device, teacher.forward.name)
+    return setup.facts(len(work.sequences), kept)
 
 
 def _on_ray(run: StageRun, config: EncoderConfig, work: _Work) -> dict[str, Any]:

@@ -86,8 +86,7 @@ class Encoding:
     def rows(self, advance: Callable[[int], None]) -> npt.NDArray[np.float32]:
         """Wait for all rows and return them in order, float32 (n, dims); those of empty sequences are zero.
 
-        Args:
-            advance: Called with the number of rows of each finished batch.
+        `advance` is called with the number of rows of each finished batch.
 
         Raises:
             TeacherError: A batch failed.

@@ -22,8 +22,7 @@ from distill_pipeline.store.remote_folder import RemoteFolder
 from distill_pipeline.teacher.batches import BatchEncoder, Report, progress_counter
 from distill_pipeline.teacher.encoding import (
     ROWS_PER_PART,
-    Precision,
-    encoding_facts,
+    TeacherSetup,
     pending_parts,
     probe_sample,
     settle_precision,
@@ -54,12 +53,7 @@ class Shard:
 
 @dataclass(frozen=True)
 class TeacherSpec:
-    """What a worker on another machine needs to load the same teacher and run it in the same way.
-
-    Attributes:
-        recipe: Names the teacher, and says how to run it.
-        identity: Of the teacher's files where the run began (see `TeacherSource.identity`).
-    """
+    """What a worker needs to run the same teacher: the recipe, and the identity of the files where the run began."""
 
     recipe: Recipe
     identity: Mapping[str, str]
@@ -85,13 +79,9 @@ class TeacherSpec:
             self.source(), pooling=self.recipe.pooling, device=device, trust_remote_code=self.recipe.trust_remote_code
         )
 
-    def settle(self, sample: Sequence[Sequence[int]]) -> tuple[Precision, str, str]:
-        """Return the precision, the forward pass and the device for the whole cluster."""
-        teacher = self.load()
-        float32_forward = teacher.forward.name
-        precision = settle_precision(teacher, self.recipe.precision, sample)
-        forward = float32_forward if precision.used == "float32" else teacher.forward.name
-        return precision, forward, teacher.device
+    def settle(self, sample: Sequence[Sequence[int]]) -> TeacherSetup:
+        """Return how to run the teacher on the whole cluster, as this worker finds it. Raises `TeacherError`."""
+        return settle_precision(self.load(), self.recipe.precision, sample)
 
 
 class _Worker:
@@ -137,15 +127,15 @@ def encode_on_ray(
     report: Report = lambda _: None,
     log: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Encode every sequence on the cluster that `$RAY_ADDRESS` names, or on one started here; returns facts.
+    """Encode every sequence on the cluster that `$RAY_ADDRESS` names, or on one started here, and return facts.
 
     Args:
         sequences, folder, rows_per_part, texts, groups, earlier: See `encode_to_parts`.
-        spec: The teacher, and how to run it.
+        spec: The teacher.
         destination: fsspec URL that the workers write to, such as `s3://bucket/parts`, of this work alone; each part
             is copied from there into the folder. Without one all machines must see the folder.
-        report: Told of progress after each part.
-        log: Receives a line for each part: which worker made it.
+        report: Called with the progress after each part.
+        log: Called with a line for each part, which names the worker that made it.
 
     Raises:
         ClusterError: Ray isn't installed, the cluster gave the work up, or a part came back with other bytes.
@@ -158,8 +148,8 @@ def encode_on_ray(
     with _cluster() as ray:
         resources = resources_of_a_worker(ray, spec.recipe.device)
         settle = ray.remote(**resources)(TeacherSpec.settle)
-        precision, forward, device = ray.get(settle.remote(spec, probe_sample(sequences)))
-        ran = {"precision": precision.used, "forward": forward, "device": device}
+        setup: TeacherSetup = ray.get(settle.remote(spec, probe_sample(sequences)))
+        ran = {"precision": setup.precision, "forward": setup.forward, "device": setup.device}
         ledger, pending = pending_parts(
             folder, ran, len(sequences), rows_per_part, groups, texts=texts, earlier=earlier
         )
@@ -168,16 +158,16 @@ def encode_on_ray(
             for name, rows in pending.items()
         ]
         kept = len(sequences) - sum(len(shard.ids) for shard in shards)
-        log(f"encoding {len(sequences):,} rows in {precision.used} on Ray: {precision.reason}")
+        log(f"encoding {len(sequences):,} rows in {setup.precision} on Ray: {setup.precision_reason}")
         advance = progress_counter(kept, len(sequences), report)
-        for done in _encoded(ray, shards, resources, (spec, precision.used, forward, target)):
+        for done in _encoded(ray, shards, resources, (spec, setup.precision, setup.forward, target)):
             part = folder / done["part"]
             if destination:
                 _fetch(remote, part, done["sha256"])
             ledger.add(part, done["sha256"])
             log(f"{part.name} by worker {done['worker']}")
             advance(done["rows"])
-    return encoding_facts(len(sequences), kept, precision, device, forward)
+    return setup.facts(len(sequences), kept)
 
 
 def folder_url(folder: Path) -> str:
@@ -218,12 +208,7 @@ def _encoded(
 
 
 def resources_of_a_worker(ray: Any, device: str) -> dict[str, float]:
-    """Return what one actor takes: a GPU where the cluster has any, else the processors of a machine.
-
-    Args:
-        ray: The module, connected.
-        device: The recipe's; only auto and cuda take a GPU.
-    """
+    """Return what one actor takes: a GPU where the cluster and the recipe's device have one, else a machine's CPUs."""
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if device.startswith(("auto", "cuda")) and any(machine.get("GPU") for machine in machines):
         return {"num_cpus": 1, "num_gpus": 1}
@@ -234,7 +219,7 @@ def resources_of_a_worker(ray: Any, device: str) -> dict[str, float]:
 
 @contextmanager
 def _cluster() -> Iterator[Any]:
-    """Give the `ray` module, connected to a cluster; a cluster that was started for this is stopped afterwards."""
+    """Yield the `ray` module, connected to a cluster; one that was started for this is stopped afterwards."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray

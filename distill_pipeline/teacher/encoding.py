@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -30,48 +30,53 @@ MIN_COSINE_TO_FLOAT32 = 0.999
 
 
 @dataclass(frozen=True)
-class Precision:
-    """The precision in which the teacher runs, and why.
+class TeacherSetup:
+    """How the teacher runs, in the words of a stage's manifest.
 
     Attributes:
-        used: float32 or bfloat16.
-        reason: Why this one.
-        min_cosine: Between sample rows in bfloat16 and in float32, if that was measured.
+        precision: float32 or bfloat16.
+        precision_reason: Why this one.
+        min_cosine_to_float32: Of sample rows in bfloat16, if it was measured.
+        device: Where the teacher runs.
+        forward: Name of the forward pass.
     """
 
-    used: str
-    reason: str
-    min_cosine: float | None = None
+    precision: str
+    precision_reason: str
+    min_cosine_to_float32: float | None
+    device: str
+    forward: str
+
+    def facts(self, rows: int, kept: int) -> dict[str, Any]:
+        """Return what the manifest says of a stage's rows, of which `kept` were not encoded by this attempt."""
+        return {"rows": rows, "rows_resumed": kept, **asdict(self)}
 
 
 def settle_precision(
     teacher: Teacher, wanted: Literal["auto", "float32", "bfloat16"], sample: Sequence[Sequence[int]]
-) -> Precision:
-    """Convert the teacher to the wanted precision; return the precision to use.
+) -> TeacherSetup:
+    """Convert a teacher in float32 to the wanted precision; return how to run it.
 
-    "auto" tries bfloat16 where the hardware multiplies it natively. When it falls back to float32, the teacher must be
-    loaded again: its weights have lost digits to bfloat16.
-
-    Args:
-        teacher: Loaded in float32.
-        wanted: The recipe's precision.
-        sample: Token ids to encode in both.
+    "auto" tries bfloat16 where the hardware multiplies it natively, and compares the rows of a sample in both. When it
+    falls back to float32, the teacher must be loaded again: its weights have lost digits to bfloat16.
     """
+    device, float32_forward = teacher.device, teacher.forward.name
     if wanted == "float32":
-        return Precision("float32", "as the recipe says")
-    if wanted == "auto" and not has_native_bfloat16(teacher.device):
-        return Precision("float32", "this hardware has no bfloat16 products")
+        return TeacherSetup("float32", "as the recipe says", None, device, float32_forward)
+    if wanted == "auto" and not has_native_bfloat16(device):
+        return TeacherSetup("float32", "this hardware has no bfloat16 products", None, device, float32_forward)
     exact = unit_rows(teacher.rows(sample))
     teacher.to_bfloat16()
     cosine = float((exact * unit_rows(teacher.rows(sample))).sum(axis=1).min())
     if wanted == "auto" and not cosine >= MIN_COSINE_TO_FLOAT32:  # also true of NaN
         reason = f"bfloat16 gave cosine {cosine:.5f}, below the floor {MIN_COSINE_TO_FLOAT32}"
-        return Precision("float32", reason, cosine)
-    return Precision("bfloat16", "as the recipe says" if wanted == "bfloat16" else "native on this hardware", cosine)
+        return TeacherSetup("float32", reason, cosine, device, float32_forward)
+    reason = "as the recipe says" if wanted == "bfloat16" else "native on this hardware"
+    return TeacherSetup("bfloat16", reason, cosine, device, teacher.forward.name)
 
 
 def probe_sample(sequences: Sequence[Sequence[int]]) -> list[Sequence[int]]:
-    """Return up to 64 of the sequences, spread evenly; no empty ones."""
+    """Return up to 64 of the sequences, spread evenly, without empty ones."""
     step = max(1, len(sequences) // PROBE_ROWS)
     return [sequence for sequence in sequences[::step] if len(sequence)][:PROBE_ROWS]
 
@@ -96,7 +101,7 @@ def encode_to_parts(
         sequences: Token ids, special tokens included.
         teacher: In the precision to use.
         folder: Holds the parts and the ledger of the finished ones.
-        report: Called with the progress: at the beginning if rows are kept, and after each batch.
+        report: Called with the progress, at the beginning if rows are kept, and after each batch.
         rows_per_part: Rows of each part but the last of a group.
         texts: The texts of the sequences; the parts then have a column `text` instead of `row`.
         groups: Sizes of consecutive groups, each of which begins a new part; all sequences are one group if empty.
@@ -134,9 +139,10 @@ def pending_parts(
 ) -> tuple[Ledger, dict[str, slice]]:
     """Return a folder's ledger, and the rows of each part that is neither finished nor in an earlier output.
 
+    Parts made in another precision or pass, or divided otherwise, are removed. See `encode_to_parts`.
+
     Args:
-        folder, rows_per_part, groups, texts, earlier: See `encode_to_parts`.
-        ran: Precision, forward pass and device of the teacher; parts made in another precision or pass are removed.
+        ran: Precision, forward pass and device of the teacher.
         count: The number of rows.
     """
     plan = {"rows": count, "rows_per_part": rows_per_part, "precision": ran["precision"], "forward": ran["forward"]}
@@ -145,19 +151,6 @@ def pending_parts(
     if texts is not None:
         reuse_parts({name: texts[rows] for name, rows in parts.items()}, folder, ledger, earlier, ran)
     return ledger, {name: rows for name, rows in parts.items() if not ledger.has(folder / name)}
-
-
-def encoding_facts(rows: int, kept: int, precision: Precision, device: str, forward: str) -> dict[str, Any]:
-    """Return what a stage's manifest says of its rows, of which `kept` were not encoded by this attempt."""
-    return {
-        "rows": rows,
-        "rows_resumed": kept,
-        "precision": precision.used,
-        "precision_reason": precision.reason,
-        "min_cosine_to_float32": precision.min_cosine,
-        "device": device,
-        "forward": forward,
-    }
 
 
 def write_part(path: Path, rows: npt.NDArray[np.float32], first: int, texts: Sequence[str] | None) -> None:

@@ -1,4 +1,4 @@
-"""The machine's devices: which one to use, whether it multiplies bfloat16, and how much work it gets at once."""
+"""The machine's devices: whether one multiplies bfloat16, and how much work it gets at once."""
 
 from __future__ import annotations
 
@@ -23,13 +23,6 @@ WORKERS_PER_GPU = 2
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
 
 
-def best_device() -> str:
-    """Return cuda where there is a GPU, else cpu."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def has_native_bfloat16(device: str) -> bool:
     """Return whether the hardware has instructions for bfloat16 products, so that they are faster."""
     import torch
@@ -45,10 +38,6 @@ def tokens_per_batch(config: Any, device: str) -> int:
     On a CPU, as many as fit into a core's cache; the number is the same on every machine, since the last digits of a
     product can depend on how many rows it has. On a GPU, as many as fit into half of its free memory, rounded down to a
     power of two, so that small changes in free memory don't change the batches.
-
-    Args:
-        config: The transformer's configuration, read for `hidden_size` and `intermediate_size`.
-        device: Where the transformer runs.
     """
     import torch
 

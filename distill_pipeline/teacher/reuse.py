@@ -34,8 +34,7 @@ def reuse_parts(
 
     Args:
         wanted: The texts of each part, by its file name.
-        folder: Where to put the parts.
-        ledger: Of that folder.
+        folder, ledger: Where to put the parts, and its finished ones.
         earlier: The outputs to search.
         ran: Precision, forward pass and device of the teacher, by their names in a manifest's facts.
     """

@@ -24,9 +24,8 @@ from distill_pipeline.teacher.cluster import (
     folder_url,
     resources_of_a_worker,
 )
-from distill_pipeline.teacher.encoding import Precision, encode_to_parts, sentence_ids
+from distill_pipeline.teacher.encoding import encode_to_parts, sentence_ids
 from distill_pipeline.teacher.source import resolve_teacher
-from distill_pipeline.teacher.teacher import Teacher
 from distill_pipeline_tests.servers.bucket import Bucket, S3Server
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")
@@ -132,19 +131,6 @@ def test_a_worker_that_would_run_another_pass_than_the_first_stops(spec: Teacher
     _Worker(spec, "float32", "modernbert", folder_url(tmp_path))
     with pytest.raises(ClusterError, match="'modernbert' where another machine runs 'modernbert, with Triton kernels'"):
         _Worker(spec, "float32", "modernbert, with Triton kernels", folder_url(tmp_path))
-
-
-@pytest.mark.parametrize(("used", "name"), [("float32", "modernbert"), ("bfloat16", "modernbert, with Triton kernels")])
-def test_the_pass_is_that_of_the_precision_that_was_settled(
-    spec: TeacherSpec, monkeypatch: pytest.MonkeyPatch, used: str, name: str
-) -> None:
-    def tried_with_kernels(teacher: Teacher, *_: object) -> Precision:
-        assert teacher.forward.modernbert is not None
-        teacher.forward.modernbert.kernels = object()
-        return Precision(used, "tried")
-
-    monkeypatch.setattr("distill_pipeline.teacher.cluster.settle_precision", tried_with_kernels)
-    assert spec.settle([[1, 5, 2]]) == (Precision(used, "tried"), name, "cpu")
 
 
 def test_a_head_node_without_processors_does_not_shrink_the_workers() -> None:

@@ -194,10 +194,10 @@ def test_batches_hold_every_position_within_the_budget(sequences: list[list[int]
 
 def test_bfloat16_is_measured_against_float32(modernbert: Path, sequences: list[list[int]]) -> None:
     teacher = _load(modernbert)
-    precision = settle_precision(teacher, "bfloat16", probe_sample(sequences))
-    assert precision.used == teacher.precision == "bfloat16"
-    assert precision.min_cosine is not None
-    assert 0.9 < precision.min_cosine < 1
+    setup = settle_precision(teacher, "bfloat16", probe_sample(sequences))
+    assert setup.precision == teacher.precision == "bfloat16"
+    assert setup.min_cosine_to_float32 is not None
+    assert 0.9 < setup.min_cosine_to_float32 < 1
 
 
 def test_a_probe_that_is_no_number_is_no_reason_to_use_bfloat16(
@@ -206,7 +206,7 @@ def test_a_probe_that_is_no_number_is_no_reason_to_use_bfloat16(
     monkeypatch.setattr(encoding, "has_native_bfloat16", lambda _: True)
     teacher = _load(modernbert)
     monkeypatch.setattr(teacher, "rows", lambda ids: np.full((len(ids), 4), np.nan, dtype=np.float32))
-    assert settle_precision(teacher, "auto", sequences).used == "float32"
+    assert settle_precision(teacher, "auto", sequences).precision == "float32"
 
 
 def test_empty_sequences_have_rows_of_zeros(modernbert: Path, tmp_path: Path) -> None:
@@ -256,9 +256,26 @@ def test_auto_keeps_float32_below_the_floor_and_says_so(
         "distill_pipeline.teacher.encoding.has_native_bfloat16", lambda _: True
     )  # whatever this machine's processor has
     monkeypatch.setattr("distill_pipeline.teacher.encoding.MIN_COSINE_TO_FLOAT32", 1.0)
-    precision = settle_precision(_load(modernbert), "auto", probe_sample(sequences))
-    assert precision.used == "float32"
-    assert "below the floor" in precision.reason
+    setup = settle_precision(_load(modernbert), "auto", probe_sample(sequences))
+    assert setup.precision == "float32"
+    assert "below the floor" in setup.precision_reason
+
+
+@pytest.mark.parametrize(("floor", "name"), [(1.1, "modernbert"), (0.9, "modernbert, with Triton kernels")])
+def test_the_pass_is_that_of_the_precision_that_was_settled(
+    modernbert: Path, monkeypatch: pytest.MonkeyPatch, floor: float, name: str
+) -> None:
+    def to_bfloat16_with_kernels() -> None:
+        assert loaded.forward.modernbert is not None
+        loaded.forward.modernbert.kernels = object()
+
+    loaded = _load(modernbert)
+    monkeypatch.setattr(encoding, "has_native_bfloat16", lambda _: True)
+    monkeypatch.setattr(encoding, "MIN_COSINE_TO_FLOAT32", floor)
+    monkeypatch.setattr(loaded, "to_bfloat16", to_bfloat16_with_kernels)
+    monkeypatch.setattr(loaded, "rows", lambda ids: np.ones((len(ids), 4), dtype=np.float32))
+    setup = settle_precision(loaded, "auto", [[1, 5, 2]])
+    assert (setup.precision, setup.forward) == ("float32" if floor > 1 else "bfloat16", name)
 
 
 def test_values_that_are_not_finite_stop_the_run(modernbert: Path, sequences: list[list[int]], tmp_path: Path) -> None:

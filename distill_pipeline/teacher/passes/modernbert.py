@@ -42,11 +42,7 @@ def products_of(layer: Any) -> Products:
 
 
 class ModernBert:
-    """The forward pass of a loaded `transformers.ModernBertModel`, which reads the model's weights.
-
-    Attributes:
-        kernels: The module of a GPU's kernels if they are used, else None.
-    """
+    """The forward pass of a loaded `transformers.ModernBertModel`, which reads the model's weights."""
 
     def __init__(self, backbone: Any) -> None:
         import torch
@@ -58,7 +54,7 @@ class ModernBert:
         self.window = config.sliding_window
         self.products = [products_of(layer) for layer in backbone.layers]
         self.dtype = torch.float32
-        self.kernels: Any = None
+        self.kernels: Any = None  # the module, if a GPU uses it
         self._rotations: dict[tuple[str, int], tuple[torch.Tensor, torch.Tensor]] = {}
 
     @staticmethod
@@ -74,7 +70,7 @@ class ModernBert:
             from distill_pipeline.teacher.passes import kernels
         except ImportError:  # a torch without Triton
             return None
-        return kernels if kernels.supports(self.head_size) and not self.backbone.config.norm_bias else None
+        return kernels if self.head_size in kernels.HEAD_SIZES and not self.backbone.config.norm_bias else None
 
     def to_bfloat16(self) -> None:
         """Convert the weights of the matrix products; embeddings and norms stay float32.
@@ -133,9 +129,7 @@ class ModernBert:
     def _attend(self, joined: torch.Tensor, kind: str) -> torch.Tensor:
         """Return the attention's output before its last product, float32 (n * length, hidden).
 
-        Args:
-            joined: Queries, keys and values, float32 (n, length, 3, heads, head size).
-            kind: The layer's `attention_type`.
+        `joined` holds queries, keys and values, float32 (n, length, 3, heads, head size).
         """
         import torch
 

@@ -25,13 +25,9 @@ _ATTENTION_NAME = "distill_pipeline"
 
 
 def linear(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *, gelu: bool = False) -> torch.Tensor:
-    """Return rows @ weight.T + bias, or the exact gelu of that, (n, outputs) in the dtype of rows and weight.
+    """Return rows @ weight.T + bias, or the exact gelu of that, (n, outputs) in the arguments' dtype.
 
-    Args:
-        rows: (n, inputs).
-        weight: (outputs, inputs), or what `pack_weight` returned for it.
-        bias: (outputs,), or None.
-        gelu: Apply the activation.
+    Takes rows (n, inputs), a weight (outputs, inputs), plain or from `pack_weight`, and a bias (outputs,) or None.
     """
     import torch
 
@@ -46,8 +42,7 @@ def linear(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, 
 def gated_gelu(rows: torch.Tensor, activated: Product, gate: Product) -> torch.Tensor:
     """Return gelu(linear(rows, *activated)) * linear(rows, *gate), (n, outputs).
 
-    Shazeer 2020, "GLU Variants Improve Transformer", equation 6 (GEGLU), with the exact gelu. Weights and biases are
-    those of `linear`.
+    Shazeer 2020, "GLU Variants Improve Transformer", equation 6 (GEGLU), with the exact gelu.
     """
     import torch
 
@@ -61,12 +56,8 @@ def gated_gelu(rows: torch.Tensor, activated: Product, gate: Product) -> torch.T
 def pack_weight(weight: torch.Tensor, rows: int) -> torch.Tensor:
     """Return a copy of a weight (outputs, inputs) in the memory order in which this processor's products read it.
 
-    Without it each product reorders the weight first, 4 to 5 % of its time. The products' bytes are the same. A weight
-    that oneDNN doesn't support is returned as it is.
-
-    Args:
-        weight: On any device.
-        rows: Roughly how many rows a product will have.
+    Without it each product, of about so many rows, reorders the weight first, 4 to 5 % of its time. The products' bytes
+    are the same. A weight that oneDNN doesn't support is returned as it is.
     """
     import torch
 
