@@ -1,4 +1,4 @@
-"""Rows per second and peak anonymous memory of encoding a vocabulary: ours against model2vec.distill's own encoding.
+"""Rows per second and peak anonymous memory of encoding a vocabulary, against model2vec.distill's encoding.
 
 Each measurement is a process of its own; the sides alternate, so that both see the same machine. Teachers:
 ModernBERT-base's shape with random weights, and the embedded MiniLM. Every row is `[CLS] token [SEP]`.
@@ -18,10 +18,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import anonymous_peak, device_seconds, in_own_process, matrix_ceiling, report
+from benchmarks.machine import anonymous_peak, device_seconds, find_teacher, in_own_process, matrix_ceiling, report
 
-SIDES = {"model2vec": "float32", "ours float32": "float32", "ours auto": "bfloat16"}
-
+SIDES = ("model2vec", "ours float32", "ours auto")
 
 SHAPES: Mapping[str, Mapping[str, int]] = {
     "base": {},  # the configuration's defaults
@@ -30,7 +29,7 @@ SHAPES: Mapping[str, Mapping[str, int]] = {
 
 
 def build_teacher(shape: str) -> Path:
-    """Write a ModernBERT of a published shape with random weights as a Sentence Transformer; returns the folder."""
+    """Return a folder with a Sentence Transformer: a ModernBERT of a published shape with random weights."""
     import torch
     from transformers import ModernBertConfig, ModernBertModel
 
@@ -46,7 +45,7 @@ def build_teacher(shape: str) -> Path:
 
 
 def sequences(rows: int, tokens: int, vocabulary: int) -> list[list[int]]:
-    """Return ids of so many rows of so many tokens, between the first two entries of the vocabulary."""
+    """Return token ids of so many rows of so many tokens; each begins and ends with a special token."""
     inner = range(tokens - 2)
     return [[0, *(2 + (place + 7 * step) % (vocabulary - 2) for step in inner), 1] for place in range(rows)]
 
@@ -66,25 +65,23 @@ def side(
         imported = peak_megabytes()
         # `distill` copies the teacher, in `reshape_embeddings`, before it encodes.
         model = copy.deepcopy(AutoModel.from_pretrained(teacher))
-        numbers = _in_products(model)
+        weights = _linear_weights(model)
         with device_seconds(device) as on_device:
             loaded = time.perf_counter()
             create_embeddings(tokenized=ids, model=model, device=device, pad_token_id=0)
             finished = time.perf_counter()
-        precision, cosine = "float32", None
+        precision, min_cosine = "float32", None
     else:
         import sentence_transformers  # noqa: F401
 
         from distill_pipeline.teacher.encoding import encode_to_parts, probe_sample, settle_precision
-        from distill_pipeline.teacher.source import resolve_teacher
         from distill_pipeline.teacher.teacher import load_teacher
 
         imported = peak_megabytes()
-        source = resolve_teacher(teacher, None, known_commits=Path("none.json"))
-        ours = load_teacher(source, pooling="mean", device=device, trust_remote_code=False)
-        numbers = _in_products(ours.backbone)
-        settled = settle_precision(ours, "auto" if name == "ours auto" else "float32", probe_sample(ids))
-        precision, cosine = settled.used, settled.min_cosine
+        ours = load_teacher(find_teacher(teacher), pooling="mean", device=device, trust_remote_code=False)
+        weights = _linear_weights(ours.backbone)
+        setup = settle_precision(ours, "auto" if name == "ours auto" else "float32", probe_sample(ids))
+        precision, min_cosine = setup.precision, setup.min_cosine_to_float32
         with tempfile.TemporaryDirectory() as folder, device_seconds(device) as on_device:
             loaded = time.perf_counter()
             encode_to_parts(ids, ours, Path(folder))
@@ -93,16 +90,16 @@ def side(
         "rows_per_second": rows / (finished - loaded),
         "load_seconds": loaded - started,
         "device_seconds": on_device[0] if on_device else None,
-        "flop_per_row": 2 * tokens * numbers,
+        "flop_per_row": 2 * tokens * weights,
         "peak_mb": peak_megabytes(),
         "imported_mb": imported,
         "precision": precision,
-        "min_cosine": cosine,
+        "min_cosine": min_cosine,
     }
 
 
-def _in_products(model: Any) -> int:
-    """Return how many numbers the weights of a model's linear layers hold."""
+def _linear_weights(model: Any) -> int:
+    """Return the number of weights in a model's linear layers."""
     import torch
 
     return sum(layer.weight.numel() for layer in model.modules() if isinstance(layer, torch.nn.Linear))
@@ -117,17 +114,17 @@ def compare(label: str, teacher: Path, rows: int, options: argparse.Namespace) -
         for name in SIDES:
             for dtype, values in ceilings.items():
                 values.append(matrix_ceiling(dtype, options.device))
-            # As many on each side: model2vec holds every row in memory until the last.
+            # The same number of rows on each side: model2vec holds all of them in memory.
             arguments = ["--side", name, "--teacher", str(teacher), "--rows", str(rows), *work]
             found[name].append(in_own_process(__file__, arguments))
-    theirs = found["model2vec"]
+    baseline = found["model2vec"]
     lines = []
     for name, runs in found.items():
         rate = statistics.median(run["rows_per_second"] for run in runs)
         ceiling = max(ceilings[runs[0]["precision"]])
-        ratios = [run["rows_per_second"] / other["rows_per_second"] for run, other in zip(runs, theirs, strict=True)]
+        ratios = [run["rows_per_second"] / other["rows_per_second"] for run, other in zip(runs, baseline, strict=True)]
         on_device = [run["device_seconds"] for run in runs if run["device_seconds"]]
-        # A GPU's share is of its own time: beside it the rows are written.
+        # A GPU's share is of its own time: meanwhile the CPU writes rows.
         product_rate = runs[0]["flop_per_row"] / 1e12 * (rows / statistics.median(on_device) if on_device else rate)
         peak = max(run["peak_mb"] for run in runs)
         lines.append(
@@ -142,9 +139,9 @@ def compare(label: str, teacher: Path, rows: int, options: argparse.Namespace) -
                 "ceiling TFLOP/s": round(ceiling, 3),
                 "share of ceiling": round(product_rate / ceiling, 2),
                 "peak anonymous MB": round(peak),
-                "peak / model2vec": round(peak / max(run["peak_mb"] for run in theirs), 2),
+                "peak / model2vec": round(peak / max(run["peak_mb"] for run in baseline), 2),
                 "above imports MB": round(_above_imports(runs)),
-                "above / model2vec": round(_above_imports(runs) / _above_imports(theirs), 2),
+                "above / model2vec": round(_above_imports(runs) / _above_imports(baseline), 2),
                 "min cosine": runs[0]["min_cosine"],
             }
         )
@@ -171,15 +168,12 @@ def main() -> None:
             found = side(options.side, options.teacher, options.rows, options.tokens, options.device, peak)
         print(json.dumps(found))
         return
-    from distill_pipeline.teacher.source import resolve_teacher
-
-    minilm = resolve_teacher("embedded:all-MiniLM-L6-v2", None, known_commits=Path("none.json")).folder
     lines = [
         *compare(f"ModernBERT-{options.shape} shape", build_teacher(options.shape), options.rows, options),
-        *compare("all-MiniLM-L6-v2", minilm, min(options.rows * 4, 30_522), options),
+        *compare("all-MiniLM-L6-v2", find_teacher().folder, min(options.rows * 4, 30_522), options),
     ]
     facts = {name: getattr(options, name) for name in ("rows", "rounds", "tokens", "device")}
-    report("encode", list(lines[0]), lines, **facts)
+    report("encode", lines, **facts)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
-"""What the benchmarks share: the machine's ceiling, a side run in a process of its own, tables and JSON."""
+"""What the benchmarks share: teachers, the machine's ceiling, a side in its own process, memory, tables and JSON."""
 
 from __future__ import annotations
 
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -13,16 +12,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from distill_pipeline.teacher.source import TeacherSource
 
 RESULTS = Path(__file__).parent / "results"
 
 
+def find_teacher(location: str = "embedded:all-MiniLM-L6-v2") -> TeacherSource:
+    """Return a teacher's files; each commit is asked for again."""
+    from distill_pipeline.teacher.source import resolve_teacher
+
+    return resolve_teacher(location, None, known_commits=Path(os.devnull))
+
+
 def matrix_ceiling(dtype: str, device: str = "cpu", seconds: float = 2.0) -> float:
-    """Return the best matrix-product rate of all cores or a GPU, in TFLOP/s, over both routines that torch carries."""
+    """Return the best rate of matrix products on all cores or a GPU, in TFLOP/s, of the two routines that torch has."""
     import torch
 
-    from distill_pipeline.teacher.passes.products import linear
+    from distill_pipeline.teacher.passes.operations import linear
 
     count, inputs, outputs = (1536, 768, 2304) if device == "cpu" else (16_384, 4096, 4096)
     # Random numbers: a GPU multiplies ones faster, since it takes less power for them.
@@ -43,7 +52,7 @@ def matrix_ceiling(dtype: str, device: str = "cpu", seconds: float = 2.0) -> flo
 
 
 def in_own_process(script: str, arguments: Sequence[str]) -> dict[str, Any]:
-    """Run a script's side in a process of its own and return the JSON of its last line."""
+    """Run a script in a process of its own and return the JSON of its last line."""
     finished = subprocess.run(
         [sys.executable, script, *arguments],
         capture_output=True,
@@ -57,22 +66,9 @@ def in_own_process(script: str, arguments: Sequence[str]) -> dict[str, Any]:
     return found
 
 
-def peak_megabytes() -> float:
-    """Return the peak of this process's resident memory, in MB.
-
-    From the kernel's high-water mark where there is one: `getrusage` begins with that of the process that
-    started this one.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        [line] = [line for line in status.read_text().splitlines() if line.startswith("VmHWM")]
-        return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 @contextmanager
 def anonymous_peak() -> Iterator[Callable[[], float]]:
-    """Give a function that returns the peak of this process's anonymous memory since the block began, in MB.
+    """Yield a function that returns the peak of this process's anonymous memory since the block began, in MB.
 
     Pages of mapped files, such as weights that nothing wrote to, don't count: the kernel takes them back by itself when
     memory runs short. Linux alone tells the two apart, and keeps no peak, so a thread samples.
@@ -100,7 +96,7 @@ def anonymous_peak() -> Iterator[Callable[[], float]]:
 
 @contextmanager
 def device_seconds(device: str) -> Iterator[list[float]]:
-    """Give a list that holds, after the block, how long a GPU computed and copied in it; empty for a CPU."""
+    """Yield a list that holds, after the block, how long a GPU computed and copied in it; empty for a CPU."""
     from torch.profiler import ProfilerActivity, profile
 
     found: list[float] = []
@@ -112,8 +108,9 @@ def device_seconds(device: str) -> Iterator[list[float]]:
     found.append(sum(event.self_device_time_total for event in profiled.key_averages()) / 1e6)
 
 
-def report(name: str, columns: Sequence[str], lines: Sequence[Mapping[str, Any]], **facts: Any) -> None:
+def report(name: str, lines: Sequence[Mapping[str, Any]], **facts: Any) -> None:
     """Print a table of the lines and write them, with the machine and other facts, to `results/NAME.json`."""
+    columns = list(lines[0])
     cells = [[str(line.get(column, "")) for column in columns] for line in lines]
     widths = [max(len(text) for text in column) for column in zip(columns, *cells, strict=True)]
     for row in [columns, *cells]:
@@ -121,20 +118,18 @@ def report(name: str, columns: Sequence[str], lines: Sequence[Mapping[str, Any]]
     for fact, value in facts.items():
         print(f"{fact}: {value}")
     RESULTS.mkdir(exist_ok=True)
-    value = {"machine": machine(), **facts, "lines": list(lines)}
-    (RESULTS / f"{name}.json").write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    content = {"machine": machine(), **facts, "lines": list(lines)}
+    (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def machine() -> dict[str, Any]:
     """Describe the machine without its name."""
     import torch
 
-    model = ""
-    if Path("/proc/cpuinfo").exists():
-        names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-        model = names[0].split(":")[1].strip() if names else ""
+    cpuinfo = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    models = [line.split(":")[1].strip() for line in cpuinfo.splitlines() if line.startswith("model name")]
     return {
-        "processor": model or platform.processor(),
+        "processor": models[0] if models else platform.processor(),
         "cores": os.cpu_count(),
         "amx": torch.cpu._is_amx_tile_supported(),
         "avx512_bf16": torch.cpu._is_avx512_bf16_supported(),

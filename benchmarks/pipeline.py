@@ -20,16 +20,16 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import in_own_process, report
+from benchmarks.machine import find_teacher, in_own_process, report
 
 SWEEP = [{"pca_dims": dimensions} for dimensions in range(32, 385, 32)]
 LIKE_DISTILL = {"preset": "model2vec", "compare_with_model2vec": False}
 DEFAULT = {"compare_with_model2vec": False}
-TO_STUDENT = (*("vocabulary", "token_embeddings", "text_embeddings"), *("student_matrix", "static_model"))
+TO_STUDENT = ("vocabulary", "token_embeddings", "text_embeddings", "student_matrix", "static_model")
 
 
-def ours(teacher: str, settings: list[dict[str, Any]]) -> list[dict[str, float]]:
-    """Run the chain for each recipe in this process, in one home; returns seconds of each."""
+def run_pipeline(teacher: str, settings: list[dict[str, Any]]) -> list[dict[str, float]]:
+    """Run the chain for each recipe in this process, in one home, and return the seconds of each."""
     import dagster as dg
 
     from distill_pipeline.chain.home import Home, default_home
@@ -57,8 +57,8 @@ def ours(teacher: str, settings: list[dict[str, Any]]) -> list[dict[str, float]]
     return found
 
 
-def model2vec(teacher: str, settings: list[dict[str, Any]]) -> list[dict[str, float]]:
-    """Call `model2vec.distill` for each recipe in this process; returns seconds of each."""
+def run_model2vec(teacher: str, settings: list[dict[str, Any]]) -> list[dict[str, float]]:
+    """Call `model2vec.distill` for each recipe in this process and return the seconds of each."""
     from model2vec.distill import distill
 
     found = []
@@ -70,7 +70,7 @@ def model2vec(teacher: str, settings: list[dict[str, Any]]) -> list[dict[str, fl
 
 
 def side(name: str, teacher: str, settings: list[dict[str, Any]], home: Path) -> list[dict[str, float]]:
-    """Run one side in a process of its own; the recipes' names must be there when Dagster loads."""
+    """Run one side in a process of its own; recipes get their names before Dagster loads."""
     (home / "recipes").mkdir(parents=True, exist_ok=True)
     for place in range(len(SWEEP)):
         path = home / "recipes" / f"bench-{place}.yaml"
@@ -84,7 +84,7 @@ def side(name: str, teacher: str, settings: list[dict[str, Any]], home: Path) ->
 
 
 def hit_as_a_command() -> dict[str, float]:
-    """Run a recipe whose outputs are all there as a command; returns its seconds, and those of processor time."""
+    """Run a recipe whose outputs all exist as a command and return its seconds, and those of processor time."""
     before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "distill_pipeline", "run", "bench-0"], check=True, stdout=subprocess.DEVNULL,
@@ -98,65 +98,52 @@ def hit_as_a_command() -> dict[str, float]:
 def main() -> None:
     """Compare the sides, or be one."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--teacher", help="A folder; the embedded MiniLM when not given.")
+    parser.add_argument("--teacher", default="embedded:all-MiniLM-L6-v2", help="A folder, or a name.")
     parser.add_argument("--calls", type=int, default=len(SWEEP), help="Calls of distill; the rest is extrapolated.")
     parser.add_argument("--side", choices=["ours", "model2vec"], help=argparse.SUPPRESS)
     parser.add_argument("--settings", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.side:
-        run = ours if options.side == "ours" else model2vec
+        run = run_pipeline if options.side == "ours" else run_model2vec
         print(json.dumps({"runs": run(options.teacher, json.loads(options.settings))}))
         return
-    from distill_pipeline.teacher.source import resolve_teacher
-
-    known = resolve_teacher(options.teacher or "embedded:all-MiniLM-L6-v2", None, known_commits=Path("none.json"))
-    teacher = str(known.folder)
+    teacher = str(find_teacher(options.teacher).folder)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         base, other = {"pca_dims": 256}, {"pca_dims": 128}
-        [cold] = side("ours", teacher, [{**LIKE_DISTILL, **base}], home)
-        [theirs] = side("model2vec", teacher, [base], home)
-        [warm] = side("ours", teacher, [{**LIKE_DISTILL, **base}], home)
+        [cold] = side("ours", teacher, [LIKE_DISTILL | base], home)
+        [distill_cold] = side("model2vec", teacher, [base], home)
+        [warm] = side("ours", teacher, [LIKE_DISTILL | base], home)
         command = hit_as_a_command()
-        [changed] = side("ours", teacher, [{**LIKE_DISTILL, **other}], home)
-        [theirs_again] = side("model2vec", teacher, [other], home)
-        sweeps = {
-            precision: side(
-                "ours",
-                teacher,
-                [{**LIKE_DISTILL, "precision": precision, **fields} for fields in SWEEP],
-                Path(folder) / f"sweep-{precision}",
-            )
-            for precision in ("float32", "auto")
-        }
+        [changed] = side("ours", teacher, [LIKE_DISTILL | other], home)
+        [distill_changed] = side("model2vec", teacher, [other], home)
+        sweeps = {}
+        for precision in ("float32", "auto"):
+            recipes = [{**LIKE_DISTILL, "precision": precision, **fields} for fields in SWEEP]
+            sweeps[precision] = side("ours", teacher, recipes, Path(folder) / f"sweep-{precision}")
         calls = side("model2vec", teacher, SWEEP[: options.calls], home)
-        [default] = side("ours", teacher, [{**DEFAULT, **base}], Path(folder) / "default")
-    mean = sum(call["seconds"] for call in calls) / len(calls)
+        [default] = side("ours", teacher, [DEFAULT | base], Path(folder) / "default")
+    distill_sweep = {"seconds": sum(call["seconds"] for call in calls) / len(calls) * len(SWEEP)}
     lines = [
-        _line("cold", cold, theirs["seconds"]),
-        _line("warm", warm, theirs["seconds"]),
-        _line("pca_dims changed", changed, theirs_again["seconds"]),
-        *(
-            _line(
-                f"sweep of {len(SWEEP)}, precision {precision}",
-                {key: sum(run[key] for run in sweep) for key in ("seconds", "to student")},
-                mean * len(SWEEP),
-            )
-            for precision, sweep in sweeps.items()
-        ),
-        _line("cold, default recipe", default, theirs["seconds"]),
+        _line("cold", cold, distill_cold),
+        _line("warm", warm, distill_cold),
+        _line("pca_dims changed", changed, distill_changed),
     ]
-    report("pipeline", list(lines[0]), lines, hit_as_a_command=command, distill_calls_measured=len(calls))
+    for precision, sweep in sweeps.items():
+        total = {key: sum(run[key] for run in sweep) for key in ("seconds", "to student")}
+        lines.append(_line(f"sweep of {len(SWEEP)}, precision {precision}", total, distill_sweep))
+    lines.append(_line("cold, default recipe", default, distill_cold))
+    report("pipeline", lines, hit_as_a_command=command, distill_calls_measured=len(calls))
 
 
-def _line(what: str, run: dict[str, float], theirs: float) -> dict[str, Any]:
+def _line(what: str, ours: dict[str, float], distill: dict[str, float]) -> dict[str, Any]:
     return {
         "what": what,
-        "ours s": round(run["seconds"], 2),
-        "to student s": round(run["to student"], 2),
-        "model2vec.distill s": round(theirs, 2),
-        "times faster": round(theirs / run["seconds"], 1),
-        "to student, times faster": round(theirs / run["to student"], 1),
+        "ours s": round(ours["seconds"], 2),
+        "to student s": round(ours["to student"], 2),
+        "model2vec.distill s": round(distill["seconds"], 2),
+        "times faster": round(distill["seconds"] / ours["seconds"], 1),
+        "to student, times faster": round(distill["seconds"] / ours["to student"], 1),
     }
 
 

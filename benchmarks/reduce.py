@@ -1,8 +1,7 @@
 """Seconds and memory of reduction and weighting at 50 thousand, 250 thousand and a million rows of 768 numbers, and of
 the refinement's solution for 200 thousand texts.
 
-Ours alone: `model2vec` holds all rows several times over, and refines nothing. Each size is a process of its own; the
-growth is its peak memory less that before the work began.
+Ours alone: `model2vec` holds all rows several times over, and refines nothing. Each size is a process of its own.
 """
 
 from __future__ import annotations
@@ -11,18 +10,21 @@ import argparse
 import json
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from scipy import sparse
 
-from benchmarks.machine import in_own_process, peak_megabytes, report
+from benchmarks.machine import anonymous_peak, in_own_process, report
 from distill_pipeline.fitting.reduction import reduce_rows
 from distill_pipeline.fitting.ridge import solve_ridge
 from distill_pipeline.fitting.weightings import sif_weights
 from distill_pipeline.store.embeddings import Embeddings, embedding_array, part_name, write_table
 from distill_pipeline.vocabulary.frequencies import zipf_probabilities
+
+T = TypeVar("T")
 
 DIMENSIONS = 768
 ROWS_PER_PART = 8192
@@ -30,7 +32,7 @@ ENTRIES, WORDS_PER_TEXT, DIRECTIONS = 120_000, 20, 384
 
 
 def write_rows(folder: Path, rows: int) -> None:
-    """Write parts of synthetic rows whose directions differ in strength."""
+    """Write parts of random rows whose directions differ in strength."""
     strengths = (1 / np.sqrt(1 + np.arange(DIMENSIONS))).astype(np.float32)
     for number, first in enumerate(range(0, rows, ROWS_PER_PART)):
         count = min(ROWS_PER_PART, rows - first)
@@ -40,6 +42,17 @@ def write_rows(folder: Path, rows: int) -> None:
         write_table(folder / part_name(number), {"row": label, "embedding": embedding_array(part)})
 
 
+def measure(work: Callable[[], T]) -> tuple[T, dict[str, float]]:
+    """Return the result of some work, its seconds, and this process's anonymous memory before it and at its peak."""
+    with anonymous_peak() as peak:
+        before, started = peak(), time.perf_counter()
+        result = work()
+        seconds = time.perf_counter() - started
+        highest = peak()
+    memory = {"MB before": round(before), "peak MB": round(highest), "growth MB": round(highest - before)}
+    return result, {"seconds": round(seconds, 2), **memory}
+
+
 def reduce_once(rows: int) -> dict[str, Any]:
     """Reduce so many rows to 256 dimensions with Zipf weights."""
     with tempfile.TemporaryDirectory() as folder:
@@ -47,20 +60,13 @@ def reduce_once(rows: int) -> dict[str, Any]:
         source.mkdir()
         target.mkdir()
         write_rows(source, rows)
-        before, started = peak_megabytes(), time.perf_counter()
-        reduce_rows(
-            Embeddings.of_parts(source), target, weights=sif_weights(zipf_probabilities(rows), 1e-4), pca_dims=256
-        )
-        seconds = time.perf_counter() - started
-    peak = peak_megabytes()
-    return {
-        "rows": rows,
-        "seconds": round(seconds, 2),
-        "rows/s": round(rows / seconds),
-        "MB before": round(before),
-        "peak MB": round(peak),
-        "growth MB": round(peak - before),
-    }
+
+        def reduce() -> object:
+            weights = sif_weights(zipf_probabilities(rows), 1e-4)
+            return reduce_rows(Embeddings.of_parts(source), target, weights=weights, pca_dims=256)
+
+        _, cost = measure(reduce)
+    return {"rows": rows, "rows/s": round(rows / cost["seconds"]), **cost}
 
 
 def solve_once(texts: int) -> dict[str, Any]:
@@ -75,20 +81,9 @@ def solve_once(texts: int) -> dict[str, Any]:
     shares.sum_duplicates()
     targets = random.standard_normal((texts, DIRECTIONS), dtype=np.float32)
     start = np.zeros((ENTRIES, DIRECTIONS), dtype=np.float32)
-    before, started = peak_megabytes(), time.perf_counter()
-    solution = solve_ridge(shares, targets, start, 0.4)
-    seconds = time.perf_counter() - started
-    peak = peak_megabytes()
-    return {
-        "texts": texts,
-        "entries": ENTRIES,
-        "seconds": round(seconds, 2),
-        "iterations": solution.iterations,
-        "residual": round(solution.residual, 5),
-        "MB before": round(before),
-        "peak MB": round(peak),
-        "growth MB": round(peak - before),
-    }
+    solution, cost = measure(lambda: solve_ridge(shares, targets, start, 0.4))
+    solved = {"iterations": solution.iterations, "residual": round(solution.residual, 5)}
+    return {"texts": texts, "entries": ENTRIES, **solved, **cost}
 
 
 def main() -> None:
@@ -103,9 +98,9 @@ def main() -> None:
         print(json.dumps(reduce_once(options.alone) if options.alone else solve_once(options.solve)))
         return
     lines = [in_own_process(__file__, ["--alone", str(rows)]) for rows in options.rows]
-    report("reduce", list(lines[0]), lines, dimensions=DIMENSIONS, kept=256)
+    report("reduce", lines, dimensions=DIMENSIONS, kept=256)
     lines = [in_own_process(__file__, ["--solve", str(texts)]) for texts in options.texts]
-    report("solve", list(lines[0]), lines, words_per_text=WORDS_PER_TEXT, directions=DIRECTIONS)
+    report("solve", lines, words_per_text=WORDS_PER_TEXT, directions=DIRECTIONS)
 
 
 if __name__ == "__main__":

@@ -11,27 +11,26 @@ an epoch brings no better agreement on held-out texts; the best is shown, as the
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.machine import report
 from distill_pipeline.chain.home import Home, default_home
 from distill_pipeline.chain.stages import stage_keys
 from distill_pipeline.chain.teachers import find_teacher
-from distill_pipeline.fitting.problem import Problem, TextEmbeddings, build_problem, fit_directions
+from distill_pipeline.fitting.problem import TextEmbeddings, build_problem, fit_directions
 from distill_pipeline.fitting.refining import held_out_agreement, solve_weighted
 from distill_pipeline.fitting.ridge import token_shares, whiten
-from distill_pipeline.fitting.settings import METHODS, FitSettings, fit_settings
+from distill_pipeline.fitting.settings import METHODS, fit_settings
 from distill_pipeline.fitting.tuning import tune_similarities
 from distill_pipeline.fitting.weightings import sif_weights
 from distill_pipeline.quality.labelled import score_set
 from distill_pipeline.store.embeddings import Embeddings
-from distill_pipeline.vocabulary.vocabulary import Vocabulary, read_vocabulary
+from distill_pipeline.vocabulary.vocabulary import read_vocabulary
 
 Matrix = npt.NDArray[np.float32]
 Method = Callable[[], Iterator[tuple[str, Matrix]]]
@@ -41,26 +40,34 @@ TEXTS_PER_STEP = 512
 STEPS = 60
 RATES = (0.01, 0.03, 0.1)
 """Of Adam, relative to the root mean square of the rows to begin with."""
-RESULTS = Path(__file__).parent / "results"
 
 
 class Bench:
-    """A recipe's problem, and what every method is measured by."""
+    """A recipe's fit to texts, and the measure of all methods."""
 
     def __init__(self, name: str, sets: Sequence[str]) -> None:
-        self.sets = sets
-        self.vocabulary, self.problem, teacher, self.keep, self.settings = load(name)
+        home = Home(default_home())
+        recipe = home.recipe(name)
+        keys = stage_keys(recipe, find_teacher(home, recipe).identity)
+        vocabulary, entries, texts = (
+            home.store.get(keys[stage]) for stage in ("vocabulary", "token_embeddings", "text_embeddings")
+        )
+        text_rows = TextEmbeddings(Embeddings.of_parts(texts.folder), texts.facts["groups"])
+        self.sets, self.vocabulary, self.settings = sets, read_vocabulary(vocabulary.folder), fit_settings(recipe)
+        components, self.keep = fit_directions(text_rows, self.settings)
+        rows = Embeddings.of_parts(entries.folder)
+        self.problem = build_problem(self.vocabulary, rows, text_rows, components, self.settings)
         self.train = np.flatnonzero(~self.problem.held_out)
         self.shares, self.targets = self.problem.shares[self.train], self.problem.targets[self.train]
-        self.teacher = teacher[self.train]
+        self.teacher = text_rows.centred()[self.train]
         self._measured: tuple[Matrix | None, dict[str, float]] = (None, {})
 
     def finished(self, rows: Matrix) -> Matrix:
-        """Return the rows on the directions that are kept, as the refinement ends."""
+        """Return the rows on the directions that the student keeps, whitened as the refinement does."""
         return whiten(rows, self.shares, self.settings.whitening, self.keep)
 
     def agreement(self, rows: Matrix) -> dict[str, float]:
-        """Compare with the teacher on held-out texts; asked again for the same rows, it answers at once."""
+        """Compare with the teacher on held-out texts, once for the same rows."""
         if self._measured[0] is not rows:
             self._measured = (rows, held_out_agreement(self.problem, self.finished(rows)))
         return self._measured[1]
@@ -68,8 +75,7 @@ class Bench:
     def measure(self, name: str, method: Method) -> dict[str, Any]:
         """Try a method's settings; return and print the best one's agreement and scores, and the processor's seconds.
 
-        The seconds are of this process on all its cores, so that a busy machine doesn't count; measuring agreement is
-        not among them.
+        The seconds are processor time, so that a busy machine doesn't count, without that of measuring agreement.
         """
         best: dict[str, Any] = {}
         chosen, spent, started = self.problem.start, 0.0, time.process_time()
@@ -91,7 +97,7 @@ class Bench:
 
 
 def value_of(agreement: dict[str, Any]) -> float:
-    """Return what settings are chosen by."""
+    """Return the sum by which settings are compared."""
     return float(agreement["similarity_correlation"] + agreement["neighbour_overlap"])
 
 
@@ -131,24 +137,7 @@ def main() -> None:
         "gradient descent, cosine, random rows": descend(noise, "cosine"),
     }
     table = [bench.measure(name, method) for name, method in methods.items()]
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"refinement-{arguments.recipe}.json").write_text(json.dumps(table, indent=1))
-
-
-def load(name: str) -> tuple[Vocabulary, Problem, Matrix, int, FitSettings]:
-    """Return a recipe's vocabulary, its refinement's problem, the centred teacher, dims to keep, and settings."""
-    home = Home(default_home())
-    recipe = home.recipe(name)
-    keys = stage_keys(recipe, find_teacher(home, recipe).identity)
-    outputs = {stage: home.store.get(keys[stage]) for stage in list(keys)[:3]}
-    vocabulary = read_vocabulary(outputs["vocabulary"].folder)
-    entries = Embeddings.of_parts(outputs["token_embeddings"].folder)
-    texts = outputs["text_embeddings"]
-    sentences = TextEmbeddings(Embeddings.of_parts(texts.folder), texts.facts["groups"])
-    settings = fit_settings(recipe)
-    components, keep = fit_directions(sentences, settings)
-    problem = build_problem(vocabulary, entries, sentences, components, settings)
-    return vocabulary, problem, sentences.centred(), keep, settings
+    report(f"refinement-{arguments.recipe}", table)
 
 
 def descents(bench: Bench, begin: Matrix, loss: str, epochs: int) -> Iterator[tuple[str, Matrix]]:

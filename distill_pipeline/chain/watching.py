@@ -18,7 +18,7 @@ from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.keys import StageKey
 from distill_pipeline.store.local import Store
-from distill_pipeline.teacher.source import follows_a_branch
+from distill_pipeline.teacher.source import tracks_branch
 
 SECONDS_BETWEEN_CHECKS = 600.0
 """A tick that is repeated sooner uses the answer of the one before."""
@@ -78,7 +78,7 @@ def check_teachers(
         ask: Returns the commit of (teacher, branch); raises `HubUnavailable`.
         now: Seconds since the epoch.
     """
-    followed = {teacher_name(recipe): recipe for recipe in recipes if follows_a_branch(recipe)}
+    followed = {teacher_name(recipe): recipe for recipe in recipes if tracks_branch(recipe)}
     check = TeacherCheck({name: before.get(name, BranchState()) for name in followed})
     for name, recipe in followed.items():
         last = check.states[name]
@@ -127,7 +127,7 @@ def find_moved_recipes(
     a recipe that was never run is not started.
     """
     requests = []
-    for recipe in filter(follows_a_branch, recipes):
+    for recipe in filter(tracks_branch, recipes):
         name = teacher_name(recipe)
         commit, released = states.get(name, BranchState()).commit, released_commit(store, recipe)
         if commit and released is not None and released != commit:

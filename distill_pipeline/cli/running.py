@@ -34,7 +34,7 @@ def check_recipe(home: Home, recipe: Recipe) -> None:
 
     source = find_teacher(home, recipe)
     if isinstance(recipe.pca_dims, int):
-        check_dimensions(recipe.pca_dims, source.most_dimensions)
+        check_dimensions(recipe.pca_dims, source.max_dimensions)
     stage_keys(recipe, source.identity)
 
 

@@ -30,8 +30,8 @@ from distill_pipeline.defs.partitions import RECIPES
 from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.hub.access import retry_after, use_client_without_retries
 from distill_pipeline.recipe.recipe import Recipe
-from distill_pipeline.teacher.download import explained
-from distill_pipeline.teacher.source import ask_for_commit
+from distill_pipeline.teacher.download import teacher_error
+from distill_pipeline.teacher.source import fetch_commit
 
 OVERVIEW = dg.AutomationConditionSensorDefinition(
     "overview",
@@ -103,9 +103,11 @@ def teacher_watch(context: dg.SensorEvaluationContext, distill_home: DistillHome
 def _ask(teacher: str, branch: str | None) -> str:
     use_client_without_retries()
     try:
-        return ask_for_commit(teacher, branch, timeout=ANSWER_TIMEOUT_SECONDS)
+        return fetch_commit(teacher, branch, timeout=ANSWER_TIMEOUT_SECONDS)
     except (httpx.HTTPError, OSError) as error:
-        raise HubUnavailable(str(explained(error, teacher, branch)), retry_after(error) or ERROR_WAIT_SECONDS) from None
+        raise HubUnavailable(
+            str(teacher_error(error, teacher, branch)), retry_after(error) or ERROR_WAIT_SECONDS
+        ) from None
 
 
 def _observations(recipes: list[Recipe], check: TeacherCheck) -> list[dg.AssetObservation]:

@@ -19,8 +19,7 @@ from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.store.environment import library_versions, machine
 from distill_pipeline.store.output import Output
 from distill_pipeline.teacher.backends import ENCODERS, check_encoder
-from distill_pipeline.teacher.encoding import encode_to_parts, encoding_facts, probe_sample, settle_precision
-from distill_pipeline.teacher.reuse import EarlierOutput
+from distill_pipeline.teacher.encoding import encode_to_parts, probe_sample, settle_precision
 
 
 class EncoderConfig(StageConfig):
@@ -70,16 +69,14 @@ def encode_with_teacher(
     }
 
 
-def _earlier_outputs(run: StageRun) -> list[EarlierOutput]:
+def _earlier_outputs(run: StageRun) -> list[tuple[Path, Mapping[str, Any]]]:
     """Return outputs in this store that the same teacher made, with the same libraries on the same kind of machine."""
-    found = []
-    for folder, manifest in run.home.store.manifests(run.key.stage):
-        made_here = (manifest["machine"], manifest["versions"]) == (machine(), library_versions())
-        if made_here and same_encoding(manifest["made_of"], run.key.inputs):
-            facts = manifest["facts"]
-            parts = {name: file["sha256"] for name, file in manifest["files"].items()}
-            found.append(EarlierOutput(folder, parts, facts["precision"], facts["forward"], facts["device"]))
-    return found
+    return [
+        (folder, manifest)
+        for folder, manifest in run.home.store.manifests(run.key.stage)
+        if (manifest["machine"], manifest["versions"]) == (machine(), library_versions())
+        and same_encoding(manifest["made_of"], run.key.inputs)
+    ]
 
 
 def teacher_lock(run: StageRun) -> AbstractContextManager[Any]:
@@ -93,22 +90,21 @@ def teacher_lock(run: StageRun) -> AbstractContextManager[Any]:
 
 def _locally(run: StageRun, sequences: Sequence[Sequence[int]], options: Mapping[str, Any]) -> dict[str, Any]:
     teacher = run.load_teacher()
-    precision = settle_precision(teacher, run.recipe.precision, probe_sample(sequences))
-    if precision.used != teacher.precision:
+    setup = settle_precision(teacher, run.recipe.precision, probe_sample(sequences))
+    if setup.precision != teacher.precision:
         teacher = run.load_teacher()
-    run.log(f"encoding {len(sequences):,} rows in {precision.used} on {teacher.device}: {precision.reason}")
+    run.log(f"encoding {len(sequences):,} rows in {setup.precision} on {setup.device}: {setup.precision_reason}")
     if teacher.forward.why_no_kernels:
         run.log(f"without the GPU's kernels, so slower: {teacher.forward.why_no_kernels}")
-    kept = encode_to_parts(sequences, teacher, run.folder, **options)
-    return encoding_facts(len(sequences), kept, precision, teacher.device, teacher.forward.name)
+    return setup.facts(len(sequences), encode_to_parts(sequences, teacher, run.folder, **options))
 
 
 def _on_ray(
     run: StageRun, config: EncoderConfig, sequences: Sequence[Sequence[int]], options: Mapping[str, Any]
 ) -> dict[str, Any]:
-    from distill_pipeline.teacher.cluster import SETTING, TeacherSpec, encode_on_ray
+    from distill_pipeline.teacher.cluster import PARTS_URL, TeacherSpec, encode_on_ray
 
-    url = config.parts_url or os.environ.get(SETTING)
+    url = config.parts_url or os.environ.get(PARTS_URL)
     # A separate folder, since other stages and recipes write parts with the same names.
     destination = f"{url.rstrip('/')}/{run.key.stage}/{run.key.fingerprint}" if url else None
     spec = TeacherSpec(run.recipe, run.teacher_source.identity)

@@ -149,7 +149,7 @@ def materialize_stage(
     def make(folder: Path) -> Mapping[str, Any]:
         context.log.info(_why(store.recorded_inputs(recipe.name, stage), keys[stage], forced=config.force))
         if isinstance(recipe.pca_dims, int):
-            check_dimensions(recipe.pca_dims, source.most_dimensions)
+            check_dimensions(recipe.pca_dims, source.max_dimensions)
         return compute(StageRun(recipe, keys[stage], folder, home, keys, context.log.info))
 
     started = time.monotonic()

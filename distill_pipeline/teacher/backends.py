@@ -1,4 +1,4 @@
-"""The names of the places where a teacher can run. Imports nothing heavy: the command line asks here."""
+"""Where a teacher can run: on this machine or on a Ray cluster. Imports nothing heavy, for the command line."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ def check_encoder(name: str) -> str:
 
 
 def choose_encoder(name: str) -> None:
-    """Let the assets of this process run the teacher there, unless the name is empty; they read the environment."""
+    """Set the encoder of this process's assets, which read the environment; an empty name changes nothing.
+
+    Raises:
+        EncoderError: There is no such encoder.
+    """
     if name:
         os.environ["DISTILL_ENCODER"] = check_encoder(name)

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby, islice
 from threading import Lock
-from types import TracebackType
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,41 +21,37 @@ from distill_pipeline.teacher.teacher import Teacher
 
 @dataclass(frozen=True)
 class Progress:
-    """The rows of a stage that are done, and the pace."""
+    """The rows of a stage that are done, and the pace; 0 before the first row of this run."""
 
     done: int
     total: int
     per_second: float
 
-    @property
-    def seconds_left(self) -> float:
-        """Seconds left at this pace; infinite before the first row of this run."""
-        return (self.total - self.done) / self.per_second if self.per_second else float("inf")
-
     def __str__(self) -> str:
         rows = f"{self.done:,}/{self.total:,} rows"
         if not self.per_second:
             return f"{rows} are already encoded"
-        return f"{rows}, {self.per_second:,.0f} rows/s, {self.seconds_left:,.0f} s left"
+        return f"{rows}, {self.per_second:,.0f} rows/s, {(self.total - self.done) / self.per_second:,.0f} s left"
 
 
 Report = Callable[[Progress], None]
 
 
-class Pace:
-    """Counts rows and reports progress; rows kept from an earlier attempt count as done, but not as speed."""
+def progress_counter(kept: int, total: int, report: Report) -> Callable[[int], None]:
+    """Return a function that adds to the rows done and reports progress.
 
-    def __init__(self, kept: int, total: int, report: Report) -> None:
-        self.done, self.kept, self.total, self.report = kept, kept, total, report
-        self.started = time.monotonic()
-        if kept:
-            report(Progress(kept, total, 0))
+    Rows kept from an earlier attempt are reported at once; they count as done, but not as speed.
+    """
+    done, started = kept, time.monotonic()
+    if kept:
+        report(Progress(kept, total, 0))
 
-    def advance(self, rows: int) -> None:
-        """Report that so many more rows are done."""
-        self.done += rows
-        seconds = max(time.monotonic() - self.started, 1e-9)
-        self.report(Progress(self.done, self.total, (self.done - self.kept) / seconds))
+    def advance(rows: int) -> None:
+        nonlocal done
+        done += rows
+        report(Progress(done, total, (done - kept) / max(time.monotonic() - started, 1e-9)))
+
+    return advance
 
 
 def batches_of_one_length(sequences: Sequence[Sequence[int]], token_budget: int) -> Iterator[list[int]]:
@@ -64,15 +61,9 @@ def batches_of_one_length(sequences: Sequence[Sequence[int]], token_budget: int)
     """
     filled = (position for position, sequence in enumerate(sequences) if len(sequence))
     order = sorted(filled, key=lambda position: -len(sequences[position]))
-    batch: list[int] = []
-    for position in order:
-        length = len(sequences[position])
-        if batch and (length != len(sequences[batch[0]]) or (len(batch) + 1) * length > token_budget):
+    for length, positions in groupby(order, lambda position: len(sequences[position])):
+        while batch := list(islice(positions, max(1, token_budget // length))):
             yield batch
-            batch = []
-        batch.append(position)
-    if batch:
-        yield batch
 
 
 class Encoding:
@@ -95,8 +86,7 @@ class Encoding:
     def rows(self, advance: Callable[[int], None]) -> npt.NDArray[np.float32]:
         """Wait for all rows and return them in order, float32 (n, dims); those of empty sequences are zero.
 
-        Args:
-            advance: Called with the number of rows of each finished batch.
+        `advance` is called with the number of rows of each finished batch.
 
         Raises:
             TeacherError: A batch failed.
@@ -106,25 +96,19 @@ class Encoding:
         return self._rows
 
 
-class BatchEncoder:
+class BatchEncoder(ExitStack[bool | None]):
     """Runs a teacher over several batches in parallel, inside a `with` block."""
 
     def __init__(self, teacher: Teacher) -> None:
+        super().__init__()
         self.teacher = teacher
         self.token_budget = tokens_per_batch(teacher.backbone.config, teacher.device)
         self._lock = Lock()
-        self._open = ExitStack()
 
-    def __enter__(self) -> BatchEncoder:
-        count = self._open.enter_context(workers(self.teacher.device))
-        self._pool = ThreadPoolExecutor(count, thread_name_prefix="encode")
-        self._open.callback(self._pool.shutdown, cancel_futures=True)
+    def __enter__(self) -> Self:
+        self._pool = ThreadPoolExecutor(self.enter_context(workers(self.teacher.device)), thread_name_prefix="encode")
+        self.callback(self._pool.shutdown, cancel_futures=True)
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._open.close()
 
     def start(self, sequences: Sequence[Sequence[int]]) -> Encoding:
         """Queue token-id sequences for encoding, after those that were queued before."""
@@ -158,14 +142,8 @@ class BatchEncoder:
                         f"the device has no memory for one sequence of {len(batch[0])} tokens; "
                         "free some, or choose another with device: cpu"
                     ) from error
-                self._halve(len(batch) * len(batch[0]))
+                with self._lock:  # another batch may have lowered the budget further
+                    self.token_budget = min(self.token_budget, max(1, len(batch) * len(batch[0]) // 2))
+                if torch.cuda.is_available():
+                    torch.cuda.empty_cache()
         return np.concatenate(encoded)
-
-    def _halve(self, tokens: int) -> None:
-        """Lower the budget to half of a batch that didn't fit, unless another batch already lowered it further."""
-        import torch
-
-        with self._lock:
-            self.token_budget = min(self.token_budget, max(1, tokens // 2))
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()

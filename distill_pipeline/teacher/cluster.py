@@ -18,26 +18,23 @@ from typing import Any
 from distill_pipeline.errors import DistillError, TeacherError, install_hint
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import sha256_of
-from distill_pipeline.store.embeddings import Ledger, part_name, part_slices
 from distill_pipeline.store.remote_folder import RemoteFolder
-from distill_pipeline.teacher.batches import BatchEncoder, Pace, Report
+from distill_pipeline.teacher.batches import BatchEncoder, Report, progress_counter
 from distill_pipeline.teacher.encoding import (
     ROWS_PER_PART,
-    Precision,
-    encoding_facts,
-    plan_of,
+    TeacherSetup,
+    pending_parts,
     probe_sample,
     settle_precision,
     write_part,
 )
 from distill_pipeline.teacher.passes.forward import MODERNBERT
-from distill_pipeline.teacher.reuse import EarlierOutput, take_over
+from distill_pipeline.teacher.reuse import EarlierOutput
 from distill_pipeline.teacher.source import TeacherSource, resolve_teacher
 from distill_pipeline.teacher.teacher import Teacher, load_teacher
 
-Log = Callable[[str], None]
-
-SETTING = "DISTILL_PARTS_URL"
+PARTS_URL = "DISTILL_PARTS_URL"
+"""The environment variable with the URL that workers write to."""
 
 
 class ClusterError(DistillError):
@@ -46,27 +43,17 @@ class ClusterError(DistillError):
 
 @dataclass(frozen=True)
 class Shard:
-    """The rows of one part: which part it is, its first row, the token ids, and their texts if the part holds them."""
+    """The work for one part: its file name, its first row, the token ids, and their texts if the part holds them."""
 
-    number: int
+    part: str
     first: int
     ids: Sequence[Sequence[int]]
     texts: Sequence[str] | None
 
-    @property
-    def part(self) -> str:
-        """The part's file name."""
-        return part_name(self.number)
-
 
 @dataclass(frozen=True)
 class TeacherSpec:
-    """What a worker on another machine needs to load the same teacher and run it in the same way.
-
-    Attributes:
-        recipe: Names the teacher, and says how to run it.
-        identity: Of the teacher's files where the run began (see `TeacherSource.identity`).
-    """
+    """What a worker needs to run the same teacher: the recipe, and the identity of the files where the run began."""
 
     recipe: Recipe
     identity: Mapping[str, str]
@@ -92,24 +79,21 @@ class TeacherSpec:
             self.source(), pooling=self.recipe.pooling, device=device, trust_remote_code=self.recipe.trust_remote_code
         )
 
-    def settle(self, sample: Sequence[Sequence[int]]) -> tuple[Precision, str, str]:
-        """Return the precision, the forward pass and the device that a worker has settled on for the whole cluster."""
-        teacher = self.load()
-        in_float32 = teacher.forward.name
-        precision = settle_precision(teacher, self.recipe.precision, sample)
-        return precision, in_float32 if precision.used == "float32" else teacher.forward.name, teacher.device
+    def settle(self, sample: Sequence[Sequence[int]]) -> TeacherSetup:
+        """Return how to run the teacher on the whole cluster, as this worker finds it. Raises `TeacherError`."""
+        return settle_precision(self.load(), self.recipe.precision, sample)
 
 
 class _Worker:
     """An actor: a teacher that encodes the shards it is given and writes their parts."""
 
     def __init__(self, spec: TeacherSpec, precision: str, forward: str, destination: str) -> None:
-        self.destination = RemoteFolder(destination, SETTING)
+        self.destination = RemoteFolder(destination, PARTS_URL)
         self.teacher = spec.load()
         if precision == "bfloat16":
             self.teacher.to_bfloat16()
         if forward == MODERNBERT:
-            self.teacher.forward.without_kernels("the first worker has none")
+            self.teacher.forward.drop_kernels("the first worker has none")
         here = self.teacher.forward
         if here.name != forward:
             raise ClusterError(
@@ -141,53 +125,52 @@ def encode_on_ray(
     destination: str | None = None,
     earlier: Sequence[EarlierOutput] = (),
     report: Report = lambda _: None,
-    log: Log = lambda _: None,
+    log: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Encode every sequence on the cluster that `$RAY_ADDRESS` names, or on one started here; returns facts.
+    """Encode every sequence on the cluster that `$RAY_ADDRESS` names, or on one started here, and return facts.
 
     Args:
         sequences, folder, rows_per_part, texts, groups, earlier: See `encode_to_parts`.
-        spec: The teacher, and how to run it.
+        spec: The teacher.
         destination: fsspec URL that the workers write to, such as `s3://bucket/parts`, of this work alone; each part
             is copied from there into the folder. Without one all machines must see the folder.
-        report: Told of progress after each part.
-        log: Receives a line for each part: which worker made it.
+        report: Called with the progress after each part.
+        log: Called with a line for each part, which names the worker that made it.
 
     Raises:
         ClusterError: Ray isn't installed, the cluster gave the work up, or a part came back with other bytes.
         RemoteError: The destination can't be written to.
     """
-    target = destination or url_of(folder)
-    remote = RemoteFolder(target, SETTING)
+    target = destination or folder_url(folder)
+    remote = RemoteFolder(target, PARTS_URL)
     if destination:
-        remote.write(".writable", b"")  # one that can't be written to fails here, before a teacher is loaded
-    slices = part_slices(groups or [len(sequences)], rows_per_part)
-    shards = [
-        Shard(number, rows.start, sequences[rows], None if texts is None else texts[rows])
-        for number, rows in enumerate(slices)
-    ]
+        remote.write(".writable", b"")  # fails here, before a teacher is loaded, if nothing can be written
     with _cluster() as ray:
         resources = resources_of_a_worker(ray, spec.recipe.device)
         settle = ray.remote(**resources)(TeacherSpec.settle)
-        precision, forward, device = ray.get(settle.remote(spec, probe_sample(sequences)))
-        ledger = Ledger(folder, plan_of(len(sequences), rows_per_part, precision.used, forward))
-        wanted = {shard.part: shard.texts for shard in shards if shard.texts is not None}
-        take_over(wanted, folder, ledger, earlier, device=device)
-        pending = [shard for shard in shards if not ledger.has(folder / shard.part)]
-        kept = len(sequences) - sum(len(shard.ids) for shard in pending)
-        log(f"encoding {len(sequences):,} rows in {precision.used} on Ray: {precision.reason}")
-        pace = Pace(kept, len(sequences), report)
-        for done in _encoded(ray, pending, resources, (spec, precision.used, forward, target)):
+        setup: TeacherSetup = ray.get(settle.remote(spec, probe_sample(sequences)))
+        ran = {"precision": setup.precision, "forward": setup.forward, "device": setup.device}
+        ledger, pending = pending_parts(
+            folder, ran, len(sequences), rows_per_part, groups, texts=texts, earlier=earlier
+        )
+        shards = [
+            Shard(name, rows.start, sequences[rows], None if texts is None else texts[rows])
+            for name, rows in pending.items()
+        ]
+        kept = len(sequences) - sum(len(shard.ids) for shard in shards)
+        log(f"encoding {len(sequences):,} rows in {setup.precision} on Ray: {setup.precision_reason}")
+        advance = progress_counter(kept, len(sequences), report)
+        for done in _encoded(ray, shards, resources, (spec, setup.precision, setup.forward, target)):
             part = folder / done["part"]
             if destination:
                 _fetch(remote, part, done["sha256"])
             ledger.add(part, done["sha256"])
             log(f"{part.name} by worker {done['worker']}")
-            pace.advance(done["rows"])
-    return encoding_facts(len(sequences), kept, precision, device, forward)
+            advance(done["rows"])
+    return setup.facts(len(sequences), kept)
 
 
-def url_of(folder: Path) -> str:
+def folder_url(folder: Path) -> str:
     """Return a folder's URL as fsspec reads it; `Path.as_uri` escapes a space as %20, which fsspec would keep."""
     return f"file://{folder.resolve()}"
 
@@ -210,8 +193,8 @@ def _encoded(
         return
     try:
         max_workers = max(1, int(ray.cluster_resources().get("CPU", 1) // max(resources["num_cpus"], 1)))
-        parts = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
-        finished = parts.map_batches(
+        work = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
+        finished = work.map_batches(
             _Worker,
             fn_constructor_args=worker,
             batch_size=1,
@@ -225,12 +208,7 @@ def _encoded(
 
 
 def resources_of_a_worker(ray: Any, device: str) -> dict[str, float]:
-    """Return what one actor takes: a GPU where the cluster has any, else the processors of a machine.
-
-    Args:
-        ray: The module, connected.
-        device: The recipe's; only auto and cuda take a GPU.
-    """
+    """Return what one actor takes: a GPU where the cluster and the recipe's device have one, else a machine's CPUs."""
     machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if device.startswith(("auto", "cuda")) and any(machine.get("GPU") for machine in machines):
         return {"num_cpus": 1, "num_gpus": 1}
@@ -241,20 +219,19 @@ def resources_of_a_worker(ray: Any, device: str) -> dict[str, float]:
 
 @contextmanager
 def _cluster() -> Iterator[Any]:
-    """Give the `ray` module, connected to a cluster; a cluster that was started for this is stopped afterwards."""
+    """Yield the `ray` module, connected to a cluster; one that was started for this is stopped afterwards."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         import ray
         import ray.data
     except ImportError as error:
         raise ClusterError(f"encoder=ray needs Ray: {install_hint('ray')}") from error
-    ours = not ray.is_initialized()
-    if ours:
+    connected_before = ray.is_initialized()
+    if not connected_before:
         ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    context = ray.data.DataContext.get_current()
-    context.enable_progress_bars = False
+    ray.data.DataContext.get_current().enable_progress_bars = False
     try:
         yield ray
     finally:
-        if ours:
+        if not connected_before:
             ray.shutdown()

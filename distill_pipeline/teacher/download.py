@@ -1,9 +1,8 @@
-"""A teacher's files from the Hub: whole, as their addresses say, and nowhere but in the cache."""
+"""A teacher's files from the Hub: complete, with the contents their addresses name, and only in the Hub's cache."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from distill_pipeline.errors import TeacherError
@@ -12,20 +11,22 @@ from distill_pipeline.store.disk import sha256_of
 
 CARD = "README.md"
 
+ANSWER_SECONDS = 20.0
+"""How long to wait for the Hub's answer to a question about a repository."""
+
 _FILES = ("*.json", "*.txt", "*.safetensors", "*.model", "*.py")
-_PICKLED = ("*.bin",)
 
 
 def teacher_patterns(allow_pickled_weights: bool) -> tuple[str, ...]:
-    """Return the names of the files that a teacher consists of."""
-    return (*_FILES, *_PICKLED) if allow_pickled_weights else _FILES
+    """Return patterns of the names of a teacher's files."""
+    return (*_FILES, "*.bin") if allow_pickled_weights else _FILES
 
 
 def download(repository: str, commit: str, patience_seconds: float, allow_pickled_weights: bool) -> Path:
-    """Return a folder with a teacher's files at a commit, each with the content that its address says.
+    """Return a folder with a teacher's files at a commit, each with the content that its address names.
 
     Raises:
-        TeacherError: They can't be had, come damaged, or their list leads out of its folder.
+        TeacherError: They can't be downloaded, arrive damaged, or one's name leads out of the folder.
     """
     import httpx
     from huggingface_hub import snapshot_download
@@ -40,13 +41,11 @@ def download(repository: str, commit: str, patience_seconds: float, allow_pickle
 
     try:
         folder = patience.retry(fetch)
-        if _remove_damaged(folder):
-            # The client checks sizes, not contents; once more, without what was damaged.
+        if _remove_damaged(folder):  # the client checks sizes, not contents
             folder = patience.retry(fetch)
     except (httpx.HTTPError, OSError) as error:
-        raise explained(error, repository, commit) from None
-    damaged = _remove_damaged(folder)
-    if damaged:
+        raise teacher_error(error, repository, commit) from None
+    if damaged := _remove_damaged(folder):
         raise TeacherError(f"teacher {repository}: {', '.join(damaged)} came damaged from the Hub twice; try later")
     return folder
 
@@ -54,13 +53,13 @@ def download(repository: str, commit: str, patience_seconds: float, allow_pickle
 def _check_names(repository: str, commit: str) -> None:
     """Refuse a file list that leads out of its folder, before anything is written.
 
-    While the Hub can't be asked only what is cached already will be used, so there is nothing to refuse.
+    While the Hub is out of reach only cached files are used, so there is nothing to refuse.
     """
     import httpx
     from huggingface_hub import HfApi
 
     try:
-        files = HfApi().model_info(repository, revision=commit, timeout=20).siblings or []
+        files = HfApi().model_info(repository, revision=commit, timeout=ANSWER_SECONDS).siblings or []
     except (httpx.HTTPError, OSError) as error:
         if hub_status(error) is not None and not is_transient(error):
             raise
@@ -72,23 +71,19 @@ def _check_names(repository: str, commit: str) -> None:
 
 
 def _remove_damaged(folder: Path) -> list[str]:
-    """Remove from the Hub's cache the files whose content isn't what their address says; return their names."""
+    """Remove files from the Hub's cache that don't have the content their address names; return their names."""
     damaged = []
-    for path in _links(folder):
+    for path in sorted(folder.rglob("*")):
         blob = path.resolve()
-        if blob.is_file() and not _is_content_of(blob):
+        if path.is_symlink() and blob.is_file() and not _has_named_content(blob):
             damaged.append(path.relative_to(folder).as_posix())
             blob.unlink()
             path.unlink()
     return damaged
 
 
-def _links(folder: Path) -> Iterator[Path]:
-    yield from (path for path in sorted(folder.rglob("*")) if path.is_symlink())
-
-
-def _is_content_of(blob: Path) -> bool:
-    """Whether a cached file's name, git's or LFS's address of a content, is that of its content."""
+def _has_named_content(blob: Path) -> bool:
+    """Whether a cached file's name, which is git's or LFS's address of a content, fits its content."""
     if re.fullmatch(r"[0-9a-f]{64}", blob.name):
         return sha256_of(blob) == blob.name
     if re.fullmatch(r"[0-9a-f]{40}", blob.name):
@@ -109,11 +104,11 @@ def download_card(repository: str, commit: str, patience_seconds: float) -> Path
     except RemoteEntryNotFoundError:
         return None
     except (httpx.HTTPError, OSError) as error:
-        raise explained(error, repository, commit) from None
+        raise teacher_error(error, repository, commit) from None
 
 
-def explained(error: Exception, repository: str, revision: str | None) -> TeacherError:
-    """Return why a teacher can't be had from the Hub, for people."""
+def teacher_error(error: Exception, repository: str, revision: str | None) -> TeacherError:
+    """Return an error that explains why a teacher can't be downloaded from the Hub."""
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     wanted = f"teacher {repository}" + (f" at revision {revision}" if revision else "")

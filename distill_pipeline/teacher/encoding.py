@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,9 +15,9 @@ import pyarrow as pa
 
 from distill_pipeline.errors import TeacherError
 from distill_pipeline.store.embeddings import Ledger, embedding_array, part_name, part_slices, unit_rows, write_table
-from distill_pipeline.teacher.batches import BatchEncoder, Encoding, Pace, Report
-from distill_pipeline.teacher.hardware import multiplies_bfloat16_natively
-from distill_pipeline.teacher.reuse import EarlierOutput, take_over
+from distill_pipeline.teacher.batches import BatchEncoder, Encoding, Report, progress_counter
+from distill_pipeline.teacher.hardware import has_native_bfloat16
+from distill_pipeline.teacher.reuse import EarlierOutput, reuse_parts
 from distill_pipeline.teacher.teacher import Teacher
 from distill_pipeline.teacher.tokenizer import load_tokenizer
 
@@ -26,52 +26,57 @@ PROBE_ROWS = 64
 MAX_TOKENS = 256
 
 MIN_COSINE_TO_FLOAT32 = 0.999
-"""Between rows in bfloat16 and in float32; below it, precision=auto uses float32."""
+"""Of rows in bfloat16; below it, precision=auto uses float32."""
 
 
 @dataclass(frozen=True)
-class Precision:
-    """The precision in which the teacher runs, and why.
+class TeacherSetup:
+    """How the teacher runs, in the words of a stage's manifest.
 
     Attributes:
-        used: float32 or bfloat16.
-        reason: Why this one.
-        min_cosine: Between sample rows in bfloat16 and in float32, if that was measured.
+        precision: float32 or bfloat16.
+        precision_reason: Why this one.
+        min_cosine_to_float32: Of sample rows in bfloat16, if it was measured.
+        device: Where the teacher runs.
+        forward: Name of the forward pass.
     """
 
-    used: str
-    reason: str
-    min_cosine: float | None = None
+    precision: str
+    precision_reason: str
+    min_cosine_to_float32: float | None
+    device: str
+    forward: str
+
+    def facts(self, rows: int, kept: int) -> dict[str, Any]:
+        """Return what the manifest says of a stage's rows, of which `kept` were not encoded by this attempt."""
+        return {"rows": rows, "rows_resumed": kept, **asdict(self)}
 
 
 def settle_precision(
     teacher: Teacher, wanted: Literal["auto", "float32", "bfloat16"], sample: Sequence[Sequence[int]]
-) -> Precision:
-    """Convert the teacher to the wanted precision; return the precision to use.
+) -> TeacherSetup:
+    """Convert a teacher in float32 to the wanted precision; return how to run it.
 
-    "auto" tries bfloat16 where the hardware multiplies it natively. When it falls back to float32, the teacher must be
-    loaded again: its weights have lost digits to bfloat16.
-
-    Args:
-        teacher: Loaded in float32.
-        wanted: The recipe's precision.
-        sample: Token ids to encode in both.
+    "auto" tries bfloat16 where the hardware multiplies it natively, and compares the rows of a sample in both. When it
+    falls back to float32, the teacher must be loaded again: its weights have lost digits to bfloat16.
     """
+    device, float32_forward = teacher.device, teacher.forward.name
     if wanted == "float32":
-        return Precision("float32", "as the recipe says")
-    if wanted == "auto" and not multiplies_bfloat16_natively(teacher.device):
-        return Precision("float32", "this hardware has no bfloat16 products")
+        return TeacherSetup("float32", "as the recipe says", None, device, float32_forward)
+    if wanted == "auto" and not has_native_bfloat16(device):
+        return TeacherSetup("float32", "this hardware has no bfloat16 products", None, device, float32_forward)
     exact = unit_rows(teacher.rows(sample))
     teacher.to_bfloat16()
     cosine = float((exact * unit_rows(teacher.rows(sample))).sum(axis=1).min())
     if wanted == "auto" and not cosine >= MIN_COSINE_TO_FLOAT32:  # also true of NaN
         reason = f"bfloat16 gave cosine {cosine:.5f}, below the floor {MIN_COSINE_TO_FLOAT32}"
-        return Precision("float32", reason, cosine)
-    return Precision("bfloat16", "as the recipe says" if wanted == "bfloat16" else "native on this hardware", cosine)
+        return TeacherSetup("float32", reason, cosine, device, float32_forward)
+    reason = "as the recipe says" if wanted == "bfloat16" else "native on this hardware"
+    return TeacherSetup("bfloat16", reason, cosine, device, teacher.forward.name)
 
 
 def probe_sample(sequences: Sequence[Sequence[int]]) -> list[Sequence[int]]:
-    """Return up to 64 of the sequences, spread evenly; no empty ones."""
+    """Return up to 64 of the sequences, spread evenly, without empty ones."""
     step = max(1, len(sequences) // PROBE_ROWS)
     return [sequence for sequence in sequences[::step] if len(sequence)][:PROBE_ROWS]
 
@@ -96,10 +101,10 @@ def encode_to_parts(
         sequences: Token ids, special tokens included.
         teacher: In the precision to use.
         folder: Holds the parts and the ledger of the finished ones.
-        report: Called with the progress: at the beginning if rows are kept, and after each batch.
+        report: Called with the progress, at the beginning if rows are kept, and after each batch.
         rows_per_part: Rows of each part but the last of a group.
         texts: The texts of the sequences; the parts then have a column `text` instead of `row`.
-        groups: Sizes of consecutive groups, each of which begins a new part; without them all sequences are one group.
+        groups: Sizes of consecutive groups, each of which begins a new part; all sequences are one group if empty.
         earlier: Outputs that this teacher made of other texts; a part with exactly the same texts is copied from there.
 
     Returns:
@@ -108,48 +113,44 @@ def encode_to_parts(
     Raises:
         TeacherError: The teacher gave a value that is not finite, or a sequence doesn't fit into memory.
     """
-    ledger = Ledger(folder, plan_of(len(sequences), rows_per_part, teacher.precision, teacher.forward.name))
-    slices = part_slices(groups or [len(sequences)], rows_per_part)
-    if texts is not None:
-        wanted = {part_name(number): texts[rows] for number, rows in enumerate(slices)}
-        take_over(wanted, folder, ledger, earlier, device=teacher.device)
-    pending = [number for number in range(len(slices)) if not ledger.has(folder / part_name(number))]
-    kept = len(sequences) - sum(len(sequences[slices[number]]) for number in pending)
-    pace = Pace(kept, len(sequences), report)
-
-    def finish(number: int, encoding: Encoding) -> None:
-        rows = encoding.rows(pace.advance)
-        place = slices[number]
-        write_part(folder / part_name(number), rows, place.start, None if texts is None else texts[place])
-        ledger.add(folder / part_name(number))
-
+    ran = {"precision": teacher.precision, "forward": teacher.forward.name, "device": teacher.device}
+    ledger, pending = pending_parts(folder, ran, len(sequences), rows_per_part, groups, texts=texts, earlier=earlier)
+    kept: int = len(sequences) - sum(rows.stop - rows.start for rows in pending.values())
+    advance = progress_counter(kept, len(sequences), report)
     with BatchEncoder(teacher) as encoder:
-        waiting: deque[tuple[int, Encoding]] = deque()
-        for number in pending:
-            waiting.append((number, encoder.start(sequences[slices[number]])))
-            if len(waiting) > 1:
-                finish(*waiting.popleft())
-        if waiting:
-            finish(*waiting.popleft())
+        encodings = (encoder.start(sequences[rows]) for rows in pending.values())
+        # In pairs, so that the next part is queued before one is waited for and written.
+        pairs = pairwise(chain(encodings, [Encoding(0)]))
+        for (name, rows), (encoding, _) in zip(pending.items(), pairs, strict=True):
+            write_part(folder / name, encoding.rows(advance), rows.start, None if texts is None else texts[rows])
+            ledger.add(folder / name)
     return kept
 
 
-def plan_of(rows: int, rows_per_part: int, precision: str, forward: str) -> dict[str, Any]:
-    """Return what two attempts must share for their parts to fit together (see `Ledger`)."""
-    return {"rows": rows, "rows_per_part": rows_per_part, "precision": precision, "forward": forward}
+def pending_parts(
+    folder: Path,
+    ran: Mapping[str, str],
+    count: int,
+    rows_per_part: int,
+    groups: Sequence[int],
+    *,
+    texts: Sequence[str] | None,
+    earlier: Sequence[EarlierOutput],
+) -> tuple[Ledger, dict[str, slice]]:
+    """Return a folder's ledger, and the rows of each part that is neither finished nor in an earlier output.
 
+    Parts made in another precision or pass, or divided otherwise, are removed. See `encode_to_parts`.
 
-def encoding_facts(rows: int, kept: int, precision: Precision, device: str, forward: str) -> dict[str, Any]:
-    """Return what a stage's manifest says of its rows, of which `kept` were not encoded by this attempt."""
-    return {
-        "rows": rows,
-        "rows_resumed": kept,
-        "precision": precision.used,
-        "precision_reason": precision.reason,
-        "min_cosine_to_float32": precision.min_cosine,
-        "device": device,
-        "forward": forward,
-    }
+    Args:
+        ran: Precision, forward pass and device of the teacher.
+        count: The number of rows.
+    """
+    plan = {"rows": count, "rows_per_part": rows_per_part, "precision": ran["precision"], "forward": ran["forward"]}
+    ledger = Ledger(folder, plan)
+    parts = {part_name(number): rows for number, rows in enumerate(part_slices(groups or [count], rows_per_part))}
+    if texts is not None:
+        reuse_parts({name: texts[rows] for name, rows in parts.items()}, folder, ledger, earlier, ran)
+    return ledger, {name: rows for name, rows in parts.items() if not ledger.has(folder / name)}
 
 
 def write_part(path: Path, rows: npt.NDArray[np.float32], first: int, texts: Sequence[str] | None) -> None:

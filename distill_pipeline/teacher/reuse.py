@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,56 +16,40 @@ import pyarrow.parquet as pq
 from distill_pipeline.store.disk import sha256_of
 from distill_pipeline.store.embeddings import Ledger
 
-
-@dataclass(frozen=True)
-class EarlierOutput:
-    """An output whose texts were encoded by the same teacher, with the same libraries, on the same kind of machine.
-
-    Attributes:
-        folder: Holds the parts.
-        parts: The sha256 of each part by its file name.
-        precision: The precision in which the teacher ran.
-        forward: The name of the forward pass that ran.
-        device: The device on which it ran.
-    """
-
-    folder: Path
-    parts: Mapping[str, str]
-    precision: str
-    forward: str
-    device: str
+EarlierOutput = tuple[Path, Mapping[str, Any]]
+"""Folder and manifest of an output of the same teacher, made with the same libraries on the same kind of machine."""
 
 
-def take_over(
-    wanted: Mapping[str, Sequence[str]], folder: Path, ledger: Ledger, earlier: Sequence[EarlierOutput], *, device: str
+def reuse_parts(
+    wanted: Mapping[str, Sequence[str]],
+    folder: Path,
+    ledger: Ledger,
+    earlier: Sequence[EarlierOutput],
+    ran: Mapping[str, str],
 ) -> None:
-    """Copy those of the wanted parts that earlier outputs hold, and mark them as finished.
+    """Copy the wanted parts that earlier outputs hold, and mark them as finished.
 
     A part's bytes follow from its texts, the teacher, and how and where it runs. So an earlier part of the same texts
     is the part that would be made. One that was removed or changed since is skipped.
 
     Args:
         wanted: The texts of each part, by its file name.
-        folder: Where to put the parts.
-        ledger: Of that folder; its plan names the precision and the forward pass.
+        folder, ledger: Where to put the parts, and its finished ones.
         earlier: The outputs to search.
-        device: Where the teacher runs now.
+        ran: Precision, forward pass and device of the teacher, by their names in a manifest's facts.
     """
-    now = ledger.plan["precision"], ledger.plan["forward"], device
-    alike = [output for output in earlier if (output.precision, output.forward, output.device) == now]
-    if not alike:
-        return
-    missing = {tuple(texts): name for name, texts in wanted.items() if not ledger.has(folder / name)}
-    for output in alike:
-        for source, digest in output.parts.items():
+    same = [output for output in earlier if ran.items() <= output[1]["facts"].items()]
+    missing = {tuple(texts): name for name, texts in wanted.items() if same and not ledger.has(folder / name)}
+    for earlier_folder, manifest in same:
+        for name, file in manifest["files"].items():
             if not missing:
                 return
-            texts = texts_of(output.folder / source)
-            if texts in missing and _copy(output.folder / source, folder / missing[texts], digest):
-                ledger.add(folder / missing.pop(texts), digest)
+            texts = read_texts(earlier_folder / name)
+            if texts in missing and _copy(earlier_folder / name, folder / missing[texts], file["sha256"]):
+                ledger.add(folder / missing.pop(texts), file["sha256"])
 
 
-def texts_of(part: Path) -> tuple[str, ...]:
+def read_texts(part: Path) -> tuple[str, ...]:
     """Return the texts of a part, or none if it can't be read."""
     try:
         return tuple(pq.read_table(part, columns=["text"])["text"].to_pylist())

@@ -1,11 +1,10 @@
-"""Which files a teacher's name means, and what pins them. Runs no teacher."""
+"""A teacher's files: where its name leads, and what pins them. Runs no teacher."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,12 +16,19 @@ from distill_pipeline.hub.access import Patience, hub_status, is_transient
 from distill_pipeline.recipe.presets import EMBEDDED
 from distill_pipeline.recipe.recipe import Recipe, is_folder
 from distill_pipeline.store.disk import sha256_of, write_json
-from distill_pipeline.teacher.download import CARD, download, download_card, explained, teacher_patterns
+from distill_pipeline.teacher.download import (
+    ANSWER_SECONDS,
+    CARD,
+    download,
+    download_card,
+    teacher_error,
+    teacher_patterns,
+)
 
 EMBEDDED_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """sha256 of all-MiniLM-L6-v2's `model.safetensors` as published by sentence-transformers."""
 
-_PINNED = re.compile(r"[0-9a-f]{40}")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _LICENCE_ENTRIES = ("license", "license_name", "license_link")
 
 
@@ -33,20 +39,23 @@ class TeacherSource:
     Attributes:
         identity: What pins them: `{"repository", "commit"}`, or `{"files_sha256"}` of a folder. Two sources
             with equal identities have equal files.
-        note: Something the reader should know about how it was found, or None.
-        allow_pickled_weights: Whether a teacher without safetensors will do.
+        local_folder: The folder of a teacher that isn't on the Hub.
+        note: Something the reader should know about how it was found.
+        patience_seconds, allow_pickled_weights: See `resolve_teacher`.
     """
 
     identity: dict[str, str]
-    _fetch: Callable[[], Path]
+    local_folder: Path | None = None
     note: str | None = None
-    _fetch_card: Callable[[], Path | None] = lambda: None
+    patience_seconds: float = 0
     allow_pickled_weights: bool = False
 
     @cached_property
     def folder(self) -> Path:
         """The folder with the files, downloaded at first use. Raises `TeacherError`."""
-        folder = self._fetch()
+        folder = self.local_folder or download(
+            **self.identity, patience_seconds=self.patience_seconds, allow_pickled_weights=self.allow_pickled_weights
+        )
         weights = [*folder.glob("*.safetensors"), *(folder.glob("*.bin") if self.allow_pickled_weights else ())]
         if not weights:
             raise TeacherError(
@@ -76,19 +85,22 @@ class TeacherSource:
             raise TeacherError(f"{self.folder / 'config.json'} states no hidden_size: {error}") from error
 
     @cached_property
-    def most_dimensions(self) -> int:
-        """The most that its embeddings can have: the transformer's, or those that a Dense module widens them to."""
-        widened = [json.loads(path.read_text(encoding="utf-8")) for path in self.folder.glob("*_Dense/config.json")]
-        return max(self.dimensions, *(int(config.get("out_features", 0)) for config in widened), 0)
+    def max_dimensions(self) -> int:
+        """Upper bound of the embeddings' length: the transformer's, or that of a Dense module which is wider."""
+        dense = [json.loads(path.read_text(encoding="utf-8")) for path in self.folder.glob("*_Dense/config.json")]
+        return max([self.dimensions, *(int(config.get("out_features", 0)) for config in dense)])
 
     @cached_property
     def licence(self) -> dict[str, str]:
         """The licence entries of the teacher's card (`license`, ...); empty when it states none."""
-        card = self._fetch_card()
-        if card is None:
-            return {}
         from huggingface_hub import ModelCard
 
+        if self.local_folder is None:
+            card = download_card(self.identity["repository"], self.identity["commit"], self.patience_seconds)
+        else:
+            card = self.local_folder / CARD
+        if card is None or not card.is_file():
+            return {}
         try:
             header = ModelCard(card.read_text(encoding="utf-8", errors="replace"), ignore_metadata_errors=True).data
         except (yaml.YAMLError, ValueError, TypeError):  # a header that can't be read states no licence
@@ -102,10 +114,10 @@ def resolve_teacher(
     *,
     known_commits: Path,
     patience_seconds: float = 0,
-    answer_seconds: float = 20,
+    answer_seconds: float = ANSWER_SECONDS,
     allow_pickled_weights: bool = False,
 ) -> TeacherSource:
-    """Find out which files a teacher's location means.
+    """Return the files that a teacher's location means.
 
     Args:
         location: `embedded:NAME`, a folder, or a Hub name.
@@ -113,35 +125,30 @@ def resolve_teacher(
         known_commits: JSON file that keeps the commit last seen for each Hub name and branch, so that finished
             stages remain usable while the Hub is out of reach.
         patience_seconds: How long to keep trying while the Hub is busy or out of reach.
-        answer_seconds: How long to wait for the Hub's answer to the question where a branch stands.
+        answer_seconds: How long to wait when the Hub is asked for a branch's commit.
         allow_pickled_weights: Take pickled weights where there are no safetensors.
 
     Raises:
         TeacherError: It doesn't exist, can't be reached, or isn't what it should be.
     """
-    if location.startswith(EMBEDDED) or is_folder(location):
-        folder = _embedded_folder() if location.startswith(EMBEDDED) else Path(location).expanduser()
-        if not (folder / "config.json").is_file():
-            raise TeacherError(f"teacher={location}: there is no Sentence Transformer in this folder (no config.json)")
-        card = folder / CARD
-        identity = {"files_sha256": _digest_of(folder, allow_pickled_weights)}
-        return TeacherSource(
-            identity, lambda: folder, None, lambda: card if card.is_file() else None, allow_pickled_weights
-        )
-    commit, note = _commit_of(location, revision, known_commits, patience_seconds, answer_seconds)
-    return TeacherSource(
-        {"repository": location, "commit": commit},
-        lambda: download(location, commit, patience_seconds, allow_pickled_weights),
-        note,
-        lambda: download_card(location, commit, patience_seconds),
-        allow_pickled_weights,
-    )
+    if not _is_local(location):
+        commit, note = _find_commit(location, revision, known_commits, patience_seconds, answer_seconds)
+        identity = {"repository": location, "commit": commit}
+        return TeacherSource(identity, None, note, patience_seconds, allow_pickled_weights)
+    folder = _embedded_folder() if location.startswith(EMBEDDED) else Path(location).expanduser()
+    if not (folder / "config.json").is_file():
+        raise TeacherError(f"teacher={location}: there is no Sentence Transformer in this folder (no config.json)")
+    identity = {"files_sha256": _digest_of(folder, allow_pickled_weights)}
+    return TeacherSource(identity, folder, allow_pickled_weights=allow_pickled_weights)
 
 
-def follows_a_branch(recipe: Recipe) -> bool:
+def tracks_branch(recipe: Recipe) -> bool:
     """Whether a recipe's teacher is on the Hub and may move: it isn't pinned to a commit."""
-    location = recipe.teacher_location
-    return not (location.startswith(EMBEDDED) or is_folder(location) or _PINNED.fullmatch(recipe.revision or ""))
+    return not (_is_local(recipe.teacher_location) or _COMMIT.fullmatch(recipe.revision or ""))
+
+
+def _is_local(location: str) -> bool:
+    return location.startswith(EMBEDDED) or is_folder(location)
 
 
 def _embedded_folder() -> Path:
@@ -160,7 +167,7 @@ def _embedded_folder() -> Path:
 
 
 def _digest_of(folder: Path, allow_pickled_weights: bool) -> str:
-    """Return one sha256 over the names and contents of the teacher's files (its README is none)."""
+    """Return one sha256 over the names and contents of the teacher's files, without its README."""
     digest = hashlib.sha256()
     patterns = teacher_patterns(allow_pickled_weights)
     names = sorted({path.relative_to(folder).as_posix() for pattern in patterns for path in folder.rglob(pattern)})
@@ -169,8 +176,8 @@ def _digest_of(folder: Path, allow_pickled_weights: bool) -> str:
     return digest.hexdigest()
 
 
-def ask_for_commit(repository: str, revision: str | None, *, timeout: float) -> str:
-    """Ask the Hub once where a teacher's branch stands.
+def fetch_commit(repository: str, revision: str | None, *, timeout: float) -> str:
+    """Return the commit of a teacher's branch or tag, asking the Hub once, with a timeout in seconds.
 
     Raises:
         TeacherError: The Hub names no commit.
@@ -184,24 +191,24 @@ def ask_for_commit(repository: str, revision: str | None, *, timeout: float) -> 
     return commit
 
 
-def _commit_of(
+def _find_commit(
     repository: str, revision: str | None, known_commits: Path, patience_seconds: float, answer_seconds: float
 ) -> tuple[str, str | None]:
-    if revision is not None and _PINNED.fullmatch(revision):
+    """Return the commit, and a note if it is the one last seen because the Hub is out of reach."""
+    if revision is not None and _COMMIT.fullmatch(revision):
         return revision, None
     import httpx
 
     known = json.loads(known_commits.read_text(encoding="utf-8")) if known_commits.exists() else {}
     name = f"{repository}@{revision or 'main'}"
-    # Who knows an earlier commit need not wait for the Hub.
-    patience = Patience(0 if name in known else patience_seconds)
+    patience = Patience(0 if name in known else patience_seconds)  # an earlier commit is used without waiting
     try:
-        commit = patience.retry(lambda: ask_for_commit(repository, revision, timeout=answer_seconds))
+        commit = patience.retry(lambda: fetch_commit(repository, revision, timeout=answer_seconds))
     except (httpx.HTTPError, OSError) as error:
         refused = hub_status(error) is not None and not is_transient(error)
         if name in known and not refused:
             return known[name], f"the Hub is out of reach; using {name} as last seen: commit {known[name]}"
-        raise explained(error, repository, revision) from None
+        raise teacher_error(error, repository, revision) from None
     if known.get(name) != commit:
         known_commits.parent.mkdir(parents=True, exist_ok=True)
         write_json(known_commits, {**known, name: commit})

@@ -1,16 +1,15 @@
-"""Running a teacher: a loaded Sentence Transformer that turns token ids into rows."""
+"""A loaded Sentence Transformer that turns token ids into rows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from distill_pipeline.errors import TeacherError
-from distill_pipeline.teacher.hardware import best_device
-from distill_pipeline.teacher.passes.forward import Pooling
+from distill_pipeline.teacher.passes.forward import Forward, Pooling
 from distill_pipeline.teacher.source import TeacherSource
 
 if TYPE_CHECKING:
@@ -21,8 +20,6 @@ class Teacher:
     """A loaded Sentence Transformer that turns token ids into rows."""
 
     def __init__(self, model: SentenceTransformer, pooling: Pooling) -> None:
-        from distill_pipeline.teacher.passes.forward import Forward
-
         self.model = model.eval()
         self.backbone = model[0].auto_model
         self.device = str(self.backbone.device)
@@ -31,7 +28,7 @@ class Teacher:
 
     def to_bfloat16(self) -> None:
         """Convert the transformer's weights in place; the modules after it stay in float32."""
-        self.forward.reduce_weights()
+        self.forward.to_bfloat16()
         self.precision = "bfloat16"
 
     def rows(self, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:
@@ -44,10 +41,9 @@ class Teacher:
         """
         lengths = np.array([len(sequence) for sequence in sequences])
         rows = np.empty((len(sequences), 0), dtype=np.float32)
-        for length in sorted(set(lengths.tolist())):
+        for length in np.unique(lengths):
             positions = np.flatnonzero(lengths == length).tolist()
-            ids = np.array([sequences[position] for position in positions], dtype=np.int64)
-            encoded = self.forward.rows(ids)
+            encoded = self.forward.rows(np.array([sequences[position] for position in positions], dtype=np.int64))
             if not rows.size:
                 rows = np.empty((len(sequences), encoded.shape[1]), dtype=np.float32)
             rows[positions] = encoded
@@ -66,20 +62,22 @@ def load_teacher(source: TeacherSource, *, pooling: Pooling, device: str, trust_
     Raises:
         TeacherError: Its files don't form a Sentence Transformer, or need code that the recipe doesn't trust.
     """
+    import torch
     from sentence_transformers import SentenceTransformer
     from transformers.utils import logging as transformers_logging
 
     transformers_logging.set_verbosity_error()  # its reports of unused checkpoint entries need no action
     transformers_logging.disable_progress_bar()
-    # attn_implementation isn't set: transformers uses sdpa where the architecture supports it.
-    options: dict[str, Any] = {"dtype": "float32", "use_safetensors": None if source.allow_pickled_weights else True}
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         model = SentenceTransformer(
             str(source.folder),
-            device=best_device() if device == "auto" else device,
+            device=device,
             trust_remote_code=trust_remote_code,
             local_files_only=True,
-            model_kwargs=options,
+            # attn_implementation isn't set: transformers uses sdpa where the architecture supports it.
+            model_kwargs={"dtype": "float32", "use_safetensors": None if source.allow_pickled_weights else True},
         )
     except ValueError as error:
         if "trust_remote_code" in str(error):

@@ -16,7 +16,6 @@ from distill_pipeline.store.disk import file_table
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.teacher.batches import BatchEncoder
 from distill_pipeline.teacher.encoding import encode_to_parts
-from distill_pipeline.teacher.hardware import power_of_two_below
 from distill_pipeline.teacher.source import resolve_teacher
 from distill_pipeline.teacher.teacher import Teacher, load_teacher
 
@@ -88,11 +87,6 @@ def test_a_sequence_that_fits_alone_nowhere_is_an_error_with_its_length() -> Non
         pytest.raises(TeacherError, match="one sequence of 12 tokens"),
     ):
         encoder.encode([[1] * 12, [2] * 12])
-
-
-@pytest.mark.parametrize(("tokens", "expected"), [(0, 512), (700, 512), (5000, 4096), (10**9, 65536)])
-def test_a_token_budget_moves_in_powers_of_two_within_bounds(tokens: int, expected: int) -> None:
-    assert power_of_two_below(tokens) == expected
 
 
 @pytest.mark.parametrize("architecture", ["modernbert", "bert"])

@@ -21,13 +21,11 @@ from distill_pipeline.teacher.cluster import (
     TeacherSpec,
     _Worker,
     encode_on_ray,
+    folder_url,
     resources_of_a_worker,
-    url_of,
 )
-from distill_pipeline.teacher.encoding import Precision, encode_to_parts, sentence_ids
-from distill_pipeline.teacher.reuse import EarlierOutput
+from distill_pipeline.teacher.encoding import encode_to_parts, sentence_ids
 from distill_pipeline.teacher.source import resolve_teacher
-from distill_pipeline.teacher.teacher import Teacher
 from distill_pipeline_tests.servers.bucket import Bucket, S3Server
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")
@@ -98,15 +96,15 @@ def test_texts_that_were_encoded_before_are_sent_to_no_worker(spec: TeacherSpec,
     folder.mkdir()
     teacher = spec.load()
     encode_to_parts(ids, teacher, before, rows_per_part=16, texts=texts)
-    parts = {name: file["sha256"] for name, file in file_table(before).items()}
-    earlier = EarlierOutput(before, parts, teacher.precision, teacher.forward.name, teacher.device)
+    ran = {"precision": teacher.precision, "forward": teacher.forward.name, "device": teacher.device}
+    earlier = before, {"facts": ran, "files": file_table(before)}
     facts = encode_on_ray(ids, spec, folder, rows_per_part=16, texts=texts, earlier=[earlier])
     assert facts["rows_resumed"] == 45
     assert file_table(folder) == file_table(before)
 
 
 def test_a_folder_is_written_to_whatever_its_name(tmp_path: Path) -> None:
-    RemoteFolder(url_of(tmp_path / "our clüster"), "test").write("part", b"content")
+    RemoteFolder(folder_url(tmp_path / "our clüster"), "test").write("part", b"content")
     assert (tmp_path / "our clüster" / "part").read_bytes() == b"content"
 
 
@@ -130,22 +128,9 @@ def test_a_worker_takes_pickled_weights_where_the_recipe_does(
 
 
 def test_a_worker_that_would_run_another_pass_than_the_first_stops(spec: TeacherSpec, tmp_path: Path) -> None:
-    _Worker(spec, "float32", "modernbert", url_of(tmp_path))
+    _Worker(spec, "float32", "modernbert", folder_url(tmp_path))
     with pytest.raises(ClusterError, match="'modernbert' where another machine runs 'modernbert, with Triton kernels'"):
-        _Worker(spec, "float32", "modernbert, with Triton kernels", url_of(tmp_path))
-
-
-@pytest.mark.parametrize(("used", "name"), [("float32", "modernbert"), ("bfloat16", "modernbert, with Triton kernels")])
-def test_the_pass_is_that_of_the_precision_that_was_settled(
-    spec: TeacherSpec, monkeypatch: pytest.MonkeyPatch, used: str, name: str
-) -> None:
-    def tried_with_kernels(teacher: Teacher, *_: object) -> Precision:
-        assert teacher.forward.modernbert is not None
-        teacher.forward.modernbert.kernels = object()
-        return Precision(used, "tried")
-
-    monkeypatch.setattr("distill_pipeline.teacher.cluster.settle_precision", tried_with_kernels)
-    assert spec.settle([[1, 5, 2]]) == (Precision(used, "tried"), name, "cpu")
+        _Worker(spec, "float32", "modernbert, with Triton kernels", folder_url(tmp_path))
 
 
 def test_a_head_node_without_processors_does_not_shrink_the_workers() -> None:

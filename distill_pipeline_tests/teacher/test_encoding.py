@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from distill_pipeline.store.embeddings import LEDGER, Embeddings, Ledger
 from distill_pipeline.teacher import encoding
 from distill_pipeline.teacher.batches import Progress, batches_of_one_length
 from distill_pipeline.teacher.encoding import encode_to_parts, probe_sample, sentence_ids, settle_precision
-from distill_pipeline.teacher.reuse import EarlierOutput, texts_of
+from distill_pipeline.teacher.reuse import EarlierOutput, read_texts
 from distill_pipeline.teacher.source import resolve_teacher
 from distill_pipeline.teacher.teacher import Teacher, load_teacher
 from distill_pipeline_tests.teachers import SPECIAL, save_teacher, train_bpe
@@ -130,8 +129,8 @@ def test_parts_made_in_another_precision_or_cut_otherwise_are_not_mixed_in(
 def _earlier(teacher: Teacher, sequences: list[list[int]], texts: list[str], folder: Path) -> EarlierOutput:
     folder.mkdir()
     encode_to_parts(sequences, teacher, folder, rows_per_part=16, texts=texts)
-    parts = {name: file["sha256"] for name, file in file_table(folder).items()}
-    return EarlierOutput(folder, parts, teacher.precision, teacher.forward.name, teacher.device)
+    facts = {"precision": teacher.precision, "forward": teacher.forward.name, "device": teacher.device}
+    return folder, {"facts": facts, "files": file_table(folder)}
 
 
 def test_texts_that_were_encoded_before_are_not_encoded_again(
@@ -140,7 +139,7 @@ def test_texts_that_were_encoded_before_are_not_encoded_again(
     texts = [" ".join(map(str, sequence)) for sequence in sequences]
     # The same first 48 texts, and then others: as when more of a corpus is sampled.
     earlier = _earlier(teacher, sequences[:48], texts[:48], tmp_path / "earlier")
-    alone = _earlier(teacher, sequences, texts, tmp_path / "alone")
+    alone, _ = _earlier(teacher, sequences, texts, tmp_path / "alone")
     encoded: list[int] = []
     rows = teacher.rows
 
@@ -155,7 +154,7 @@ def test_texts_that_were_encoded_before_are_not_encoded_again(
         sequences, teacher, tmp_path / "now", rows_per_part=16, texts=texts, earlier=[earlier], report=seen.append
     )
     assert (kept, sum(encoded), str(seen[0])) == (48, 52, "48/100 rows are already encoded")
-    assert file_table(tmp_path / "now") == file_table(alone.folder)
+    assert file_table(tmp_path / "now") == file_table(alone)
 
 
 @pytest.mark.parametrize("spoilt", ["precision", "forward", "device", "numbers", "text", "gone", "no Parquet file"])
@@ -163,16 +162,12 @@ def test_what_another_pass_made_or_what_was_changed_since_is_not_taken(
     teacher: Teacher, sequences: list[list[int]], tmp_path: Path, spoilt: str
 ) -> None:
     texts = [" ".join(map(str, sequence)) for sequence in sequences[:16]]
-    earlier = _earlier(teacher, sequences[:16], texts, tmp_path / "earlier")
-    whole = file_table(earlier.folder)
-    [part] = earlier.folder.glob("part-*")
+    earlier, manifest = _earlier(teacher, sequences[:16], texts, tmp_path / "earlier")
+    whole = file_table(earlier)
+    [part] = earlier.glob("part-*")
     content = bytearray(part.read_bytes())
-    if spoilt == "precision":
-        earlier = replace(earlier, precision="bfloat16")
-    elif spoilt == "forward":
-        earlier = replace(earlier, forward="library")
-    elif spoilt == "device":
-        earlier = replace(earlier, device="cuda")
+    if spoilt in manifest["facts"]:
+        manifest["facts"][spoilt] = "another"
     elif spoilt == "gone":
         part.unlink()
     elif spoilt == "no Parquet file":
@@ -181,10 +176,10 @@ def test_what_another_pass_made_or_what_was_changed_since_is_not_taken(
         place = content.index(texts[3].encode()) if spoilt == "text" else len(content) // 2
         content[place] = 0xFF if spoilt == "text" else content[place] ^ 1
         part.write_bytes(content)
-        assert texts_of(part) == (() if spoilt == "text" else tuple(texts))  # 0xFF is in no text
+        assert read_texts(part) == (() if spoilt == "text" else tuple(texts))  # 0xFF is in no text
     (tmp_path / "now").mkdir()
     assert not encode_to_parts(
-        sequences[:16], teacher, tmp_path / "now", rows_per_part=16, texts=texts, earlier=[earlier]
+        sequences[:16], teacher, tmp_path / "now", rows_per_part=16, texts=texts, earlier=[(earlier, manifest)]
     )
     assert file_table(tmp_path / "now") == whole
 
@@ -199,19 +194,19 @@ def test_batches_hold_every_position_within_the_budget(sequences: list[list[int]
 
 def test_bfloat16_is_measured_against_float32(modernbert: Path, sequences: list[list[int]]) -> None:
     teacher = _load(modernbert)
-    precision = settle_precision(teacher, "bfloat16", probe_sample(sequences))
-    assert precision.used == teacher.precision == "bfloat16"
-    assert precision.min_cosine is not None
-    assert 0.9 < precision.min_cosine < 1
+    setup = settle_precision(teacher, "bfloat16", probe_sample(sequences))
+    assert setup.precision == teacher.precision == "bfloat16"
+    assert setup.min_cosine_to_float32 is not None
+    assert 0.9 < setup.min_cosine_to_float32 < 1
 
 
 def test_a_probe_that_is_no_number_is_no_reason_to_use_bfloat16(
     modernbert: Path, sequences: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoding, "multiplies_bfloat16_natively", lambda _: True)
+    monkeypatch.setattr(encoding, "has_native_bfloat16", lambda _: True)
     teacher = _load(modernbert)
     monkeypatch.setattr(teacher, "rows", lambda ids: np.full((len(ids), 4), np.nan, dtype=np.float32))
-    assert settle_precision(teacher, "auto", sequences).used == "float32"
+    assert settle_precision(teacher, "auto", sequences).precision == "float32"
 
 
 def test_empty_sequences_have_rows_of_zeros(modernbert: Path, tmp_path: Path) -> None:
@@ -258,12 +253,29 @@ def test_auto_keeps_float32_below_the_floor_and_says_so(
     modernbert: Path, sequences: list[list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "distill_pipeline.teacher.encoding.multiplies_bfloat16_natively", lambda _: True
+        "distill_pipeline.teacher.encoding.has_native_bfloat16", lambda _: True
     )  # whatever this machine's processor has
     monkeypatch.setattr("distill_pipeline.teacher.encoding.MIN_COSINE_TO_FLOAT32", 1.0)
-    precision = settle_precision(_load(modernbert), "auto", probe_sample(sequences))
-    assert precision.used == "float32"
-    assert "below the floor" in precision.reason
+    setup = settle_precision(_load(modernbert), "auto", probe_sample(sequences))
+    assert setup.precision == "float32"
+    assert "below the floor" in setup.precision_reason
+
+
+@pytest.mark.parametrize(("floor", "name"), [(1.1, "modernbert"), (0.9, "modernbert, with Triton kernels")])
+def test_the_pass_is_that_of_the_precision_that_was_settled(
+    modernbert: Path, monkeypatch: pytest.MonkeyPatch, floor: float, name: str
+) -> None:
+    def to_bfloat16_with_kernels() -> None:
+        assert loaded.forward.modernbert is not None
+        loaded.forward.modernbert.kernels = object()
+
+    loaded = _load(modernbert)
+    monkeypatch.setattr(encoding, "has_native_bfloat16", lambda _: True)
+    monkeypatch.setattr(encoding, "MIN_COSINE_TO_FLOAT32", floor)
+    monkeypatch.setattr(loaded, "to_bfloat16", to_bfloat16_with_kernels)
+    monkeypatch.setattr(loaded, "rows", lambda ids: np.ones((len(ids), 4), dtype=np.float32))
+    setup = settle_precision(loaded, "auto", [[1, 5, 2]])
+    assert (setup.precision, setup.forward) == ("float32" if floor > 1 else "bfloat16", name)
 
 
 def test_values_that_are_not_finite_stop_the_run(modernbert: Path, sequences: list[list[int]], tmp_path: Path) -> None:

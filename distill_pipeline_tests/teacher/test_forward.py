@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from distill_pipeline.teacher.passes import attention, products
-from distill_pipeline.teacher.passes.attention import attention_of
+from distill_pipeline.teacher.passes import operations
 from distill_pipeline.teacher.passes.modernbert import ModernBert
+from distill_pipeline.teacher.passes.operations import attention
 from distill_pipeline.teacher.source import resolve_teacher
 from distill_pipeline.teacher.teacher import Teacher, load_teacher
 
@@ -81,7 +81,7 @@ def test_attention_is_right_at_every_length(dtype: torch.dtype, length: int) -> 
     torch.manual_seed(0)
     query, key, value = torch.randn(3, 5, length, 2, 8)
     for scale in (None, 0.1):
-        found = attention_of(query.to(dtype), key.to(dtype), value.to(dtype), scale=scale)
+        found = attention(query.to(dtype), key.to(dtype), value.to(dtype), scale=scale)
         scores = torch.einsum("nqhs,nkhs->nhqk", query, key) * (8**-0.5 if scale is None else scale)
         expected = torch.einsum("nhqk,nkhs->nqhs", scores.softmax(-1), value)
         tolerance = 1e-5 if dtype == torch.float32 else 0.05
@@ -96,9 +96,9 @@ def test_another_architecture_attends_through_ours_and_masked_through_the_librar
 
     def counted(query: torch.Tensor, *rest: Any, **options: Any) -> torch.Tensor:
         calls.append(query.shape[1])
-        return attention_of(query, *rest, **options)
+        return attention(query, *rest, **options)
 
-    monkeypatch.setattr(attention, "attention_of", counted)
+    monkeypatch.setattr(operations, "attention", counted)
     expected = teacher.rows([[1, 7, 8, 2]])
     assert set(calls) == {4}
     calls.clear()
@@ -129,7 +129,7 @@ def test_an_architecture_that_reads_its_weights_itself_keeps_them_plain(bert: Pa
     usual = _load(bert)
     usual.to_bfloat16()
     packs = usual.backbone.encoder.layer[0].attention.self.query.weight.layout != torch.strided
-    assert packs == products.onednn_takes(torch.bfloat16)
+    assert packs == operations.onednn_supports(torch.bfloat16)
 
 
 def test_bfloat16_stays_nearer_to_float32_than_the_library_does(modernbert: Path) -> None:
@@ -152,16 +152,16 @@ def test_bfloat16_stays_nearer_to_float32_than_the_library_does(modernbert: Path
 @pytest.mark.parametrize("fused", [True, False])
 def test_products_are_right_with_and_without_onednn(bias: bool, fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not fused:
-        monkeypatch.setattr(products, "onednn_takes", lambda _: False)
+        monkeypatch.setattr(operations, "onednn_supports", lambda _: False)
     torch.manual_seed(0)
     layer = torch.nn.Linear(24, 32, bias=bias)
     rows = torch.randn(7, 24)
     with torch.inference_mode():
         expected = layer(rows)
-        torch.testing.assert_close(products.linear(rows, layer.weight, layer.bias), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(operations.linear(rows, layer.weight, layer.bias), expected, atol=1e-5, rtol=1e-5)
         a, b = expected.chunk(2, dim=-1)
         first, second = layer.weight.chunk(2)
         first_bias, second_bias = (None, None) if layer.bias is None else layer.bias.chunk(2)
-        packs = products.packed(first, 7), products.packed(second, 7)
-        gated = products.gated_gelu(rows, packs, (first_bias, second_bias))
+        packs = operations.pack_weight(first, 7), operations.pack_weight(second, 7)
+        gated = operations.gated_gelu(rows, (packs[0], first_bias), (packs[1], second_bias))
     torch.testing.assert_close(gated, torch.nn.functional.gelu(a) * b, atol=1e-5, rtol=1e-5)

@@ -71,13 +71,13 @@ def test_biases_are_added_and_norms_with_a_bias_have_no_kernels(tmp_path: Path) 
         torch.testing.assert_close(forward_pass(ids), expected, atol=2e-5, rtol=1e-4)
     forward_pass = _load(build_modernbert(tmp_path / "norms", **WIDE, norm_bias=True)).forward.modernbert
     assert forward_pass is not None
-    assert forward_pass.fitting_kernels() is None
+    assert forward_pass.find_kernels() is None
 
 
 def test_heads_of_other_sizes_have_no_kernels(modernbert: Path) -> None:
     forward_pass = _load(modernbert).forward.modernbert
     assert forward_pass is not None
-    assert forward_pass.fitting_kernels() is None
+    assert forward_pass.find_kernels() is None
 
 
 @on_no_gpu
@@ -90,7 +90,7 @@ def test_kernels_that_fail_or_differ_are_not_used(wide_heads: Path, monkeypatch:
 
     def take_if_equal(forward: Forward) -> str:
         assert forward.modernbert is not None
-        forward._take_kernels_if_equal(forward.modernbert)
+        forward._use_kernels_if_equal(forward.modernbert)
         return forward.name
 
     assert take_if_equal(forward) == "modernbert, with Triton kernels"

@@ -215,4 +215,4 @@ def test_a_dense_module_may_widen_the_embeddings(tmp_path: Path) -> None:
     (tmp_path / "2_Dense").mkdir()
     (tmp_path / "2_Dense" / "config.json").write_text('{"in_features": 32, "out_features": 48}')
     source = resolve_teacher(str(tmp_path), None, known_commits=tmp_path / "teachers.json")
-    assert (source.dimensions, source.most_dimensions) == (32, 48)
+    assert (source.dimensions, source.max_dimensions) == (32, 48)

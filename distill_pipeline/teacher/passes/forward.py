@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from distill_pipeline.errors import TeacherError
-from distill_pipeline.teacher.hardware import multiplies_bfloat16_natively, tokens_per_batch
-from distill_pipeline.teacher.passes import attention, products
+from distill_pipeline.teacher.hardware import has_native_bfloat16, tokens_per_batch
+from distill_pipeline.teacher.passes import operations
 from distill_pipeline.teacher.passes.modernbert import ModernBert
 
 if TYPE_CHECKING:
@@ -42,16 +42,17 @@ class Forward:
     def __init__(self, model: SentenceTransformer, pooling: Pooling) -> None:
         self.model = model
         self.backbone = model[0].auto_model
+        self.device: torch.device = self.backbone.device
         self.pooling = pooling
-        self.takes_token_types = bool(getattr(self.backbone.config, "type_vocab_size", 0))
         self.modernbert: ModernBert | None = None
         self.why_no_kernels = ""
+        self._is_from_transformers = type(self.backbone).__module__.startswith("transformers.")
         if pooling != "pooler" and ModernBert.covers(self.backbone):
-            self.modernbert = self._modernbert_if_equal()
-        if self.modernbert is None and self.backbone.device.type == "cpu":
-            products.use_in(self.backbone)
+            self._use_modernbert_if_equal()
+        if self.modernbert is None and self.device.type == "cpu":
+            operations.replace_linear(self.backbone)
             if self._is_from_transformers:
-                attention.use_in(self.backbone)
+                operations.replace_attention(self.backbone)
 
     @property
     def name(self) -> str:
@@ -60,48 +61,63 @@ class Forward:
             return "library"
         return MODERNBERT if self.modernbert.kernels is None else f"{MODERNBERT}, with Triton kernels"
 
-    @property
-    def _is_from_transformers(self) -> bool:
-        return type(self.backbone).__module__.startswith("transformers.")
+    def _use_modernbert_if_equal(self) -> None:
+        """Use the ModernBERT pass if its rows equal the library's.
 
-    def reduce_weights(self) -> None:
+        The first layer of each kind is compared: the others compute the same with other weights, and reading all
+        weights of a large teacher takes seconds and memory. The first layer, without a norm, is a kind by itself.
+        """
+        modernbert, layers, kinds = ModernBert(self.backbone), self.backbone.layers, self.backbone.config.layer_types
+        self.backbone.layers = layers[: 1 + max((kinds.index(kind, 1) for kind in set(kinds[1:])), default=0)]
+        try:
+            expected = self._sample_rows()
+            self.modernbert = modernbert
+            if _min_cosine(expected, self._sample_rows()) < MIN_COSINE_TO_LIBRARY:
+                self.modernbert = None
+        finally:
+            self.backbone.layers = layers
+
+    def _use_kernels_if_equal(self, modernbert: ModernBert) -> None:
+        """Let the ModernBERT pass use a GPU's kernels if its rows stay the same with them."""
+        kernels = modernbert.find_kernels()
+        if kernels is None:
+            return
+        expected = self._sample_rows()
+        modernbert.kernels = kernels
+        try:
+            cosine = _min_cosine(expected, self._sample_rows())
+            if not cosine >= MIN_COSINE_OF_KERNELS:  # also true of NaN
+                self.drop_kernels(f"cosine {cosine:.5f} to the pass without")
+        except Exception as error:  # noqa: BLE001 -- Triton's failures have no common class: no C compiler, an unknown GPU, ...
+            self.drop_kernels(f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS])
+
+    def drop_kernels(self, why: str) -> None:
+        """Run the ModernBERT pass in torch's steps from now on, for this reason."""
+        if self.modernbert is not None:
+            self.modernbert.kernels, self.why_no_kernels = None, why
+
+    def _sample_rows(self) -> npt.NDArray[np.float32]:
+        """Return the rows of random ids of two lengths: within a ModernBERT's sliding window, and beyond it."""
+        random, config = np.random.default_rng(0), self.backbone.config
+        lengths = (3, min(config.max_position_embeddings, config.sliding_window + 8))
+        return np.concatenate([self.rows(random.integers(0, config.vocab_size, (4, length))) for length in lengths])
+
+    def to_bfloat16(self) -> None:
         """Convert the transformer's weights to bfloat16 in place."""
         import torch
 
         if self.modernbert is None:
             self.backbone.to(torch.bfloat16)
-            if self._is_from_transformers and self.backbone.device.type == "cpu":
+            if self._is_from_transformers and self.device.type == "cpu":
                 self._pack_weights()
         else:
-            self.modernbert.reduce_weights(torch.bfloat16)
-            if self.backbone.device.type == "cuda" and multiplies_bfloat16_natively(str(self.backbone.device)):
-                self._take_kernels_if_equal(self.modernbert)
-
-    def _take_kernels_if_equal(self, modernbert: ModernBert) -> None:
-        """Let the ModernBERT pass use a GPU's kernels if rows of a short and a long length stay the same with them."""
-        kernels = modernbert.fitting_kernels()
-        if kernels is None:
-            return
-        lengths = (3, min(self.backbone.config.max_position_embeddings, modernbert.window + 8))
-        random = np.random.default_rng(0)
-        samples = [random.integers(0, self.backbone.config.vocab_size, (4, length)) for length in lengths]
-        expected = [self.rows(ids) for ids in samples]
-        modernbert.kernels = kernels
-        try:
-            cosine = min(_min_cosine(rows, self.rows(ids)) for rows, ids in zip(expected, samples, strict=True))
-            if not cosine >= MIN_COSINE_OF_KERNELS:  # also true of NaN
-                self.without_kernels(f"cosine {cosine:.5f} to the pass without")
-        except Exception as error:  # noqa: BLE001 -- Triton's failures have no common class: no C compiler, an unknown GPU, ...
-            self.without_kernels(f"{type(error).__name__}: {error}"[:MAX_REASON_CHARACTERS])
-
-    def without_kernels(self, why: str) -> None:
-        """Run the ModernBERT pass in torch's steps from now on, for this reason."""
-        if self.modernbert is not None:
-            self.modernbert.kernels, self.why_no_kernels = None, why
+            self.modernbert.to_bfloat16()
+            if self.device.type == "cuda" and has_native_bfloat16(str(self.device)):
+                self._use_kernels_if_equal(self.modernbert)
 
     def _pack_weights(self) -> None:
         """Pack the layers' weights, unless the architecture reads them other than through its linear layers."""
-        plain = products.pack_in(self.backbone, tokens_per_batch(self.backbone.config, str(self.backbone.device)))
+        plain = operations.pack_weights(self.backbone, tokens_per_batch(self.backbone.config, str(self.device)))
         try:
             self.rows(np.ones((1, 3), dtype=np.int64))
         except RuntimeError:
@@ -116,12 +132,11 @@ class Forward:
         """
         import torch
 
-        device = self.backbone.device
         on_host = torch.from_numpy(ids)
-        if device.type == "cuda":
+        if self.device.type == "cuda":
             on_host = on_host.pin_memory()
         with torch.inference_mode():
-            pooled = self._pooled(on_host.to(device, non_blocking=True)).float()
+            pooled = self._pooled(on_host.to(self.device, non_blocking=True)).float()
             rows: npt.NDArray[np.float32] = _to_host(pooled).numpy()
         return rows
 
@@ -129,56 +144,27 @@ class Forward:
         import torch
 
         features = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-        if self.takes_token_types:
+        if getattr(self.backbone.config, "type_vocab_size", 0):
             features["token_type_ids"] = torch.zeros_like(ids)
         if self.pooling == "auto":
-            features = self._token_features(features)
+            if self.modernbert is None:
+                features = self.model[0](features)
+            else:
+                features["token_embeddings"] = self.modernbert(ids)
+            features["token_embeddings"] = features["token_embeddings"].float()
             for module in list(self.model)[1:]:
                 features = module(features)
             return features["sentence_embedding"]
         if self.pooling == "pooler":
             return self._pooler(features)
         hidden = self.modernbert(ids) if self.modernbert else self.backbone(**features).last_hidden_state.float()
-        if self.pooling == "mean":
-            return hidden.mean(1)
-        return hidden[:, 0 if self.pooling == "first" else -1]
-
-    def _token_features(self, features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Return the features and the first module's token embeddings, float32 (n, length, hidden)."""
-        if self.modernbert is not None:
-            return {**features, "token_embeddings": self.modernbert(features["input_ids"])}
-        features = self.model[0](features)
-        return {**features, "token_embeddings": features["token_embeddings"].float()}
+        return hidden.mean(1) if self.pooling == "mean" else hidden[:, 0 if self.pooling == "first" else -1]
 
     def _pooler(self, features: dict[str, torch.Tensor]) -> torch.Tensor:
-        output: Any = self.backbone(**features)
-        if getattr(output, "pooler_output", None) is None:
+        pooler: torch.Tensor | None = getattr(self.backbone(**features), "pooler_output", None)
+        if pooler is None:
             raise TeacherError("pooling=pooler: this teacher has no pooler output; use auto, mean, first or last")
-        pooler: torch.Tensor = output.pooler_output
         return pooler
-
-    def _modernbert_if_equal(self) -> ModernBert | None:
-        """Return the ModernBERT pass if its rows equal the library's for a short and a long length, else None.
-
-        The first layer of each kind is compared: the others compute the same with other weights, and reading all
-        weights of a large teacher takes seconds and memory.
-        """
-        modernbert = ModernBert(self.backbone)
-        longest = min(self.backbone.config.max_position_embeddings, modernbert.window + 8)
-        random = np.random.default_rng(0)
-        layers = self.backbone.layers
-        self.backbone.layers = layers[: ModernBert.first_of_each_kind(self.backbone.config)]
-        try:
-            for count, length in ((4, 3), (2, longest)):
-                ids = random.integers(0, self.backbone.config.vocab_size, (count, length))
-                self.modernbert = None
-                expected = self.rows(ids)
-                self.modernbert = modernbert
-                if _min_cosine(expected, self.rows(ids)) < MIN_COSINE_TO_LIBRARY:
-                    return None
-        finally:
-            self.backbone.layers = layers
-        return modernbert
 
 
 def _min_cosine(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32]) -> float:

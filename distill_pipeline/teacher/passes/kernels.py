@@ -20,22 +20,15 @@ QUERIES, KEYS, WARPS = 64, 64, 4
 
 NUMBERS_PER_PROGRAM = 1024
 
-
-def takes(head_size: int) -> bool:
-    """Return whether the attention kernel takes heads of this size: powers of two whose halves fit matrix units."""
-    return head_size in (32, 64, 128)
+HEAD_SIZES = (32, 64, 128)
+"""That the attention kernel supports: powers of two whose halves fit matrix units."""
 
 
 def add_norm(stream: torch.Tensor, added: torch.Tensor, norm: torch.nn.LayerNorm, dtype: torch.dtype) -> torch.Tensor:
     """Add to the residual stream in place and return its layer norm, (tokens, hidden), computed in float32.
 
-    Ba et al. 2016, "Layer Normalization".
-
-    Args:
-        stream: float32 (tokens, hidden), contiguous.
-        added: (tokens, hidden) in any dtype, contiguous.
-        norm: With a float32 weight and no bias.
-        dtype: Of the result.
+    Ba et al. 2016, "Layer Normalization". The stream is float32 (tokens, hidden), what is added has any dtype; both are
+    contiguous. The norm has a float32 weight and no bias.
     """
     tokens, hidden = stream.shape
     normed = torch.empty_like(stream, dtype=dtype)
@@ -62,7 +55,7 @@ def attend(
         joined: Queries, keys and values, (n * length, 3 * hidden), contiguous.
         cosine: float32 (length, head size), contiguous, of which the first half is read.
         sine: The same shape, of which the second half is read.
-        shape: n, length, and the number of heads, whose size `takes` accepts.
+        shape: n, length, and the number of heads, whose size is one of `HEAD_SIZES`.
         window: How far a token attends to either side.
     """
     count, length, heads = shape

@@ -11,44 +11,38 @@ Warner et al. 2024, "Smarter, Better, Faster, Longer" (ModernBERT); Su et al. 20
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from distill_pipeline.teacher.hardware import tokens_per_batch
-from distill_pipeline.teacher.passes.attention import attention_of
-from distill_pipeline.teacher.passes.products import gated_gelu, linear, packed
+from distill_pipeline.teacher.passes.operations import attention, gated_gelu, linear, pack_weight
 
 if TYPE_CHECKING:
     import torch
 
+    from distill_pipeline.teacher.passes.operations import Product
 
-@dataclass
-class Matrices:
-    """The weights of one layer's matrix products: those of the model, or packed copies in another dtype."""
 
-    joined: torch.Tensor
-    attended: torch.Tensor
-    first: torch.Tensor
-    second: torch.Tensor
-    down: torch.Tensor
+class Products(NamedTuple):
+    """The weight and bias of each of a layer's matrix products: the model's, or packed copies in bfloat16."""
 
-    @classmethod
-    def of(cls, layer: Any) -> Matrices:
-        """Return views of a library layer's weights."""
-        first, second = layer.mlp.Wi.weight.chunk(2)
-        return cls(layer.attn.Wqkv.weight, layer.attn.Wo.weight, first, second, layer.mlp.Wo.weight)
+    joined: Product
+    attended: Product
+    first: Product
+    second: Product
+    down: Product
 
-    def all(self) -> list[torch.Tensor]:
-        """Return the five weights."""
-        return [getattr(self, field.name) for field in fields(self)]
+
+def products_of(layer: Any) -> Products:
+    """Return views of a library layer's weights and biases."""
+    wide = layer.mlp.Wi
+    biases = (None, None) if wide.bias is None else wide.bias.chunk(2)
+    first, second = zip(wide.weight.chunk(2), biases, strict=True)
+    joined, attended, down = ((part.weight, part.bias) for part in (layer.attn.Wqkv, layer.attn.Wo, layer.mlp.Wo))
+    return Products(joined, attended, first, second, down)
 
 
 class ModernBert:
-    """The forward pass of a loaded `transformers.ModernBertModel`, which reads the model's weights.
-
-    Attributes:
-        kernels: The module of a GPU's kernels if they are used, else None.
-    """
+    """The forward pass of a loaded `transformers.ModernBertModel`, which reads the model's weights."""
 
     def __init__(self, backbone: Any) -> None:
         import torch
@@ -58,10 +52,10 @@ class ModernBert:
         self.heads = config.num_attention_heads
         self.head_size = config.hidden_size // config.num_attention_heads
         self.window = config.sliding_window
-        self.matrices = [Matrices.of(layer) for layer in backbone.layers]
+        self.products = [products_of(layer) for layer in backbone.layers]
         self.dtype = torch.float32
-        self.kernels: Any = None
-        self._turns: dict[tuple[str, int], tuple[torch.Tensor, torch.Tensor]] = {}
+        self.kernels: Any = None  # the module, if a GPU uses it
+        self._rotations: dict[tuple[str, int], tuple[torch.Tensor, torch.Tensor]] = {}
 
     @staticmethod
     def covers(backbone: Any) -> bool:
@@ -70,49 +64,47 @@ class ModernBert:
 
         return type(backbone) is ModernBertModel and backbone.config.hidden_activation == "gelu"
 
-    @staticmethod
-    def first_of_each_kind(config: Any) -> int:
-        """Return how many leading layers include each kind; the first layer, without a norm, is a kind by itself."""
-        kinds = config.layer_types
-        return 1 + max((kinds.index(kind, 1) for kind in set(kinds[1:])), default=0)
-
-    def fitting_kernels(self) -> Any:
+    def find_kernels(self) -> Any:
         """Return the module of a GPU's kernels, which Triton compiles, or None if there are none for this model."""
         try:
             from distill_pipeline.teacher.passes import kernels
         except ImportError:  # a torch without Triton
             return None
-        return kernels if kernels.takes(self.head_size) and not self.backbone.config.norm_bias else None
+        return kernels if self.head_size in kernels.HEAD_SIZES and not self.backbone.config.norm_bias else None
 
-    def reduce_weights(self, dtype: torch.dtype) -> None:
+    def to_bfloat16(self) -> None:
         """Convert the weights of the matrix products; embeddings and norms stay float32.
 
         The model gives up its weights layer by layer, so that memory never holds a second set.
         """
+        import torch
+
+        self.dtype = torch.bfloat16
         rows = tokens_per_batch(self.backbone.config, str(self.backbone.device))
         for place, layer in enumerate(self.backbone.layers):
-            self.matrices[place] = Matrices(*(packed(weight.to(dtype), rows) for weight in self.matrices[place].all()))
+            self.products[place] = Products(
+                *(
+                    (pack_weight(weight.to(self.dtype), rows), None if bias is None else bias.to(self.dtype))
+                    for weight, bias in self.products[place]
+                )
+            )
             for module in (layer.attn.Wqkv, layer.attn.Wo, layer.mlp.Wi, layer.mlp.Wo):
-                module.weight = None
-                if module.bias is not None:
-                    module.bias.data = module.bias.to(dtype)
-        self.dtype = dtype
+                module.weight = module.bias = None
 
     def __call__(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the last hidden states of token ids (n, length), float32 (n, length, hidden)."""
         if self.kernels is not None:
             return self._with_kernels(ids)
         model = self.backbone
-        count, length = ids.shape
         stream = model.embeddings(input_ids=ids).flatten(0, 1)
-        for layer, matrices in zip(model.layers, self.matrices, strict=False):
-            attended = self._attend(layer, matrices, layer.attn_norm(stream).to(self.dtype), count, length)
-            stream = stream.add_(linear(attended.to(self.dtype), matrices.attended, layer.attn.Wo.bias))
-            biases = (None, None) if layer.mlp.Wi.bias is None else layer.mlp.Wi.bias.chunk(2)
-            hidden = gated_gelu(layer.mlp_norm(stream).to(self.dtype), (matrices.first, matrices.second), biases)
-            stream = stream.add_(linear(hidden, matrices.down, layer.mlp.Wo.bias))
+        for layer, products in zip(model.layers, self.products, strict=False):
+            joined = linear(layer.attn_norm(stream).to(self.dtype), *products.joined).float()
+            attended = self._attend(joined.view(*ids.shape, 3, self.heads, self.head_size), layer.attention_type)
+            stream.add_(linear(attended.to(self.dtype), *products.attended))
+            hidden = gated_gelu(layer.mlp_norm(stream).to(self.dtype), products.first, products.second)
+            stream.add_(linear(hidden, *products.down))
         states: torch.Tensor = model.final_norm(stream)
-        return states.view(count, length, -1)
+        return states.view(*ids.shape, -1)
 
     def _with_kernels(self, ids: torch.Tensor) -> torch.Tensor:
         """Return the same as `__call__`, with a GPU's kernels for the steps between the products."""
@@ -123,37 +115,35 @@ class ModernBert:
         normed = stream.to(self.dtype)  # the first layer has no norm before its attention
         following = [(layer.attn_norm, self.dtype) for layer in model.layers[1:]] + [(model.final_norm, torch.float32)]
         with torch.cuda.device_of(ids):  # type: ignore[no-untyped-call]  # Triton takes the current device
-            for layer, matrices, (norm, dtype) in zip(model.layers, self.matrices, following, strict=True):
-                joined = linear(normed, matrices.joined, layer.attn.Wqkv.bias)
-                turns = self._rotary(layer.attention_type, length, ids.device)
+            for layer, products, (norm, dtype) in zip(model.layers, self.products, following, strict=True):
+                rotation = self._rotation(layer.attention_type, length, ids.device)
                 window = self.window if layer.attention_type == "sliding_attention" else length
-                attended = kernels.attend(joined, *turns, (count, length, self.heads), window)
-                attended = linear(attended, matrices.attended, layer.attn.Wo.bias)
-                normed = kernels.add_norm(stream, attended, layer.mlp_norm, self.dtype)
-                biases = (None, None) if layer.mlp.Wi.bias is None else layer.mlp.Wi.bias.chunk(2)
-                gates = [linear(normed, *one) for one in zip((matrices.first, matrices.second), biases, strict=True)]
-                hidden = kernels.gated_gelu(*gates)
-                normed = kernels.add_norm(stream, linear(hidden, matrices.down, layer.mlp.Wo.bias), norm, dtype)
+                joined = linear(normed, *products.joined)
+                attended = kernels.attend(joined, *rotation, (count, length, self.heads), window)
+                normed = kernels.add_norm(stream, linear(attended, *products.attended), layer.mlp_norm, self.dtype)
+                hidden = kernels.gated_gelu(linear(normed, *products.first), linear(normed, *products.second))
+                normed = kernels.add_norm(stream, linear(hidden, *products.down), norm, dtype)
         states: torch.Tensor = normed.view(count, length, -1)
         return states
 
-    def _attend(self, layer: Any, matrices: Matrices, rows: torch.Tensor, count: int, length: int) -> torch.Tensor:
-        """Return the attention's output before its last product, float32 (count * length, hidden)."""
+    def _attend(self, joined: torch.Tensor, kind: str) -> torch.Tensor:
+        """Return the attention's output before its last product, float32 (n * length, hidden).
+
+        `joined` holds queries, keys and values, float32 (n, length, 3, heads, head size).
+        """
         import torch
 
-        joined = linear(rows, matrices.joined, layer.attn.Wqkv.bias).float()
-        joined = joined.view(count, length, 3, self.heads, self.head_size)
-        cosine, sine = self._rotary(layer.attention_type, length, rows.device)
-        turned = joined[:, :, :2]
-        turned = torch.addcmul(turned * cosine, turned.roll(self.head_size // 2, -1), sine)
-        query, key, value = turned[:, :, 0], turned[:, :, 1], joined[:, :, 2]
+        length = joined.shape[1]
+        cosine, sine = self._rotation(kind, length, joined.device)
+        rotated = joined[:, :, :2]
+        rotated = torch.addcmul(rotated * cosine, rotated.roll(self.head_size // 2, -1), sine)
         mask = None
-        if layer.attention_type == "sliding_attention" and length > self.window + 1:
-            places = torch.arange(length, device=rows.device)
+        if kind == "sliding_attention" and length > self.window + 1:
+            places = torch.arange(length, device=joined.device)
             mask = (places[:, None] - places).abs() <= self.window
-        return attention_of(query, key, value, mask).reshape(count * length, -1)
+        return attention(rotated[:, :, 0], rotated[:, :, 1], joined[:, :, 2], mask).reshape(len(joined) * length, -1)
 
-    def _rotary(self, kind: str, length: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    def _rotation(self, kind: str, length: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the cosines and sines of each position, float32 (length, 1, 1, head size).
 
         The library rotates (a, b) to (a cos - b sin, b cos + a sin) by swapping the halves and negating the first.
@@ -161,9 +151,9 @@ class ModernBert:
         """
         import torch
 
-        if (kind, length) not in self._turns:
+        if (kind, length) not in self._rotations:
             places = torch.arange(length, device=device)[None]
             cosine, sine = self.backbone.rotary_emb(torch.zeros(1, device=device), places, kind)
             sine = torch.cat([-sine[..., : self.head_size // 2], sine[..., self.head_size // 2 :]], dim=-1)
-            self._turns[kind, length] = (cosine[0, :, None, None], sine[0, :, None, None])
-        return self._turns[kind, length]
+            self._rotations[kind, length] = (cosine[0, :, None, None], sine[0, :, None, None])
+        return self._rotations[kind, length]
