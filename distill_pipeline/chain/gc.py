@@ -29,7 +29,7 @@ from distill_pipeline.store.local import Store
 Address = tuple[str, str]
 """Stage and fingerprint."""
 
-OUTPUT, REMAINS, MEMORY = "output", "left by a killed run", "memory"
+OUTPUT, REMAINS, RECORD = "output", "left by a killed run", "record"
 """Kinds of leftovers."""
 
 _NAME = re.compile(
@@ -39,7 +39,7 @@ _NAME = re.compile(
 
 @dataclass(frozen=True)
 class Leftover:
-    """Something in the store that no recipe needs: of a stage's fingerprint, or the memory of a recipe by name."""
+    """Something in the store that no recipe needs: of a stage's fingerprint, or the record of a recipe by name."""
 
     stage: str
     name: str
@@ -74,9 +74,9 @@ def find_leftovers(home: Home) -> Findings:
         try:
             wanted |= set(_wanted_by(home, recipe))
         except (DistillError, OSError) as error:  # about its teacher, corpus, words or labelled sets
-            if remembered(home.store, recipe.name):  # one that was never run has nothing here to lose
+            if recorded_keys(home.store, recipe.name):  # one that was never run has nothing here to lose
                 obstacles.append(f"{recipe.name}: {error}")
-    wanted |= _remembered_addresses(home)
+    wanted |= _recorded_addresses(home)
     entries = _entries(home.store)
     running = {address for address, paths in entries.items() if ".lock" in paths and _is_held(paths[".lock"])}
     for stage, fingerprint in sorted(running - wanted):
@@ -94,7 +94,7 @@ def find_leftovers(home: Home) -> Findings:
             findings.leftovers.append(Leftover(*address, kind, gone, sum(map(size_of, gone))))
     names = _names(home)
     findings.leftovers += [
-        Leftover("recipes", path.name, MEMORY, (path,), size_of(path))
+        Leftover("recipes", path.name, RECORD, (path,), size_of(path))
         for path in sorted(home.store.records.glob("*/"))
         if path.name not in names
     ]
@@ -108,8 +108,8 @@ def _wanted_by(home: Home, recipe: Recipe) -> Iterator[Address]:
     yield from _addresses([*keys.values(), *baseline_keys(recipe, identity, keys["quality_report"])])
 
 
-def _remembered_addresses(home: Home) -> set[Address]:
-    return {address for name in _names(home) for address in _addresses(remembered(home.store, name))}
+def _recorded_addresses(home: Home) -> set[Address]:
+    return {address for name in _names(home) for address in _addresses(recorded_keys(home.store, name))}
 
 
 def _names(home: Home) -> set[str]:
@@ -125,10 +125,10 @@ def _addresses(keys: Iterable[StageKey]) -> Iterator[Address]:
             yield beside.stage, beside.fingerprint
 
 
-def remembered(store: Store, recipe_name: str) -> list[StageKey]:
+def recorded_keys(store: Store, recipe_name: str) -> list[StageKey]:
     """Return the keys that this recipe's stages, and what lies beside them, were last made with."""
     names = [(recipe_name, stage) for stage in STAGES]
-    # What a stage makes besides its own output may be remembered for `RECIPE/PURPOSE`.
+    # What a stage makes besides its own output may be recorded for `RECIPE/PURPOSE`.
     beside = sorted((store.records / recipe_name).glob("*/*.json"))
     names += [(f"{recipe_name}/{path.parent.name}", path.stem) for path in beside]
     found = (store.recorded_inputs(name, stage) for name, stage in names)
@@ -162,14 +162,14 @@ def _is_held(lock: Path) -> bool:
 
 def remove(home: Home, leftover: Leftover) -> bool:
     """Remove a leftover, unless a run has come to need it meanwhile; return whether it is gone."""
-    if leftover.kind == MEMORY:
+    if leftover.kind == RECORD:
         _remove_paths(leftover.paths)
         return True
     lock = leftover.paths[0].with_name(f".{leftover.name}.lock")
     try:
         with FileLock(lock).acquire(timeout=0):
-            # A run remembers an output before it releases this lock.
-            if leftover.kind == OUTPUT and (leftover.stage, leftover.name) in _remembered_addresses(home):
+            # A run records an output before it releases this lock.
+            if leftover.kind == OUTPUT and (leftover.stage, leftover.name) in _recorded_addresses(home):
                 return False
             _remove_paths(path for path in leftover.paths if path != lock)
             lock.unlink(missing_ok=True)  # a run that waits for it notices, and makes another
@@ -192,6 +192,6 @@ def _remove_paths(paths: Iterable[Path]) -> None:
 
 def sizes(store: Store, recipe_name: str) -> dict[Address, int]:
     """Return the bytes of what a recipe's stages were last made as, where the store still holds it."""
-    addresses = _addresses(remembered(store, recipe_name))
+    addresses = _addresses(recorded_keys(store, recipe_name))
     manifests = {address: store.manifest(StageKey(*address, {})) for address in addresses}
     return {address: sum(file["size"] for file in m["files"].values()) for address, m in manifests.items() if m}

@@ -6,6 +6,7 @@ The functions behind the names are in `fitting/weightings.py` and `texts/refinem
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 WEIGHTINGS: Mapping[str, str] = {
     "fitted": "a curve over frequency fitted to the refinement's texts",
@@ -21,15 +22,18 @@ REFINEMENTS: Mapping[str, str] = {
 }
 """Texts that the rows are fitted to."""
 
-GENERATED_TEXTS: Mapping[str, int] = {"corpus": 180_000, "generated": 45_000}
-"""What `generated_texts: auto` stands for. Beside a corpus, four times as many texts bring the similarities of other
-texts closer to the teacher's, and the teacher runs for half as long again."""
+AUTO: Mapping[str, Mapping[str, Any]] = {
+    "none": {"weighting": "frequency"},
+    # Whitening improves retrieval; up to 0.3, word similarity doesn't suffer.
+    "generated": {"weighting": "fitted", "whitening": 0.3, "generated_texts": 45_000},
+    # Four times as many texts bring the similarities of other texts closer to the teacher's, and the teacher runs for
+    # half as long again.
+    "corpus": {"weighting": "fitted", "whitening": 0.3, "generated_texts": 180_000},
+}
+"""What a field's `auto` stands for, by refinement; the teacher or the data decides for fields that aren't listed."""
 
 MIN_REFINEMENT_TEXTS = 100
 """Some texts are held out to measure the agreement; fewer than this would measure nothing."""
-
-WHITENING = 0.3
-"""What `whitening: auto` stands for: retrieval improves, and word similarity doesn't suffer yet."""
 
 
 def describe(choices: Mapping[str, str]) -> str:

@@ -10,14 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from distill_pipeline.errors import did_you_mean
-from distill_pipeline.recipe.choices import (
-    GENERATED_TEXTS,
-    MIN_REFINEMENT_TEXTS,
-    REFINEMENTS,
-    WEIGHTINGS,
-    WHITENING,
-    describe,
-)
+from distill_pipeline.recipe.choices import AUTO, MIN_REFINEMENT_TEXTS, REFINEMENTS, WEIGHTINGS, describe
 from distill_pipeline.recipe.fields import (
     Count,
     CountOrAuto,
@@ -171,16 +164,15 @@ class Recipe(BaseModel):
 
     @model_validator(mode="after")
     def _fields_fit_together(self) -> Recipe:
-        if self.words_from == "corpus" and not self.corpus:
-            raise ValueError("words_from=corpus needs texts: name files or a data set in corpus")
+        for field in ("words_from", "refinement"):
+            if getattr(self, field) == "corpus" and not self.corpus:
+                raise ValueError(f"{field}=corpus needs texts: name files or a dataset in corpus")
         if self.refinement == "none":
             if self.weighting == "fitted":
                 raise ValueError("weighting=fitted needs the refinement's texts: use weighting=frequency")
             return self
         if self.pca_dims is None:
             raise ValueError("refinement works on principal directions: use pca_dims=auto, or refinement=none")
-        if self.refinement == "corpus" and not self.corpus:
-            raise ValueError("refinement=corpus needs texts: name files or a data set in corpus")
         count = self.resolved("generated_texts")
         if self.refinement == "generated" and count < MIN_REFINEMENT_TEXTS:
             raise ValueError(f"generated_texts={count}: a refinement needs at least {MIN_REFINEMENT_TEXTS} texts")
@@ -195,14 +187,7 @@ class Recipe(BaseModel):
     def resolved(self, field: str) -> Any:
         """Return a field's value; `auto` is resolved where the recipe alone decides what it stands for."""
         value = getattr(self, field)
-        if value != "auto":
-            return value
-        if field == "weighting":
-            return "frequency" if self.refinement == "none" else "fitted"
-        if self.refinement == "none":
-            return value
-        meanings = {"whitening": WHITENING, "generated_texts": GENERATED_TEXTS[self.refinement]}
-        return meanings.get(field, value)
+        return AUTO[self.refinement].get(field, value) if value == "auto" else value
 
     @property
     def teacher_location(self) -> str:

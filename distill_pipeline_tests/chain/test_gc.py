@@ -61,7 +61,7 @@ def test_only_what_no_recipe_reaches_goes_with_its_locks_and_records(home: Home,
     findings = _clean(home)
     assert all(_stored(home, kept))
     assert not any(_stored(home, own))
-    assert {leftover.kind for leftover in findings.leftovers} == {"output", "memory"}
+    assert {leftover.kind for leftover in findings.leftovers} == {"output", "record"}
     assert sum(leftover.bytes for leftover in findings.leftovers) > 1000 * len(own)
     assert not any(home.store.lock(key).exists() for key in own)
     assert [path.name for path in home.store.records.iterdir()] == ["tiny"]
@@ -82,7 +82,7 @@ def test_verdicts_go_with_their_outputs_and_half_written_ones_in_any_case(home: 
 
 
 def test_what_a_recipe_is_compared_with_stays_though_another_recipe_had_it_made(home: Home, recipe: MakeRecipe) -> None:
-    """A cached report runs no comparison, so nothing is remembered for the recipe that found it."""
+    """A cached report runs no comparison, so nothing is recorded for the recipe that found it."""
     wanted = recipe(compare_with_model2vec=True)
     _fill(home, wanted)
     keys = baseline_keys(wanted, find_teacher(home, wanted).identity, _keys(home, wanted)["quality_report"])
