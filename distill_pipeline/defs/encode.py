@@ -6,8 +6,7 @@ Holds no numerics: the encoders are in `teacher/encoding.py` and `teacher/cluste
 import os
 import platform
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.store.environment import library_versions, machine
 from distill_pipeline.store.output import Output
 from distill_pipeline.teacher.backends import ENCODERS, check_encoder
-from distill_pipeline.teacher.encoding import encode_to_parts, probe_sample, settle_precision
+from distill_pipeline.teacher.encoding import EncodingWork, encode_to_parts, probe_sample, settle_precision
 from distill_pipeline.teacher.reuse import EarlierOutput
 
 
@@ -53,15 +52,14 @@ def encode_with_teacher(
     the groups, given by their sizes, begins a new part, so that a longer group doesn't move the rows of the next ones.
 
     Raises:
-        EncoderError: There is no such encoder.
+        DistillError: The encoder doesn't exist.
     """
     encoder = check_encoder(config.encoder or os.environ.get("DISTILL_ENCODER") or "local")
-    work = _Work(sequences, texts, groups, afresh=config.force)
-    if encoder == "ray":
-        facts = _on_ray(run, config, work)
-    else:
-        with one_teacher_at_a_time(run):
-            facts = _here(run, work)
+    with nullcontext() if encoder == "ray" else one_teacher_at_a_time(run):
+        # Listed only now: while this run waited, another may have encoded some of the texts.
+        earlier = [] if texts is None or config.force else _earlier(run)
+        work = EncodingWork(sequences, texts, groups, earlier)
+        facts = _on_ray(run, config, work) if encoder == "ray" else _here(run, work)
     return {
         **facts,
         "dimensions": Embeddings.of_parts(run.folder).dimensions,
@@ -69,20 +67,8 @@ def encode_with_teacher(
     }
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What to encode; see `encode_to_parts`."""
-
-    sequences: Sequence[Sequence[int]]
-    texts: Sequence[str] | None
-    groups: Sequence[int]
-    afresh: bool
-
-
-def _earlier(run: StageRun, work: _Work) -> list[EarlierOutput]:
+def _earlier(run: StageRun) -> list[EarlierOutput]:
     """Return outputs in this store that the same teacher made, with the same libraries on the same kind of machine."""
-    if work.texts is None or work.afresh:
-        return []
     return [
         (folder, manifest)
         for folder, manifest in run.home.store.manifests(run.key.stage)
@@ -100,7 +86,7 @@ def one_teacher_at_a_time(run: StageRun) -> AbstractContextManager[Any]:
     return locked(busy, lambda: run.log("another run on this machine uses a teacher; waiting for it"))
 
 
-def _here(run: StageRun, work: _Work) -> dict[str, Any]:
+def _here(run: StageRun, work: EncodingWork) -> dict[str, Any]:
     teacher = run.load_teacher()
     setup = settle_precision(teacher, run.recipe.precision, probe_sample(work.sequences))
     if setup.precision != teacher.precision:
@@ -109,31 +95,20 @@ def _here(run: StageRun, work: _Work) -> dict[str, Any]:
     run.log(f"encoding {len(work.sequences):,} rows in {setup.precision} on {setup.device}: {reason}")
     if teacher.forward.why_no_kernels:
         run.log(f"without the GPU's kernels, so slower: {teacher.forward.why_no_kernels}")
-    kept = encode_to_parts(
-        work.sequences,
-        teacher,
-        run.folder,
-        report=run.reporter(),
-        texts=work.texts,
-        groups=work.groups,
-        earlier=_earlier(run, work),
-    )
+    kept = encode_to_parts(work, teacher, run.folder, run.reporter())
     return setup.facts(len(work.sequences), kept)
 
 
-def _on_ray(run: StageRun, config: EncoderConfig, work: _Work) -> dict[str, Any]:
+def _on_ray(run: StageRun, config: EncoderConfig, work: EncodingWork) -> dict[str, Any]:
     from distill_pipeline.teacher.cluster import PARTS_URL, TeacherSpec, encode_on_ray
 
     url = config.parts_url or os.environ.get(PARTS_URL)
     return encode_on_ray(
-        work.sequences,
+        work,
         TeacherSpec(run.recipe, run.teacher_source.identity),
         run.folder,
-        texts=work.texts,
-        groups=work.groups,
         # A separate folder, since other stages and recipes write parts of the same names.
         destination=f"{url.rstrip('/')}/{run.key.stage}/{run.key.fingerprint}" if url else None,
-        earlier=_earlier(run, work),
         report=run.reporter(),
         log=run.log,
     )
