@@ -74,7 +74,7 @@ def side(
     else:
         import sentence_transformers  # noqa: F401
 
-        from distill_pipeline.teacher.encoding import encode_to_parts, probe_sample, settle_precision
+        from distill_pipeline.teacher.encoding import EncodingWork, encode_to_parts, probe_sample, settle_precision
         from distill_pipeline.teacher.teacher import load_teacher
 
         imported = peak_megabytes()
@@ -84,7 +84,7 @@ def side(
         precision, min_cosine = setup.precision, setup.min_cosine_to_float32
         with tempfile.TemporaryDirectory() as folder, device_seconds(device) as on_device:
             loaded = time.perf_counter()
-            encode_to_parts(ids, ours, Path(folder))
+            encode_to_parts(EncodingWork(ids), ours, Path(folder))
             finished = time.perf_counter()
     return {
         "rows_per_second": rows / (finished - loaded),

@@ -1,4 +1,4 @@
-"""What the assets that run the teacher share: where it runs, and metadata about the encoding.
+"""What the two assets that run the teacher share: where it runs, and the metadata about it.
 
 Holds no numerics: the encoders are in `teacher/encoding.py` and `teacher/cluster.py`.
 """
@@ -19,11 +19,12 @@ from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.store.environment import library_versions, machine
 from distill_pipeline.store.output import Output
 from distill_pipeline.teacher.backends import ENCODERS, check_encoder
-from distill_pipeline.teacher.encoding import encode_to_parts, probe_sample, settle_precision
+from distill_pipeline.teacher.encoding import EncodingWork, encode_to_parts, probe_sample, settle_precision
+from distill_pipeline.teacher.reuse import EarlierOutput
 
 
 class EncoderConfig(StageConfig):
-    """Where the teacher runs. It changes no byte of the output, so no fingerprint contains it."""
+    """Where the teacher runs. It changes no byte of the output, so it is in no fingerprint."""
 
     encoder: str = Field(
         default="",
@@ -45,23 +46,20 @@ def encode_with_teacher(
     texts: Sequence[str] | None = None,
     groups: Sequence[int] = (),
 ) -> dict[str, Any]:
-    """Encode token-id sequences into the stage's folder, on the configured encoder, and return facts.
+    """Encode token-id sequences into the stage's folder, where the configuration says, and return facts.
 
-    Texts that the same teacher encoded for an earlier output are copied from there, unless the stage is forced. Each
-    group, given by its size, begins a new part, so that a longer group doesn't shift the rows of the next ones.
+    Texts that the same teacher encoded for an earlier output are copied from there, unless the stage is forced. Each of
+    the groups, given by their sizes, begins a new part, so that a longer group doesn't move the rows of the next ones.
 
     Raises:
-        EncoderError: There is no such encoder.
+        DistillError: The encoder doesn't exist.
     """
-    on_ray = check_encoder(config.encoder or os.environ.get("DISTILL_ENCODER") or "local") == "ray"
-    with nullcontext() if on_ray else teacher_lock(run):
-        options: dict[str, Any] = {
-            "texts": texts,
-            "groups": groups,
-            "earlier": [] if texts is None or config.force else _earlier_outputs(run),
-            "report": run.reporter(),
-        }
-        facts = _on_ray(run, config, sequences, options) if on_ray else _locally(run, sequences, options)
+    encoder = check_encoder(config.encoder or os.environ.get("DISTILL_ENCODER") or "local")
+    with nullcontext() if encoder == "ray" else teacher_lock(run):
+        # Listed only now: while this run waited, another may have encoded some of the texts.
+        earlier = [] if texts is None or config.force else _earlier(run)
+        work = EncodingWork(sequences, texts, groups, earlier)
+        facts = _on_ray(run, config, work) if encoder == "ray" else _here(run, work)
     return {
         **facts,
         "dimensions": Embeddings.of_parts(run.folder).dimensions,
@@ -69,7 +67,7 @@ def encode_with_teacher(
     }
 
 
-def _earlier_outputs(run: StageRun) -> list[tuple[Path, Mapping[str, Any]]]:
+def _earlier(run: StageRun) -> list[EarlierOutput]:
     """Return outputs in this store that the same teacher made, with the same libraries on the same kind of machine."""
     return [
         (folder, manifest)
@@ -84,31 +82,36 @@ def teacher_lock(run: StageRun) -> AbstractContextManager[Any]:
 
     Dagster's pool limits the runs of a daemon; this also covers runs from command lines.
     """
-    path = Path(run.home.path) / f"teacher.{platform.node()}.lock"
-    return locked(path, lambda: run.log("another run on this machine uses a teacher; waiting for it"))
+    busy = Path(run.home.path) / f"teacher.{platform.node()}.lock"
+    return locked(busy, lambda: run.log("another run on this machine uses a teacher; waiting for it"))
 
 
-def _locally(run: StageRun, sequences: Sequence[Sequence[int]], options: Mapping[str, Any]) -> dict[str, Any]:
+def _here(run: StageRun, work: EncodingWork) -> dict[str, Any]:
     teacher = run.load_teacher()
-    setup = settle_precision(teacher, run.recipe.precision, probe_sample(sequences))
+    setup = settle_precision(teacher, run.recipe.precision, probe_sample(work.sequences))
     if setup.precision != teacher.precision:
         teacher = run.load_teacher()
-    run.log(f"encoding {len(sequences):,} rows in {setup.precision} on {setup.device}: {setup.precision_reason}")
+    reason = setup.precision_reason
+    run.log(f"encoding {len(work.sequences):,} rows in {setup.precision} on {setup.device}: {reason}")
     if teacher.forward.why_no_kernels:
         run.log(f"without the GPU's kernels, so slower: {teacher.forward.why_no_kernels}")
-    return setup.facts(len(sequences), encode_to_parts(sequences, teacher, run.folder, **options))
+    kept = encode_to_parts(work, teacher, run.folder, run.reporter())
+    return setup.facts(len(work.sequences), kept)
 
 
-def _on_ray(
-    run: StageRun, config: EncoderConfig, sequences: Sequence[Sequence[int]], options: Mapping[str, Any]
-) -> dict[str, Any]:
+def _on_ray(run: StageRun, config: EncoderConfig, work: EncodingWork) -> dict[str, Any]:
     from distill_pipeline.teacher.cluster import PARTS_URL, TeacherSpec, encode_on_ray
 
     url = config.parts_url or os.environ.get(PARTS_URL)
-    # A separate folder, since other stages and recipes write parts with the same names.
-    destination = f"{url.rstrip('/')}/{run.key.stage}/{run.key.fingerprint}" if url else None
-    spec = TeacherSpec(run.recipe, run.teacher_source.identity)
-    return encode_on_ray(sequences, spec, run.folder, destination=destination, log=run.log, **options)
+    return encode_on_ray(
+        work,
+        TeacherSpec(run.recipe, run.teacher_source.identity),
+        run.folder,
+        # A separate folder, since other stages and recipes write parts of the same names.
+        destination=f"{url.rstrip('/')}/{run.key.stage}/{run.key.fingerprint}" if url else None,
+        report=run.reporter(),
+        log=run.log,
+    )
 
 
 def encoding_metadata(output: Output) -> Mapping[str, Any]:

@@ -9,22 +9,14 @@ from distill_pipeline.errors import DistillError, did_you_mean
 ENCODERS = ("local", "ray")
 
 
-class EncoderError(DistillError):
-    """An encoder that doesn't exist."""
-
-
 def check_encoder(name: str) -> str:
-    """Return the encoder's name. Raises `EncoderError` with the nearest one."""
+    """Return the encoder's name. Raises `DistillError` with the nearest one."""
     if name not in ENCODERS:
-        raise EncoderError(f"encoder={name!r}: use one of {', '.join(ENCODERS)}{did_you_mean(name, ENCODERS)}")
+        raise DistillError(f"encoder={name!r}: use one of {', '.join(ENCODERS)}{did_you_mean(name, ENCODERS)}")
     return name
 
 
 def choose_encoder(name: str) -> None:
-    """Set the encoder of this process's assets, which read the environment; an empty name changes nothing.
-
-    Raises:
-        EncoderError: There is no such encoder.
-    """
+    """Set the encoder of this process's assets, which read the environment; an empty name changes nothing."""
     if name:
         os.environ["DISTILL_ENCODER"] = check_encoder(name)

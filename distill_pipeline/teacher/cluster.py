@@ -20,16 +20,8 @@ from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import sha256_of
 from distill_pipeline.store.remote_folder import RemoteFolder
 from distill_pipeline.teacher.batches import BatchEncoder, Report, progress_counter
-from distill_pipeline.teacher.encoding import (
-    ROWS_PER_PART,
-    TeacherSetup,
-    pending_parts,
-    probe_sample,
-    settle_precision,
-    write_part,
-)
+from distill_pipeline.teacher.encoding import EncodingWork, TeacherSetup, probe_sample, settle_precision, write_part
 from distill_pipeline.teacher.passes.forward import MODERNBERT
-from distill_pipeline.teacher.reuse import EarlierOutput
 from distill_pipeline.teacher.source import TeacherSource, resolve_teacher
 from distill_pipeline.teacher.teacher import Teacher, load_teacher
 
@@ -115,23 +107,20 @@ class _Worker:
 
 
 def encode_on_ray(
-    sequences: Sequence[Sequence[int]],
+    work: EncodingWork,
     spec: TeacherSpec,
     folder: Path,
     *,
-    rows_per_part: int = ROWS_PER_PART,
-    texts: Sequence[str] | None = None,
-    groups: Sequence[int] = (),
     destination: str | None = None,
-    earlier: Sequence[EarlierOutput] = (),
     report: Report = lambda _: None,
     log: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Encode every sequence on the cluster that `$RAY_ADDRESS` names, or on one started here, and return facts.
 
     Args:
-        sequences, folder, rows_per_part, texts, groups, earlier: See `encode_to_parts`.
+        work: What to encode.
         spec: The teacher.
+        folder: Holds the parts and the ledger of the finished ones.
         destination: fsspec URL that the workers write to, such as `s3://bucket/parts`, of this work alone; each part
             is copied from there into the folder. Without one all machines must see the folder.
         report: Called with the progress after each part.
@@ -148,18 +137,12 @@ def encode_on_ray(
     with _cluster() as ray:
         resources = resources_of_a_worker(ray, spec.recipe.device)
         settle = ray.remote(**resources)(TeacherSpec.settle)
-        setup: TeacherSetup = ray.get(settle.remote(spec, probe_sample(sequences)))
-        ran = {"precision": setup.precision, "forward": setup.forward, "device": setup.device}
-        ledger, pending = pending_parts(
-            folder, ran, len(sequences), rows_per_part, groups, texts=texts, earlier=earlier
-        )
-        shards = [
-            Shard(name, rows.start, sequences[rows], None if texts is None else texts[rows])
-            for name, rows in pending.items()
-        ]
-        kept = len(sequences) - sum(len(shard.ids) for shard in shards)
-        log(f"encoding {len(sequences):,} rows in {setup.precision} on Ray: {setup.precision_reason}")
-        advance = progress_counter(kept, len(sequences), report)
+        setup: TeacherSetup = ray.get(settle.remote(spec, probe_sample(work.sequences)))
+        ledger, pending, kept = work.pending(folder, setup.precision, setup.forward, setup.device)
+        shards = [Shard(name, rows.start, work.sequences[rows], work.texts_of(rows)) for name, rows in pending.items()]
+        total = len(work.sequences)
+        log(f"encoding {total:,} rows in {setup.precision} on Ray: {setup.precision_reason}")
+        advance = progress_counter(kept, total, report)
         for done in _encoded(ray, shards, resources, (spec, setup.precision, setup.forward, target)):
             part = folder / done["part"]
             if destination:
@@ -167,7 +150,7 @@ def encode_on_ray(
             ledger.add(part, done["sha256"])
             log(f"{part.name} by worker {done['worker']}")
             advance(done["rows"])
-    return setup.facts(len(sequences), kept)
+    return setup.facts(total, kept)
 
 
 def folder_url(folder: Path) -> str:
@@ -193,8 +176,8 @@ def _encoded(
         return
     try:
         max_workers = max(1, int(ray.cluster_resources().get("CPU", 1) // max(resources["num_cpus"], 1)))
-        work = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
-        finished = work.map_batches(
+        items = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
+        finished = items.map_batches(
             _Worker,
             fn_constructor_args=worker,
             batch_size=1,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, pairwise
 from pathlib import Path
@@ -21,7 +21,6 @@ from distill_pipeline.teacher.reuse import EarlierOutput, reuse_parts
 from distill_pipeline.teacher.teacher import Teacher
 from distill_pipeline.teacher.tokenizer import load_tokenizer
 
-ROWS_PER_PART = 8192
 PROBE_ROWS = 64
 MAX_TOKENS = 256
 
@@ -81,31 +80,55 @@ def probe_sample(sequences: Sequence[Sequence[int]]) -> list[Sequence[int]]:
     return [sequence for sequence in sequences[::step] if len(sequence)][:PROBE_ROWS]
 
 
-def encode_to_parts(
-    sequences: Sequence[Sequence[int]],
-    teacher: Teacher,
-    folder: Path,
-    *,
-    report: Report = lambda _: None,
-    rows_per_part: int = ROWS_PER_PART,
-    texts: Sequence[str] | None = None,
-    groups: Sequence[int] = (),
-    earlier: Sequence[EarlierOutput] = (),
-) -> int:
+@dataclass(frozen=True)
+class EncodingWork:
+    """Sequences to encode, and their division into parts.
+
+    Attributes:
+        sequences: Token ids, special tokens included.
+        texts: The texts of the sequences; the parts then have a column `text` instead of `row`.
+        groups: Sizes of consecutive groups, each of which begins a new part; all sequences are one group if empty.
+        earlier: Outputs that this teacher made of other texts; a part with exactly the same texts is copied from there.
+        rows_per_part: Rows of each part but the last of a group.
+    """
+
+    sequences: Sequence[Sequence[int]]
+    texts: Sequence[str] | None = None
+    groups: Sequence[int] = ()
+    earlier: Sequence[EarlierOutput] = ()
+    rows_per_part: int = 8192
+
+    def texts_of(self, rows: slice) -> Sequence[str] | None:
+        """Return the texts of some rows, if there are any."""
+        return None if self.texts is None else self.texts[rows]
+
+    def pending(self, folder: Path, precision: str, forward: str, device: str) -> tuple[Ledger, dict[str, slice], int]:
+        """Return a folder's ledger, the rows of each part that is left to encode, and the number of other rows.
+
+        Parts of an attempt in another precision or forward pass, or divided otherwise, are removed.
+        """
+        total, size = len(self.sequences), self.rows_per_part
+        ledger = Ledger(folder, {"rows": total, "rows_per_part": size, "precision": precision, "forward": forward})
+        parts = {part_name(number): rows for number, rows in enumerate(part_slices(self.groups or [total], size))}
+        if self.texts is not None:
+            texts = {name: self.texts[rows] for name, rows in parts.items()}
+            ran = {"precision": precision, "forward": forward, "device": device}
+            reuse_parts(texts, folder, ledger, self.earlier, ran)
+        pending = {name: rows for name, rows in parts.items() if not ledger.has(folder / name)}
+        return ledger, pending, total - sum(rows.stop - rows.start for rows in pending.values())
+
+
+def encode_to_parts(work: EncodingWork, teacher: Teacher, folder: Path, report: Report = lambda _: None) -> int:
     """Encode every sequence and write the rows in order as `part-*.parquet` (row or text, embedding float32).
 
     Finished parts of an earlier attempt in the folder are kept; a part has the same bytes whichever attempt writes it.
     At most two parts are in memory: one is written while the next is encoded.
 
     Args:
-        sequences: Token ids, special tokens included.
+        work: What to encode.
         teacher: In the precision to use.
         folder: Holds the parts and the ledger of the finished ones.
         report: Called with the progress, at the beginning if rows are kept, and after each batch.
-        rows_per_part: Rows of each part but the last of a group.
-        texts: The texts of the sequences; the parts then have a column `text` instead of `row`.
-        groups: Sizes of consecutive groups, each of which begins a new part; all sequences are one group if empty.
-        earlier: Outputs that this teacher made of other texts; a part with exactly the same texts is copied from there.
 
     Returns:
         The number of rows that were kept or copied, and so not encoded.
@@ -113,44 +136,16 @@ def encode_to_parts(
     Raises:
         TeacherError: The teacher gave a value that is not finite, or a sequence doesn't fit into memory.
     """
-    ran = {"precision": teacher.precision, "forward": teacher.forward.name, "device": teacher.device}
-    ledger, pending = pending_parts(folder, ran, len(sequences), rows_per_part, groups, texts=texts, earlier=earlier)
-    kept: int = len(sequences) - sum(rows.stop - rows.start for rows in pending.values())
-    advance = progress_counter(kept, len(sequences), report)
+    ledger, pending, kept = work.pending(folder, teacher.precision, teacher.forward.name, teacher.device)
+    advance = progress_counter(kept, len(work.sequences), report)
     with BatchEncoder(teacher) as encoder:
-        encodings = (encoder.start(sequences[rows]) for rows in pending.values())
+        encodings = (encoder.start(work.sequences[rows]) for rows in pending.values())
         # In pairs, so that the next part is queued before one is waited for and written.
         pairs = pairwise(chain(encodings, [Encoding(0)]))
         for (name, rows), (encoding, _) in zip(pending.items(), pairs, strict=True):
-            write_part(folder / name, encoding.rows(advance), rows.start, None if texts is None else texts[rows])
+            write_part(folder / name, encoding.rows(advance), rows.start, work.texts_of(rows))
             ledger.add(folder / name)
     return kept
-
-
-def pending_parts(
-    folder: Path,
-    ran: Mapping[str, str],
-    count: int,
-    rows_per_part: int,
-    groups: Sequence[int],
-    *,
-    texts: Sequence[str] | None,
-    earlier: Sequence[EarlierOutput],
-) -> tuple[Ledger, dict[str, slice]]:
-    """Return a folder's ledger, and the rows of each part that is neither finished nor in an earlier output.
-
-    Parts made in another precision or pass, or divided otherwise, are removed. See `encode_to_parts`.
-
-    Args:
-        ran: Precision, forward pass and device of the teacher.
-        count: The number of rows.
-    """
-    plan = {"rows": count, "rows_per_part": rows_per_part, "precision": ran["precision"], "forward": ran["forward"]}
-    ledger = Ledger(folder, plan)
-    parts = {part_name(number): rows for number, rows in enumerate(part_slices(groups or [count], rows_per_part))}
-    if texts is not None:
-        reuse_parts({name: texts[rows] for name, rows in parts.items()}, folder, ledger, earlier, ran)
-    return ledger, {name: rows for name, rows in parts.items() if not ledger.has(folder / name)}
 
 
 def write_part(path: Path, rows: npt.NDArray[np.float32], first: int, texts: Sequence[str] | None) -> None:

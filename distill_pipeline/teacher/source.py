@@ -37,8 +37,8 @@ class TeacherSource:
     """The exact files of a teacher.
 
     Attributes:
-        identity: What pins them: `{"repository", "commit"}`, or `{"files_sha256"}` of a folder. Two sources
-            with equal identities have equal files.
+        identity: What pins them: `{"repository", "commit"}`, or `{"files_sha256"}` of a folder. Sources with equal
+            identities have equal files.
         local_folder: The folder of a teacher that isn't on the Hub.
         note: Something the reader should know about how it was found.
         patience_seconds, allow_pickled_weights: See `resolve_teacher`.
@@ -96,7 +96,7 @@ class TeacherSource:
         from huggingface_hub import ModelCard
 
         if self.local_folder is None:
-            card = download_card(self.identity["repository"], self.identity["commit"], self.patience_seconds)
+            card = download_card(**self.identity, patience_seconds=self.patience_seconds)
         else:
             card = self.local_folder / CARD
         if card is None or not card.is_file():

@@ -15,7 +15,7 @@ from distill_pipeline.errors import TeacherError
 from distill_pipeline.store.disk import file_table
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.teacher.batches import BatchEncoder
-from distill_pipeline.teacher.encoding import encode_to_parts
+from distill_pipeline.teacher.encoding import EncodingWork, encode_to_parts
 from distill_pipeline.teacher.source import resolve_teacher
 from distill_pipeline.teacher.teacher import Teacher, load_teacher
 
@@ -44,7 +44,7 @@ class SmallMemory:
 def test_a_gpu_out_of_memory_gets_half_as_much_and_the_encoding_goes_on(tmp_path: Path) -> None:
     teacher = SmallMemory(tokens=100)
     sequences = [[place] * (place % 7 + 1) for place in range(1000)]
-    encode_to_parts(sequences, cast(Teacher, teacher), tmp_path, rows_per_part=300)
+    encode_to_parts(EncodingWork(sequences, rows_per_part=300), cast(Teacher, teacher), tmp_path)
     rows = Embeddings.of_parts(tmp_path).all()
     np.testing.assert_array_equal(rows, [[place, place % 7 + 1] for place in range(1000)])
     assert teacher.refused > 0
@@ -106,7 +106,7 @@ def test_the_number_of_cores_changes_no_byte(
         out.mkdir()
         torch.set_num_threads(count)
         try:
-            encode_to_parts(sequences, teacher, out, rows_per_part=200)
+            encode_to_parts(EncodingWork(sequences, rows_per_part=200), teacher, out)
             assert torch.get_num_threads() == count
         finally:
             torch.set_num_threads(cores)

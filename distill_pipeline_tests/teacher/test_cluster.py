@@ -24,7 +24,7 @@ from distill_pipeline.teacher.cluster import (
     folder_url,
     resources_of_a_worker,
 )
-from distill_pipeline.teacher.encoding import encode_to_parts, sentence_ids
+from distill_pipeline.teacher.encoding import EncodingWork, encode_to_parts, sentence_ids
 from distill_pipeline.teacher.source import resolve_teacher
 from distill_pipeline_tests.servers.bucket import Bucket, S3Server
 
@@ -66,7 +66,7 @@ def test_a_worker_killed_half_way_costs_no_row_and_changes_no_byte(
     local, cluster = tmp_path / "local", tmp_path / "cluster"
     local.mkdir()
     cluster.mkdir()
-    encode_to_parts(sequences, spec.load(), local, rows_per_part=150)
+    encode_to_parts(EncodingWork(sequences, rows_per_part=150), spec.load(), local)
     seen: list[str] = []
     workers: set[str] = set()
 
@@ -78,7 +78,7 @@ def test_a_worker_killed_half_way_costs_no_row_and_changes_no_byte(
                 os.kill(int(line.rsplit(":", 1)[1]), signal.SIGKILL)
 
     facts = encode_on_ray(
-        sequences, spec, cluster, rows_per_part=150, destination=bucket.url, log=kill_the_first_worker
+        EncodingWork(sequences, rows_per_part=150), spec, cluster, destination=bucket.url, log=kill_the_first_worker
     )
     assert facts["rows"] == 1200
     assert len(seen) == 8
@@ -95,10 +95,10 @@ def test_texts_that_were_encoded_before_are_sent_to_no_worker(spec: TeacherSpec,
     before.mkdir()
     folder.mkdir()
     teacher = spec.load()
-    encode_to_parts(ids, teacher, before, rows_per_part=16, texts=texts)
+    encode_to_parts(EncodingWork(ids, rows_per_part=16, texts=texts), teacher, before)
     ran = {"precision": teacher.precision, "forward": teacher.forward.name, "device": teacher.device}
     earlier = before, {"facts": ran, "files": file_table(before)}
-    facts = encode_on_ray(ids, spec, folder, rows_per_part=16, texts=texts, earlier=[earlier])
+    facts = encode_on_ray(EncodingWork(ids, rows_per_part=16, texts=texts, earlier=[earlier]), spec, folder)
     assert facts["rows_resumed"] == 45
     assert file_table(folder) == file_table(before)
 
@@ -113,7 +113,7 @@ def test_a_bucket_that_is_not_there_is_named_before_the_teacher_is_loaded(
 ) -> None:
     elsewhere = f"s3://{bucket.name}-elsewhere/parts"
     with pytest.raises(RemoteError, match="no such bucket"):
-        encode_on_ray([[1, 5, 2]], spec, tmp_path, destination=elsewhere)
+        encode_on_ray(EncodingWork([[1, 5, 2]]), spec, tmp_path, destination=elsewhere)
 
 
 def test_a_worker_takes_pickled_weights_where_the_recipe_does(

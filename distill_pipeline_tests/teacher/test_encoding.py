@@ -18,7 +18,13 @@ from distill_pipeline.store.disk import file_table
 from distill_pipeline.store.embeddings import LEDGER, Embeddings, Ledger
 from distill_pipeline.teacher import encoding
 from distill_pipeline.teacher.batches import Progress, batches_of_one_length
-from distill_pipeline.teacher.encoding import encode_to_parts, probe_sample, sentence_ids, settle_precision
+from distill_pipeline.teacher.encoding import (
+    EncodingWork,
+    encode_to_parts,
+    probe_sample,
+    sentence_ids,
+    settle_precision,
+)
 from distill_pipeline.teacher.reuse import EarlierOutput, read_texts
 from distill_pipeline.teacher.source import resolve_teacher
 from distill_pipeline.teacher.teacher import Teacher, load_teacher
@@ -44,7 +50,7 @@ def sequences() -> list[list[int]]:
 def test_rows_come_in_order_whatever_their_lengths(
     teacher: Teacher, sequences: list[list[int]], tmp_path: Path
 ) -> None:
-    encode_to_parts(sequences, teacher, tmp_path, rows_per_part=32)
+    encode_to_parts(EncodingWork(sequences, rows_per_part=32), teacher, tmp_path)
     rows = Embeddings.of_parts(tmp_path).all()
     alone = np.concatenate([teacher.rows([sequence]) for sequence in sequences])
     np.testing.assert_allclose(rows, alone, atol=2e-6)
@@ -54,14 +60,14 @@ def test_texts_stay_beside_their_own_rows_across_parts(
     teacher: Teacher, sequences: list[list[int]], tmp_path: Path
 ) -> None:
     texts = [" ".join(map(str, sequence)) for sequence in sequences]
-    encode_to_parts(sequences, teacher, tmp_path, rows_per_part=32, texts=texts)
+    encode_to_parts(EncodingWork(sequences, rows_per_part=32, texts=texts), teacher, tmp_path)
     tables = [pq.read_table(path) for path in sorted(tmp_path.glob("part-*"))]
     assert [table.schema.names for table in tables] == [["text", "embedding"]] * 4
     assert pa.concat_tables(tables)["text"].to_pylist() == texts
 
 
 def test_each_group_begins_a_part(teacher: Teacher, sequences: list[list[int]], tmp_path: Path) -> None:
-    encode_to_parts(sequences, teacher, tmp_path, rows_per_part=32, groups=[40, 25, 35])
+    encode_to_parts(EncodingWork(sequences, rows_per_part=32, groups=[40, 25, 35]), teacher, tmp_path)
     parts = [pq.read_table(path)["row"].to_pylist() for path in sorted(tmp_path.glob("part-*"))]
     assert [len(part) for part in parts] == [32, 8, 25, 32, 3]
     assert [row for part in parts for row in part] == list(range(100))
@@ -73,16 +79,16 @@ def test_an_interrupted_encoding_resumes_with_the_same_bytes(
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir()
     broken.mkdir()
-    encode_to_parts(sequences, teacher, whole, rows_per_part=16)
+    encode_to_parts(EncodingWork(sequences, rows_per_part=16), teacher, whole)
 
     def interrupt(progress: Progress) -> None:
         if progress.done >= 50:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        encode_to_parts(sequences, teacher, broken, rows_per_part=16, report=interrupt)
+        encode_to_parts(EncodingWork(sequences, rows_per_part=16), teacher, broken, report=interrupt)
     seen: list[Progress] = []
-    assert encode_to_parts(sequences, teacher, broken, rows_per_part=16, report=seen.append) == 48
+    assert encode_to_parts(EncodingWork(sequences, rows_per_part=16), teacher, broken, report=seen.append) == 48
     assert (seen[0].done, str(seen[0])) == (48, "48/100 rows are already encoded")
     assert seen[-1].done == 100
     assert file_table(broken) == file_table(whole)
@@ -91,11 +97,11 @@ def test_an_interrupted_encoding_resumes_with_the_same_bytes(
 def test_a_part_that_was_damaged_while_unfinished_is_encoded_again(
     teacher: Teacher, sequences: list[list[int]], tmp_path: Path
 ) -> None:
-    encode_to_parts(sequences, teacher, tmp_path, rows_per_part=50)
+    encode_to_parts(EncodingWork(sequences, rows_per_part=50), teacher, tmp_path)
     before = file_table(tmp_path)
     part = tmp_path / "part-000001.parquet"
     part.write_bytes(part.read_bytes()[:-10])
-    assert encode_to_parts(sequences, teacher, tmp_path, rows_per_part=50) == 50
+    assert encode_to_parts(EncodingWork(sequences, rows_per_part=50), teacher, tmp_path) == 50
     assert file_table(tmp_path) == before
 
 
@@ -119,8 +125,8 @@ def test_a_line_half_written_to_the_ledger_is_no_finished_part_and_spoils_none(t
 def test_parts_made_in_another_precision_or_cut_otherwise_are_not_mixed_in(
     teacher: Teacher, sequences: list[list[int]], tmp_path: Path
 ) -> None:
-    encode_to_parts(sequences, teacher, tmp_path, rows_per_part=20)
-    assert encode_to_parts(sequences, teacher, tmp_path, rows_per_part=60) == 0
+    encode_to_parts(EncodingWork(sequences, rows_per_part=20), teacher, tmp_path)
+    assert encode_to_parts(EncodingWork(sequences, rows_per_part=60), teacher, tmp_path) == 0
     assert len(list(tmp_path.glob("part-*"))) == 2
     rows = Embeddings.of_parts(tmp_path).all()
     assert len(rows) == len(sequences)
@@ -128,7 +134,7 @@ def test_parts_made_in_another_precision_or_cut_otherwise_are_not_mixed_in(
 
 def _earlier(teacher: Teacher, sequences: list[list[int]], texts: list[str], folder: Path) -> EarlierOutput:
     folder.mkdir()
-    encode_to_parts(sequences, teacher, folder, rows_per_part=16, texts=texts)
+    encode_to_parts(EncodingWork(sequences, rows_per_part=16, texts=texts), teacher, folder)
     facts = {"precision": teacher.precision, "forward": teacher.forward.name, "device": teacher.device}
     return folder, {"facts": facts, "files": file_table(folder)}
 
@@ -151,7 +157,10 @@ def test_texts_that_were_encoded_before_are_not_encoded_again(
     (tmp_path / "now").mkdir()
     seen: list[Progress] = []
     kept = encode_to_parts(
-        sequences, teacher, tmp_path / "now", rows_per_part=16, texts=texts, earlier=[earlier], report=seen.append
+        EncodingWork(sequences, rows_per_part=16, texts=texts, earlier=[earlier]),
+        teacher,
+        tmp_path / "now",
+        report=seen.append,
     )
     assert (kept, sum(encoded), str(seen[0])) == (48, 52, "48/100 rows are already encoded")
     assert file_table(tmp_path / "now") == file_table(alone)
@@ -179,7 +188,9 @@ def test_what_another_pass_made_or_what_was_changed_since_is_not_taken(
         assert read_texts(part) == (() if spoilt == "text" else tuple(texts))  # 0xFF is in no text
     (tmp_path / "now").mkdir()
     assert not encode_to_parts(
-        sequences[:16], teacher, tmp_path / "now", rows_per_part=16, texts=texts, earlier=[(earlier, manifest)]
+        EncodingWork(sequences[:16], rows_per_part=16, texts=texts, earlier=[(earlier, manifest)]),
+        teacher,
+        tmp_path / "now",
     )
     assert file_table(tmp_path / "now") == whole
 
@@ -211,7 +222,7 @@ def test_a_probe_that_is_no_number_is_no_reason_to_use_bfloat16(
 
 def test_empty_sequences_have_rows_of_zeros(modernbert: Path, tmp_path: Path) -> None:
     teacher = _load(modernbert)
-    encode_to_parts([[], [1, 5, 2], []], teacher, tmp_path)
+    encode_to_parts(EncodingWork([[], [1, 5, 2], []]), teacher, tmp_path)
     rows = Embeddings.of_parts(tmp_path).all()
     np.testing.assert_array_equal(rows[[0, 2]], 0)
     np.testing.assert_array_equal(rows[1:2], teacher.rows([[1, 5, 2]]))
@@ -285,7 +296,7 @@ def test_values_that_are_not_finite_stop_the_run(modernbert: Path, sequences: li
     with torch.no_grad():
         teacher.backbone.get_input_embeddings().weight[sequences[7][1]] = float("nan")
     with pytest.raises(TeacherError, match="not finite"):
-        encode_to_parts(sequences, teacher, tmp_path)
+        encode_to_parts(EncodingWork(sequences), teacher, tmp_path)
     assert not list(tmp_path.glob("part-*.parquet"))
 
 

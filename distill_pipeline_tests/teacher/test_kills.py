@@ -61,13 +61,14 @@ def run(moment):
         if moment == "in the second part" and progress.done > 50:
             die()
     def make(folder):
-        return {"kept": encoding.encode_to_parts(sequences, teacher, folder, report=report, rows_per_part=40)}
+        return {"kept": encoding.encode_to_parts(work, teacher, folder, report)}
     prepare(moment)
     output, hit = stores.Store(root).get_or_make(KEY, make, resumable=True)
     print("hit" if hit else f"kept {output.facts['kept']}", flush=True)
 
 torch.set_num_threads(1)  # no threads yet: each moment is a process forked from here, which spares loading torch
 sequences = [[1, *range(5 + place, 6 + place + place % 5), 2] for place in range(200)]
+work = encoding.EncodingWork(sequences, rows_per_part=40)
 source = resolve_teacher(str(teacher_folder), None, known_commits=root / "none.json")
 teacher = load_teacher(source, pooling="auto", device="cpu", trust_remote_code=False)
 for moment in moments:
