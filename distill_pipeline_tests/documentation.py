@@ -79,7 +79,7 @@ def prepare(folder: Path) -> None:
         (folder / name).write_text(texts)
     (folder / "b.jsonl.gz").write_bytes(gzip.compress(b'{"text": "the owl hunts mice"}\n'))
     shutil.copy(PROJECT / "README.md", folder)
-    sweep = (PROJECT / "docs" / "examples" / "minilm-sweep.yaml").read_text().replace("[64, 128, 256]", "[4, 8]")
+    sweep = (PROJECT / "docs" / "examples" / "minilm-sweep.yaml").read_text().replace("[64, 128, 256]", "[8]")
     (folder / "docs" / "examples").mkdir(parents=True)
     sweep = sweep.replace("MINILM_EMBEDDED", str(teacher)).replace("vocabulary_words: 60000\n", "")
     (folder / "docs" / "examples" / "minilm-sweep.yaml").write_text(small.partition("teacher")[0] + sweep)

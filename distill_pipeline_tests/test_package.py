@@ -67,7 +67,7 @@ def _site_packages(environment: Path) -> Path:
 def test_a_wheel_is_imported_from_its_own_environment_with_all_of_its_data(environment: Path, run: Run) -> None:
     package = _site_packages(environment) / "distill_pipeline"
     assert Path(run("import distill_pipeline; print(distill_pipeline.__file__)").strip()) == package / "__init__.py"
-    for name in ("py.typed", "data/evaluation_texts.txt", "cli.py"):
+    for name in ("py.typed", "data/evaluation_texts.txt", "api.py"):
         assert (package / name).read_bytes() == (PROJECT / "distill_pipeline" / name).read_bytes()
     assert not list(_site_packages(environment).glob("distill_pipeline_tests"))
     [licence] = _site_packages(environment).glob("distill_pipeline-*.dist-info/licenses/LICENSE")
@@ -82,7 +82,7 @@ def test_an_installed_package_has_the_shipped_recipes_and_keeps_its_home_where_o
     shipped = {path.stem for path in SHIPPED_RECIPES.glob("*.yaml")}
     assert "minilm-256" in shipped
     assert {words[0] for words in listed[: len(shipped)]} == shipped
-    assert ["minilm-256", "sentence-transformers/all-MiniLM-L6-v2", "256", "dims"] in listed
+    assert ["minilm-256", "sentence-transformers/all-MiniLM-L6-v2,", "256", "dims"] in listed
 
     planned = [line.split()[:2] for line in run(_SCRIPT, "plan", "minilm-256").splitlines()]
     assert planned == [[stage, "missing"] for stage in STAGES]

@@ -202,7 +202,7 @@ def test_a_variant_with_a_wrong_row_is_noticed(tmp_path: Path) -> None:
 def test_a_variant_without_sense_is_refused(tmp_path: Path) -> None:
     with pytest.raises(VariantError, match="dims-12 is no less than the student's 12 dimensions"):
         make_release(tmp_path / "a", variants="dims-12")
-    with pytest.raises(RecipeError, match="'int4' is no variant"):
+    with pytest.raises(RecipeError, match="variants='int4': no variant"):
         make_recipe({"name": "x", "teacher": "MINILM_EMBEDDED", "variants": "int4"}, source="test")
 
 
