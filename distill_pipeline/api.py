@@ -1,7 +1,5 @@
 """The chain from Python: `distill(Recipe(...))` runs it as the command line does and returns the result."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path

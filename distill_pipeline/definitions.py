@@ -1,7 +1,5 @@
 """What Dagster loads. A table of contents: no logic here."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from distill_pipeline.chain.home import Home, default_home

@@ -1,7 +1,5 @@
 """Errors whose messages are written for the user."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 from pathlib import Path

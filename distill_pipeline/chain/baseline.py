@@ -1,7 +1,5 @@
 """The baseline of a student: what `model2vec.distill` makes of the same teacher in the same number of dimensions."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from distill_pipeline.chain.stages import model2vec_evaluation_key, stage_keys

@@ -3,8 +3,6 @@
 The asset `recipe_comparison` and `distill-pipeline compare` both come from here. Knows nothing of Dagster.
 """
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

@@ -5,8 +5,6 @@ the recipe was last made as it: a run in progress reads these. Nothing goes whil
 nobody knows what it wants, and nothing whose lock a run holds.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

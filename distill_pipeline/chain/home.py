@@ -1,7 +1,5 @@
 """Where an installation keeps its recipes, stage outputs, releases and Dagster's history."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

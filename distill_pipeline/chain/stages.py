@@ -1,7 +1,5 @@
 """The stages: their names, order, code versions and inputs, and the fingerprints that follow. Knows no Dagster."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Which finished student a name means: a recipe's stored one, or a folder."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The teacher of a recipe, looked up once per process."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 from distill_pipeline.chain.home import Home

@@ -4,8 +4,6 @@ A failed run leaves its recipe as stale as before, so it is found again. That do
 request's key contains the day: the same state of things causes at most one run a day.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 

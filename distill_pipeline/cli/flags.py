@@ -5,8 +5,6 @@ with a default. Here a command line is checked first. The flags come from the re
 described in one place.
 """
 
-from __future__ import annotations
-
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence

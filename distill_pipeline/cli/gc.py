@@ -1,7 +1,5 @@
 """Commands that keep the store in order."""
 
-from __future__ import annotations
-
 import sys
 
 from rich.filesize import decimal

@@ -1,7 +1,5 @@
 """The command line: a thin layer over the same assets that the UI and the schedule run."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections import Counter

@@ -1,7 +1,5 @@
 """The recipe reference, docs/recipes.md, made from the `Recipe` itself: `make docs`."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterable, Mapping
 from pathlib import Path

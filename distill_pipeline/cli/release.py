@@ -1,7 +1,5 @@
 """Commands about published releases: verify one, or go back to one."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The summary of a run of the whole chain, for a terminal."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Tables for people at a terminal; in a pipe or a log the same rows as plain lines, neither wrapped nor cut."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Collection, Sequence
 from itertools import zip_longest

@@ -3,8 +3,6 @@
 All are off until someone switches them on. What to run is decided in `chain/watching.py`.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """The jobs that run the chain for one recipe."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from distill_pipeline.chain.stages import RELEASE

@@ -1,7 +1,5 @@
 """The one partitions definition of all assets: a recipe is a partition."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from distill_pipeline.chain.home import Home, default_home

@@ -1,7 +1,5 @@
 """Names and captions of the pictures, for the UI and the card. Imports nothing, since every cache hit reads them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The numbers that pictures of a vocabulary and its rows show. Draws nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Each stage's pictures, from its data: `overview` computes what the other modules draw."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

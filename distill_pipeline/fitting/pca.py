@@ -1,7 +1,5 @@
 """Principal components of rows that need not fit in memory. Knows nothing of recipes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache

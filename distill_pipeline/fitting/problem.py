@@ -1,7 +1,5 @@
 """What the student's rows are fitted to: the token shares of texts, the teacher's embeddings, and a start."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

@@ -1,7 +1,5 @@
 """From the teacher's rows to the student's: fewer dimensions, and a weight for each row."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """From the teacher's embeddings of entries and of texts to the student's refined rows."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

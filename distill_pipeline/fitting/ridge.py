@@ -11,8 +11,6 @@ with a Jacobi preconditioner (Saad 2003, "Iterative Methods for Sparse Linear Sy
 Deterministic: no learning rate, no epochs, no random numbers.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass

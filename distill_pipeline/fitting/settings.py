@@ -1,7 +1,5 @@
 """How a recipe's rows are fitted: the recipe's own fields, and what its kind of refinement decides."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -4,8 +4,6 @@ Gradient descent on the squared difference between the student's and the teacher
 starting from the refined rows. Same seed, same bytes; plain numpy, since a batch's rows are sparse.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

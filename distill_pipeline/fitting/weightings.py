@@ -3,8 +3,6 @@
 `fitted` is not among them: it needs a refinement's texts (see `fit_start`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 import numpy as np

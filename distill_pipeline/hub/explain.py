@@ -1,7 +1,5 @@
 """Errors of the Hub, as messages for people."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 

@@ -1,7 +1,5 @@
 """How far a student agrees with its teacher, measured on texts without labels."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from importlib.resources import files

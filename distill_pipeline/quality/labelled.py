@@ -11,8 +11,6 @@ A set is named KIND:PATH. Files are TSV without quoting (also gzipped) or Parque
 | mteb | a task's name | | the task's main score (extra `mteb`) |
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Figures of a quality report by kind: agreement with the teacher, and the mean score on each kind of labelled set."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

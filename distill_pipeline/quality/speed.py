@@ -1,7 +1,5 @@
 """The speed of several students, measured so that a busy machine favours none of them."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Mapping, Sequence
 from math import floor, log10

@@ -3,8 +3,6 @@
 The functions behind the names are in `fitting/weightings.py` and `texts/refinements.py`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

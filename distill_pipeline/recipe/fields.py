@@ -1,7 +1,5 @@
 """Types of a recipe's fields; they accept what YAML, Python and a command line give."""
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Literal
 

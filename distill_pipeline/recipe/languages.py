@@ -1,7 +1,5 @@
 """Which of wordfreq's word lists covers a language. Reads no list."""
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 _MAX_DISTANCE = 10

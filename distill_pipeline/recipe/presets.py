@@ -1,7 +1,5 @@
 """Short names for teachers, and for settings that belong together."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path

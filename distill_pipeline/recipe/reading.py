@@ -1,7 +1,5 @@
 """Recipes from plain values, from a command line and from YAML files, and back."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path

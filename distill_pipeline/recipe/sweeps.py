@@ -3,8 +3,6 @@
 A member is an ordinary recipe everywhere: a partition, a plan, a run. Knows nothing of stages, stores or Dagster.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import re

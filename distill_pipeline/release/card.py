@@ -1,7 +1,5 @@
 """The model card: what the student is, how it was made, and what it lost against its teacher."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any

@@ -4,8 +4,6 @@ The evidence is about exactly these files, reaches the recipe's floors, and is n
 release. An explicit override with a reason lets a weaker student pass, but never evidence about other files.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Gather from the store what a release is made of."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

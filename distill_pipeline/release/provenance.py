@@ -4,8 +4,6 @@ The entry `run` (ids, seconds, machines, versions) differs when the same content
 without it, and without the card's passage about it: otherwise every run would be a new commit.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

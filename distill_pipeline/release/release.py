@@ -1,7 +1,5 @@
 """Release a checked student: assemble it, compare it with the current release, publish it, and replace that one."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Go back to an earlier release: verify its files, then commit them again."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from distill_pipeline.hub.access import Patience

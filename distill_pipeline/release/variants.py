@@ -4,8 +4,6 @@ They are made from the released model alone, each in a folder of its name:
 `StaticModel.from_pretrained(repository, subfolder="int8")`.
 """
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

@@ -1,7 +1,5 @@
 """Verify any release, local or on the Hub: the digests of its files, its evidence, and its golden vectors."""
 
-from __future__ import annotations
-
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping

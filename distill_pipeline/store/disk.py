@@ -1,7 +1,5 @@
 """Files and folders that are complete or absent, their digests, and locks that end with their process."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import os

@@ -1,7 +1,5 @@
 """What outputs are made with: the installed libraries and the kind of machine."""
 
-from __future__ import annotations
-
 import importlib.metadata
 import os
 import platform

@@ -1,7 +1,5 @@
 """A stored output, complete and verified, and the errors that say what is wrong with one."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ Credentials come only from the environment, as the driver reads them (`AWS_*`, `
 no message repeats one.
 """
 
-from __future__ import annotations
-
 import re
 import sys
 from collections.abc import Iterator

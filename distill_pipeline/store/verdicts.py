@@ -4,8 +4,6 @@ The store hashes an output's files whenever it returns them, so reading every ro
 show nothing new. Only passed checks are kept, and only for the same bytes, check and libraries.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Mapping

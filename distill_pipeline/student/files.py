@@ -1,7 +1,5 @@
 """The names of a release's files, and which of them are the model."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Collection
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The student: writing a Model2Vec folder, and the vectors that every runtime must give for it."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path

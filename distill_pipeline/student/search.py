@@ -1,7 +1,5 @@
 """Nearest texts by cosine similarity, and the time to find them."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Where a teacher can run: on this machine or on a Ray cluster. Imports nothing heavy, for the command line."""
 
-from __future__ import annotations
-
 import os
 
 from distill_pipeline.errors import DistillError, did_you_mean

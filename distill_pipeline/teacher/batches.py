@@ -1,7 +1,5 @@
 """Batches for a teacher: sequences of one length, run in parallel, and halved when a GPU's memory runs out."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed

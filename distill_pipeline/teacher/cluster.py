@@ -4,8 +4,6 @@ A part has the bytes that `encode_to_parts` writes for the same rows, whichever 
 restarts it and gives its parts to the others. Needs the extra `ray`.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 import tempfile

@@ -1,7 +1,5 @@
 """A teacher's files from the Hub: complete, with the contents their addresses name, and only in the Hub's cache."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path, PurePosixPath, PureWindowsPath
 

@@ -1,7 +1,5 @@
 """The machine's devices: whether one multiplies bfloat16, and how much work it gets at once."""
 
-from __future__ import annotations
-
 import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -3,8 +3,6 @@
 A larger sample of a corpus begins with the passages of a smaller one, and so does one beside other generated texts.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path

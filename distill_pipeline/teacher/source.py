@@ -1,7 +1,5 @@
 """A teacher's files: where its name leads, and what pins them. Runs no teacher."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,7 +1,5 @@
 """A teacher's tokenizer from its files."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -4,8 +4,6 @@ A first-order Markov chain (Shannon 1948, "A Mathematical Theory of Communicatio
 that every frequent word occurs. The pairs are the 242,342 in the table that comes with symspellpy.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Texts of a corpus: read as a stream, cut into passages, sampled reproducibly, each once."""
 
-from __future__ import annotations
-
 import glob
 import hashlib
 import heapq

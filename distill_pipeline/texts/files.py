@@ -1,7 +1,5 @@
 """Files of texts, read as a stream: lines, JSON lines and Parquet columns."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import zlib

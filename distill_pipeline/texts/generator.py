@@ -1,7 +1,5 @@
 """Texts made of nothing but word frequencies, for the teacher to embed when there is no corpus."""
 
-from __future__ import annotations
-
 import numpy as np
 import numpy.typing as npt
 

@@ -1,7 +1,5 @@
 """The texts that a recipe's rows are fitted to: a table of functions, by the refinement's name in recipes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 
 from distill_pipeline.errors import RecipeError

@@ -1,7 +1,5 @@
 """How often words, and a tokenizer's entries, occur in text: from `wordfreq`, or counted in a corpus."""
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass

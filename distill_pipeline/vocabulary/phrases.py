@@ -3,8 +3,6 @@
 A mean of vectors loses which words stood next to each other; a phrase with its own vector keeps it.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterable

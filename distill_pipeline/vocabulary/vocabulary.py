@@ -1,7 +1,5 @@
 """The student's vocabulary: its entries, what the teacher reads for each, and the student's tokenizer."""
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Mapping, Sequence

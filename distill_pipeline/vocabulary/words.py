@@ -3,8 +3,6 @@
 The teacher's pieces stay as a fallback: rare words are split into them, so that little is unknown.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

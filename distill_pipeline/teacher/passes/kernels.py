@@ -9,8 +9,6 @@ Triton comes with torch where torch has CUDA. It needs a C compiler, and compile
 into a cache in the user's home. This module is only imported to use Triton, so torch is imported at its top.
 """
 
-from __future__ import annotations
-
 import torch
 import triton
 import triton.language as tl
