@@ -49,7 +49,7 @@ test-ui: $(call with,dev $(TEST_EXTRAS))  ## Drive the UI in Debian's chromium; 
 
 screenshots: export UI_RECIPE = minilm-256
 screenshots: test-ui  ## Make the README's pictures of the UI
-	cp $(addprefix $(DISTILL_HOME)/screenshots/ui-,$(addsuffix .png,graph similarities checks)) docs/images/
+	cp $(addprefix $(DISTILL_HOME)/screenshots/ui-,$(addsuffix .png,graph similarities)) docs/images/
 
 lint: setup  ## Check style, types and that Dagster can load the code location
 	$(BIN)/ruff check .
