@@ -39,6 +39,25 @@ Relative paths count from the recipe's folder. A file counts by its content, so 
 
 _FIRST = ("teacher", "prompt", "pca_dims", "vocabulary_words", "language", "refinement", "corpus", "repository")
 
+_FILES = """\
+## Files of texts
+
+`corpus`, `evaluation_texts`, `words` and the commands `encode` and `search` read the same kinds of files, by their
+names' endings, upper case or lower, in UTF-8 with a byte order mark or without:
+
+| ending | holds |
+|---|---|
+| `.parquet` | a column of text, or of bytes in UTF-8 |
+| `.jsonl`, `.ndjson`, `.json` | one JSON object a line, with a key of the column's name |
+| `.csv`, `.tsv` | a header and rows; TSV is without quoting |
+| any other | one text a line |
+
+All but Parquet also compressed: `.gz`, `.bz2`, `.zst`, `.xz`. A line has at most 16,777,216 characters. The column is
+`text` unless another is named: `corpus: [notes.csv#body]`, `encode --column body`. In `corpus` the signs `*`, `?` and `[`
+make a pattern, unless a file or a folder has exactly this name.
+
+"""
+
 _LABELLED_SETS = """\
 ## Labelled sets
 
@@ -79,7 +98,7 @@ def render() -> str:
         others = [name for name in Recipe.model_fields if name not in {"name", *_FIRST}]
         fields = [name for name in others if first_stages.get(name, "No stage") == stage]
         lines += ["", f"### {stage}", "", effect, "", *_table(fields)]
-    lines += ["", _LABELLED_SETS]
+    lines += ["", _FILES + _LABELLED_SETS]
     lines += ["## Presets", "", "`preset: NAME` begins with these values; fields beside it override them.", ""]
     for name, values in PRESETS.items():
         lines += [f"### {name}", "", "| field | value |", "|---|---|"]

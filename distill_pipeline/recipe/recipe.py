@@ -103,9 +103,9 @@ class Recipe(BaseModel):
     )
     corpus: tuple[str, ...] = Field(
         (),
-        description="Texts for refinement=corpus and words_from=corpus: files or patterns (.txt, .jsonl, .parquet, "
-        "also .gz), dataset:NAME:CONFIG:SPLIT@REVISION (NAME on the Hub or ./FOLDER; rest optional); a column after "
-        "# (default text).",
+        description="Texts for refinement=corpus and words_from=corpus: files or patterns, "
+        "dataset:NAME:CONFIG:SPLIT@REVISION (NAME on the Hub or ./FOLDER; rest optional); a column after # (default "
+        "text).",
     )
     corpus_texts: int = Field(200_000, ge=100, description="Maximum number of passages sampled from the corpus.")
     generated_texts: CountOrAuto = Field(
