@@ -19,11 +19,15 @@ _HEAD = """\
 
 <!-- Made by `make docs` from distill_pipeline/recipe/recipe.py; a change here is lost. -->
 
-A recipe is a YAML file, `NAME.yaml`, in `$DISTILL_HOME/recipes/`; those that come with the package lie in
+A recipe is a YAML file, `NAME.yaml` or `NAME.yml`, in `$DISTILL_HOME/recipes/`; those that come with the package lie in
 `distill_pipeline/data/recipes/`. The file's name is the recipe's, and its partition's in Dagster. Only `teacher` is
 needed; all else has a default. An unknown field, or a value that doesn't fit, is an error that names what is near.
-`distill-pipeline distill` has a flag for each field and saves what it is given as a recipe; `--base_model_name`,
-`--model_repository_name` and `--commit_msg` are its names for `teacher`, `repository` and `commit_message`.
+Values mean what is written: `language: no` is Norwegian, and `tag: 1.10` keeps its zero.
+
+`distill-pipeline distill` has a flag for each field, with commas between the entries of a list (`--words kiwi,plum`);
+`--base_model_name`, `--model_repository_name` and `--commit_msg` are its names for `teacher`, `repository` and
+`commit_message`. It saves a recipe that holds all that decides the student, defaults too, so that another version's
+defaults change nothing. A recipe of the same name with other settings is replaced only with `--overwrite`.
 
 ```yaml
 # $DISTILL_HOME/recipes/my-model.yaml
@@ -53,8 +57,8 @@ names' endings, upper case or lower, in UTF-8 with a byte order mark or without:
 | any other | one text a line |
 
 All but Parquet also compressed: `.gz`, `.bz2`, `.zst`, `.xz`. A line has at most 16,777,216 characters. The column is
-`text` unless another is named: `corpus: [notes.csv#body]`, `encode --column body`. In `corpus` the signs `*`, `?` and `[`
-make a pattern, unless a file or a folder has exactly this name.
+`text` unless another is named: `corpus: [notes.csv#body]`, `encode --column body`. In `corpus` the signs `*`, `?` and
+`[` make a pattern, unless a file or a folder has exactly this name.
 
 """
 

@@ -15,10 +15,12 @@ class _StageAndMessage(logging.Formatter):
 
 
 class _WithoutEvents(logging.Filter):
-    """Drops Dagster's line for each event; the command's summary reports failed steps."""
+    """Drops Dagster's lines for each event and each skipped step; the command's summary reports failed ones."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return getattr(record, "dagster_meta", {}).get("dagster_event") is None
+        meta = getattr(record, "dagster_meta", {})
+        skipped = str(meta.get("orig_message")).startswith("Dependencies for step ")
+        return meta.get("dagster_event") is None and not skipped
 
 
 @dg.logger({}, "Short lines for the terminal: the stage and its message.")

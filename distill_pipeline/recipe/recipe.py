@@ -18,6 +18,7 @@ from distill_pipeline.recipe.choices import (
     WHITENING,
     describe,
 )
+from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.fields import (
     Count,
     CountOrAuto,
@@ -30,6 +31,7 @@ from distill_pipeline.recipe.fields import (
     ShareOrAuto,
     Slug,
     Variants,
+    check_hub_name,
     is_hub_name,
 )
 from distill_pipeline.recipe.languages import listed_language
@@ -173,11 +175,22 @@ class Recipe(BaseModel):
     @field_validator("teacher")
     @classmethod
     def _teacher_is_an_alias_a_folder_or_a_hub_name(cls, teacher: str) -> str:
-        if teacher in ALIASES.values() or teacher in ALIASES or is_folder(teacher) or is_hub_name(teacher):
+        if teacher in ALIASES.values() or teacher in ALIASES or is_folder(teacher):
+            return teacher
+        if is_hub_name(teacher):
+            check_hub_name(teacher)
             return teacher
         raise ValueError(
             "neither a known alias, nor a folder, nor a Hub name (owner/name)" + did_you_mean(teacher, ALIASES)
         )
+
+    @field_validator("corpus")
+    @classmethod
+    def _data_sets_have_names_that_the_hub_allows(cls, corpus: tuple[str, ...]) -> tuple[str, ...]:
+        for data_set in filter(None, map(Dataset.parse, corpus)):
+            if data_set.folder is None:
+                check_hub_name(data_set.name)
+        return corpus
 
     @model_validator(mode="after")
     def _fields_fit_together(self) -> Recipe:
@@ -203,8 +216,10 @@ class Recipe(BaseModel):
         return self
 
     def resolved(self, field: str) -> Any:
-        """Return a field's value; `auto` is resolved where the recipe alone decides what it stands for."""
+        """Return a field's value; an alias, and `auto` where the recipe alone decides it, as what they stand for."""
         value = getattr(self, field)
+        if field == "teacher":
+            return self.teacher_location
         if value != "auto":
             return value
         if field == "weighting":
