@@ -175,12 +175,6 @@ def _entry_of(student: Any, word: str) -> str | None:
     return next((entry for entry in candidates if entry in student.vocabulary), None)
 
 
-def read_words(words: Path | Sequence[str]) -> list[str]:
-    """Return the words of a recipe's `words`: a file's lines, or the list itself."""
-    lines = words.read_text(encoding="utf-8").splitlines() if isinstance(words, Path) else words
-    return [line.strip() for line in lines if line.strip()]
-
-
 def write_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
     """Write the entries and the tokenizer."""
     table = pa.table(
