@@ -95,8 +95,8 @@ def test_new_defaults_change_no_saved_recipe(home: Home, monkeypatch: pytest.Mon
     for stage in list(STAGES.values())[:-1]:
         assert set(stage.reads(recipe)) - {"teacher_label"} <= saved.keys()
     assert (saved["dtype"], saved["vocabulary_words"], saved["whitening"]) == ("float16", "100000", "0.3")
-    monkeypatch.setattr("distill_pipeline.recipe.recipe.WHITENING", 0.9)
-    monkeypatch.setattr("distill_pipeline.recipe.recipe.GENERATED_TEXTS", {"generated": 500})
+    defaults = {"weighting": "zipf", "whitening": 0.9, "generated_texts": 500}
+    monkeypatch.setattr("distill_pipeline.recipe.recipe.AUTO", {"generated": defaults})
     monkeypatch.setattr(
         "distill_pipeline.recipe.recipe.ALIASES", {"MINILM_EMBEDDED": "acme/other", "B": saved["teacher"]}
     )
