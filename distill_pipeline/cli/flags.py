@@ -43,10 +43,10 @@ class UsageError(DistillError):
 
 def command(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a command of the command line: its parameters' values as text, but for those declared bool or int."""
-    parsers = {"bool": _truth, "int": _positive_number, "int | None": _positive_number}
+    parsers = {bool: _truth, int: _positive_number, int | None: _positive_number}
     parse_fns = {
         name: partial(parsers[parameter.annotation], name)
-        for name, parameter in inspect.signature(function).parameters.items()
+        for name, parameter in inspect.signature(function, eval_str=True).parameters.items()
         if parameter.annotation in parsers
     }
     decorated: Callable[..., Any] = SetParseFn(str)(SetParseFns(**parse_fns)(function))
