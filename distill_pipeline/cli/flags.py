@@ -69,8 +69,8 @@ def with_truths(commands: Mapping[str, Callable[..., object]], arguments: Sequen
     """Return the command line with `=true` after each flag of a truth value that is given without one."""
     if not arguments or arguments[0] not in commands:
         return list(arguments)
-    parameters = inspect.signature(commands[arguments[0]]).parameters
-    switches = {name for name, parameter in parameters.items() if parameter.annotation in {"bool", bool}}
+    parameters = inspect.signature(commands[arguments[0]], eval_str=True).parameters
+    switches = {name for name, parameter in parameters.items() if parameter.annotation is bool}
     return [
         f"{argument}=true"
         if _FLAG.match(argument)
