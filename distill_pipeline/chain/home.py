@@ -30,6 +30,10 @@ run_monitoring:
 """
 
 
+_OF_ONE_RUN = frozenset({"commit_message", "device", "patience_seconds"})
+"""Fields that say how to run, not what is made or where it goes."""
+
+
 def default_home() -> Path:
     """Return `$DISTILL_HOME`, or `.distill` in the working folder."""
     return Path(os.environ.get("DISTILL_HOME") or ".distill").expanduser().resolve()
@@ -180,7 +184,8 @@ class Home:
             return
         try:
             before, now = resolved_fields(read_recipe(path)), resolved_fields(recipe)
-            changed = [f"{field}: {before[field]} -> {now[field]}" for field in now if before[field] != now[field]]
+            differing = [field for field in now if before[field] != now[field] and field not in _OF_ONE_RUN]
+            changed = [f"{field}: {before[field]} -> {now[field]}" for field in differing]
         except RecipeError as error:
             changed = [str(error)]
         if changed:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from distill_pipeline.quality.agreement import evaluation_texts
-from distill_pipeline.quality.labelled import set_identity
+from distill_pipeline.quality.labelled import check_set, set_identity
 from distill_pipeline.quality.measures import FLOORS
 from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.recipe import Recipe
@@ -104,7 +104,7 @@ STAGES: Mapping[str, Stage] = {
             upstream=("vocabulary", "student_matrix"),
         ),
         Stage(
-            "quality_report", version="8", kinds=("python", "json"), reads=_report_fields, upstream=("static_model",)
+            "quality_report", version="9", kinds=("python", "json"), reads=_report_fields, upstream=("static_model",)
         ),
         Stage(
             RELEASE,
@@ -162,10 +162,13 @@ def _identity(field: str, value: Any) -> Any:
     """Return what a field's value counts as, in JSON; a file counts by its content, wherever it is."""
     if field == "corpus":
         return [_source_identity(source) for source in value]
+    # These raise here, before the first stage, when a file is bad.
     if field == "labelled_sets":
+        for name in value:
+            check_set(name)
         return [set_identity(name) for name in value]
     if field == "evaluation_texts" and value is not None:
-        evaluation_texts(value)  # raises here, before the first stage, when the file is bad
+        evaluation_texts(value)
     if field == "words":
         read_words(value)
     if isinstance(value, Path):

@@ -64,8 +64,9 @@ _LABELLED_SETS = """\
 ## Labelled sets
 
 `labelled_sets: [pairs:sts.tsv, retrieval:my-search/]` scores teacher, student and model2vec's student on your own data.
-Files are TSV with a header and without quoting (`.tsv`, also `.tsv.gz`), or Parquet. The two texts of pairs are
-`sentence1` and `sentence2`, `text1` and `text2`, `word1` and `word2`, or the first two columns of text.
+Files are TSV with a header and without quoting, CSV, JSON lines or Parquet. The two texts of pairs are `sentence1` and
+`sentence2`, `text1` and `text2`, `word1` and `word2`, or the first two columns of text. Sets are read before the first
+stage; a class of one text, or a row without a value, is named.
 
 | kind | path | columns | score |
 |---|---|---|---|

@@ -101,8 +101,8 @@ def test_distill_replaces_no_recipe_of_other_settings_unless_told_to(
     monkeypatch.setattr("distill_pipeline.cli.main._execute", lambda *_: None)
     teachers = [shutil.copytree(bert, tmp_path / year / "best") for year in ("first", "second")]
     given = ["distill", "--pca_dims", "8", "--words", "kiwi,plum", "--base_model_name"]
-    for _ in range(2):
-        main([*given, str(teachers[0])])
+    for message in ("first", "second"):
+        main([*given, str(teachers[0]), "--commit_msg", message])
     path = own_home.recipes / "best-8.yaml"
     before = path.read_text()
     for other in ([str(teachers[1])], [str(teachers[0]), "--dtype=int8"]):
