@@ -26,7 +26,7 @@ def load_tokenizer(folder: Path) -> Any:
     place = transformer_folder(folder)
     refused = TeacherError(
         f"{place} holds no tokenizer.json, and no vocabulary that transformers makes a fast tokenizer of; only "
-        f"teachers with one can be distilled: try AutoTokenizer.from_pretrained('{place.name}').save_pretrained('{place.name}')"
+        "teachers with one can be distilled: AutoTokenizer.from_pretrained(folder).save_pretrained(folder) may help"
     )
     if not any(any(place.glob(name)) for name in _VOCABULARIES):
         raise refused
