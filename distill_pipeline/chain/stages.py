@@ -79,7 +79,7 @@ def _release_fields(_: Recipe) -> Fields:
 STAGES: Mapping[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("vocabulary", version="4", kinds=("python", "parquet"), reads=_vocabulary_fields),
+        Stage("vocabulary", version="5", kinds=("python", "parquet"), reads=_vocabulary_fields),
         Stage(
             "token_embeddings",
             version="4",
@@ -87,7 +87,7 @@ STAGES: Mapping[str, Stage] = {
             reads=lambda _: ("teacher", *_ENCODING),
             upstream=("vocabulary",),
         ),
-        Stage("text_embeddings", version="11", kinds=("pytorch", "parquet"), reads=_text_embeddings_fields),
+        Stage("text_embeddings", version="12", kinds=("pytorch", "parquet"), reads=_text_embeddings_fields),
         Stage(
             "student_matrix",
             version="13",
@@ -103,7 +103,7 @@ STAGES: Mapping[str, Stage] = {
             upstream=("vocabulary", "student_matrix"),
         ),
         Stage(
-            "quality_report", version="8", kinds=("python", "json"), reads=_report_fields, upstream=("static_model",)
+            "quality_report", version="9", kinds=("python", "json"), reads=_report_fields, upstream=("static_model",)
         ),
         Stage(
             RELEASE,
