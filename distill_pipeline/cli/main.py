@@ -82,7 +82,8 @@ def plan(recipe: str = "") -> None:
     Args:
         recipe: Name of a recipe, or of a sweep, whose recipes are shown in short. All recipes when not given.
     """
-    from distill_pipeline.chain.plan import plan_stages
+    from distill_pipeline.chain.plan import pending, plan_stages
+    from distill_pipeline.teacher.check import check_teacher
 
     home = Home(default_home())
     if not recipe:
@@ -93,10 +94,19 @@ def plan(recipe: str = "") -> None:
         _print_plans(home, home.recipes_named([recipe]))
         return
     wanted = home.recipe(recipe)
+    source = find_teacher(home, wanted)
+    planned = plan_stages(home.store, wanted.name, stage_keys(wanted, source.identity))
+    notes = [source.note]
+    if source.local_folder is not None:  # a plan downloads nothing
+        notes.append(source.prompts_note(wanted.prompt))
+        if pending(planned):
+            check_teacher(source, wanted)
     stages = table("stage", "state", "why")
-    for stage in plan_stages(home.store, wanted.name, _keys(home, wanted)):
+    for stage in planned:
         stages.add_row(stage.stage, stage.state, stage.why)
     print(rendered(stages))
+    for note in filter(None, notes):
+        print(note, file=sys.stderr)
 
 
 def _print_plans(home: Home, wanted: Iterable[Recipe], problems: Sequence[str] = ()) -> None:
