@@ -24,7 +24,7 @@ def check_teacher(source: TeacherSource, recipe: Recipe) -> None:
     """
     key = (*sorted(source.identity.items()), recipe.pooling, recipe.trust_remote_code, source.allow_pickled_weights)
     if key not in _passed:
-        _check_pooling(source, recipe.pooling)
+        _check_pooling(source)
         tokenizer = load_tokenizer(source.folder)
         model = load_model(source, "cpu", recipe.trust_remote_code)
         _check_weights(source, model, recipe.pooling)
@@ -32,13 +32,14 @@ def check_teacher(source: TeacherSource, recipe: Recipe) -> None:
         _passed.add(key)
 
 
-def _check_pooling(source: TeacherSource, pooling: str) -> None:
+def _check_pooling(source: TeacherSource) -> None:
+    # Whatever the recipe's pooling: the quality report asks the teacher itself for embeddings of texts.
     kinds = {module.kind for module in read_modules(source.folder)}
     names = {kind.rpartition(".")[2] if kind.startswith("sentence_transformers.") else kind for kind in kinds}
-    if pooling == "auto" and names <= _POOL_NOTHING and "sentence_embedding" not in str(settings(source.folder)):
+    if names <= _POOL_NOTHING and "sentence_embedding" not in str(settings(source.folder)):
         raise TeacherError(
-            f"the modules of {source.folder} give no sentence embedding: none of them pools; set pooling (mean, first, "
-            "last) if that is meant"
+            f"the modules of {source.folder} give no sentence embedding: none of them pools; add a Pooling module, "
+            "such as sentence_transformers.models.Pooling(dimensions, 'mean'), and save the teacher with it"
         )
 
 

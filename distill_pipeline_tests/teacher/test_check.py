@@ -80,8 +80,9 @@ def test_a_pooler_is_needed_by_its_own_pooling_alone(folder: Path) -> None:
 def test_a_teacher_without_pooling_gives_no_sentence_embedding(folder: Path) -> None:
     modules = json.loads((folder / "modules.json").read_text())
     (folder / "modules.json").write_text(json.dumps([modules[0], modules[2]]))
-    with pytest.raises(TeacherError, match="give no sentence embedding"):
-        check(folder)
+    for pooling in ("auto", "mean"):
+        with pytest.raises(TeacherError, match=r"give no sentence embedding.*add a Pooling module"):
+            check(folder, pooling=pooling)
 
 
 def test_a_token_beyond_the_matrix_is_named(folder: Path) -> None:
