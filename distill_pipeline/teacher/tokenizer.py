@@ -21,7 +21,6 @@ def load_tokenizer(folder: Path) -> Any:
         TeacherError: The teacher has no fast tokenizer, nor one that can be converted.
     """
     from tokenizers.normalizers import Lowercase, Sequence
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     place = transformer_folder(folder)
     refused = TeacherError(
@@ -31,11 +30,11 @@ def load_tokenizer(folder: Path) -> Any:
     if not any(any(place.glob(name)) for name in _VOCABULARIES):
         raise refused
     try:
-        loaded = _load(AutoTokenizer, place)
-    except ValueError:  # the architecture or the tokenizer's class is the teacher's own code
+        loaded = _load(place)
+    except Exception as error:  # the libraries' failures on damaged files have no common class
         if not (place / "tokenizer.json").is_file():
-            raise refused from None
-        loaded = _load(PreTrainedTokenizerFast, place)
+            raise refused from error
+        raise TeacherError(f"{place}: its tokenizer can't be read ({type(error).__name__}: {error})"[:300]) from error
     if not loaded.is_fast:
         raise refused
     tokenizer = loaded.backend_tokenizer
@@ -45,14 +44,13 @@ def load_tokenizer(folder: Path) -> Any:
     return loaded
 
 
-def _load(kind: Any, place: Path) -> Any:
+def _load(place: Path) -> Any:
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
     try:
-        return kind.from_pretrained(place, local_files_only=True, trust_remote_code=False)
-    except ValueError:
-        raise
-    except Exception as error:
-        # The libraries' failures on damaged files have no common class.
-        raise TeacherError(f"{place}: its tokenizer can't be read ({type(error).__name__}: {error})"[:300]) from error
+        return AutoTokenizer.from_pretrained(place, local_files_only=True, trust_remote_code=False)
+    except ValueError:  # the architecture or the tokenizer's class is the teacher's own code
+        return PreTrainedTokenizerFast.from_pretrained(place, local_files_only=True, trust_remote_code=False)
 
 
 def max_tokens(folder: Path, loaded: Any) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from huggingface_hub import snapshot_download
 from safetensors.numpy import save
 
 from distill_pipeline.errors import TeacherError
@@ -234,9 +235,8 @@ def test_only_a_teachers_own_files_and_its_modules_are_fetched(hub: Hub, teacher
 
 
 def test_a_cached_commit_serves_a_new_home_while_the_hub_is_away(hub: Hub, teacher: Repository, tmp_path: Path) -> None:
-    source = find(tmp_path)
-    _ = source.folder
+    folder = snapshot_download(TEACHER)  # as a user fills the cache
     hub.faults.append(Fault("503", "GET", "", times=1000))
     away = find(tmp_path / "new")
-    assert away.identity == source.identity
+    assert away.identity == {"repository": TEACHER, "commit": Path(folder).name}
     assert "as the Hub's cache holds it" in str(away.note)
