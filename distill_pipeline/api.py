@@ -31,13 +31,16 @@ class Distilled:
     recipe: Recipe
 
 
-def distill(recipe: Recipe, *, force: Sequence[str] = (), override_reason: str = "") -> Distilled:
+def distill(
+    recipe: Recipe, *, force: Sequence[str] = (), override_reason: str = "", overwrite: bool = False
+) -> Distilled:
     """Run the whole cached chain for a recipe and release its student; the recipe is saved in $DISTILL_HOME.
 
     Args:
         recipe: What to distil. Relative paths in it count from the working folder.
         force: Stages to compute although the store holds their outputs.
         override_reason: Why to release a student that the gate would refuse; its card shows it.
+        overwrite: Whether to replace a saved recipe of this name that has other settings.
 
     Raises:
         DistillError: The recipe, its teacher or a file can't be used, a stage failed, or the gate refused the student.
@@ -47,6 +50,8 @@ def distill(recipe: Recipe, *, force: Sequence[str] = (), override_reason: str =
     home, forced = Home(default_home()), forced_stages(",".join(force))
     recipe = make_recipe(recipe.model_dump(exclude_unset=True), source="recipe")
     check_recipe(home, recipe)
+    if not overwrite:
+        home.check_settings_stay(recipe)
     home.save_recipe(recipe)
     with running(home) as run:
         result = run(recipe, forced=forced, override_reason=override_reason)

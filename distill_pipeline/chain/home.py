@@ -7,7 +7,7 @@ from pathlib import Path
 
 from distill_pipeline.errors import RecipeError, did_you_mean
 from distill_pipeline.recipe.presets import SHIPPED_RECIPES
-from distill_pipeline.recipe.reading import SWEEP, read_fields, read_recipe, recipe_yaml
+from distill_pipeline.recipe.reading import SWEEP, lasting_yaml, read_fields, read_recipe, resolved_fields
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.recipe.sweeps import expand
 from distill_pipeline.store.local import Store
@@ -30,9 +30,18 @@ run_monitoring:
 """
 
 
+_OF_ONE_RUN = frozenset({"commit_message", "device", "patience_seconds"})
+"""Fields that say how to run, not what is made or where it goes."""
+
+
 def default_home() -> Path:
     """Return `$DISTILL_HOME`, or `.distill` in the working folder."""
     return Path(os.environ.get("DISTILL_HOME") or ".distill").expanduser().resolve()
+
+
+def is_recipe_file(path: Path) -> bool:
+    """Whether a path is a file of a recipe or a sweep, by its ending."""
+    return path.suffix in {".yaml", ".yml"} and path.is_file()
 
 
 @dataclass(frozen=True)
@@ -68,14 +77,16 @@ class Home:
 
     def prepare_dagster(self) -> None:
         """Set Dagster's home, `$DAGSTER_HOME` or the folder `dagster` in here, and configure it on first use."""
-        folder = Path(os.environ.setdefault("DAGSTER_HOME", str(self.root / "dagster"))).expanduser()
+        folder = Path(os.environ.get("DAGSTER_HOME") or self.root / "dagster").expanduser().resolve()
+        os.environ["DAGSTER_HOME"] = str(folder)  # Dagster takes no other than an absolute one
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "dagster.yaml").exists():
             (folder / "dagster.yaml").write_text(_DAGSTER_YAML, encoding="utf-8")
 
     def recipe_files(self) -> dict[str, Path]:
         """Return the path of each recipe file by its stem: the shipped ones, then this installation's own."""
-        paths = [path for folder in (SHIPPED_RECIPES, self.recipes) for path in sorted(folder.glob("*.yaml"))]
+        folders = (SHIPPED_RECIPES, self.recipes)
+        paths = [path for folder in folders for path in sorted(folder.glob("*.y*ml")) if is_recipe_file(path)]
         return {path.stem: path for path in paths}
 
     def load_recipes(self) -> tuple[dict[str, Recipe], list[str]]:
@@ -146,7 +157,7 @@ class Home:
         if not taken:
             if members != expand(fields, path):
                 raise RecipeError(f"{file}: it names files relative to its own folder; write their paths in full")
-            _write(path, file.read_text(encoding="utf-8"))
+            _write(path, file.read_bytes())
         return file.stem
 
     def save_recipe(self, recipe: Recipe) -> Path:
@@ -160,7 +171,33 @@ class Home:
         for sweep, members in self.sweeps().items():
             if recipe.name in {sweep, *members}:
                 raise RecipeError(f"name={recipe.name!r} belongs to the sweep {sweep!r}; choose another with --name")
-        return _write(self.recipes / f"{recipe.name}.yaml", recipe_yaml(recipe))
+        return _write(self._own_file(recipe.name), lasting_yaml(recipe).encode())
+
+    def check_settings_stay(self, recipe: Recipe) -> None:
+        """Check that saving a recipe replaces no settings.
+
+        Raises:
+            RecipeError: This installation has a recipe of this name with other settings; the message says which.
+        """
+        path = self._own_file(recipe.name)
+        if not path.exists():
+            return
+        try:
+            before, now = resolved_fields(read_recipe(path)), resolved_fields(recipe)
+            differing = [field for field in now if before[field] != now[field] and field not in _OF_ONE_RUN]
+            changed = [f"{field}: {before[field]} -> {now[field]}" for field in differing]
+        except RecipeError as error:
+            changed = [str(error)]
+        if changed:
+            raise RecipeError(
+                f"there is another recipe {recipe.name!r}: {'; '.join(changed)}. Choose another name with --name, or "
+                "replace that recipe, and its release, with --overwrite"
+            )
+
+    def _own_file(self, name: str) -> Path:
+        """Return the file of a recipe of this installation, whether or not it exists."""
+        other = self.recipes / f"{name}.yml"
+        return other if other.exists() else self.recipes / f"{name}.yaml"
 
     def _read_files(self) -> Iterator[tuple[Path, dict[str, Recipe] | RecipeError]]:
         """Yield each recipe file with its recipes by name, or with what is wrong with it."""
@@ -178,6 +215,8 @@ def _members(path: Path, stems: Iterable[str]) -> dict[str, Recipe]:
     Raises:
         RecipeError: The content is wrong, or a member has the name of another file.
     """
+    if path.suffix == ".yml" and path.with_suffix(".yaml").exists():
+        raise RecipeError(f"{path}: there is {path.stem}.yaml beside it; remove one of the two")
     fields = read_fields(path)
     if SWEEP not in fields:
         return {path.stem: read_recipe(path)}
@@ -187,9 +226,9 @@ def _members(path: Path, stems: Iterable[str]) -> dict[str, Recipe]:
     return members
 
 
-def _write(path: Path, content: str) -> Path:
+def _write(path: Path, content: bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
-    partial.write_text(content, encoding="utf-8")
+    partial.write_bytes(content)
     partial.replace(path)
     return path

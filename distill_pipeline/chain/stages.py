@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from distill_pipeline.quality.agreement import evaluation_texts
-from distill_pipeline.quality.labelled import set_identity
+from distill_pipeline.quality.labelled import check_set, set_identity
 from distill_pipeline.quality.measures import FLOORS
 from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import Stamp, sha256_of, stamps
 from distill_pipeline.store.keys import StageKey
-from distill_pipeline.texts.corpus import source_files
+from distill_pipeline.texts.corpus import explaining_corpus, source_files
+from distill_pipeline.texts.files import check_text_file, read_words
 from distill_pipeline.texts.refinements import CORPUS_FIELDS, text_fields
 
 RELEASE = "hub_release"
@@ -79,7 +80,7 @@ def _release_fields(_: Recipe) -> Fields:
 STAGES: Mapping[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("vocabulary", version="4", kinds=("python", "parquet"), reads=_vocabulary_fields),
+        Stage("vocabulary", version="5", kinds=("python", "parquet"), reads=_vocabulary_fields),
         Stage(
             "token_embeddings",
             version="4",
@@ -87,7 +88,7 @@ STAGES: Mapping[str, Stage] = {
             reads=lambda _: ("teacher", *_ENCODING),
             upstream=("vocabulary",),
         ),
-        Stage("text_embeddings", version="11", kinds=("pytorch", "parquet"), reads=_text_embeddings_fields),
+        Stage("text_embeddings", version="12", kinds=("pytorch", "parquet"), reads=_text_embeddings_fields),
         Stage(
             "student_matrix",
             version="13",
@@ -103,7 +104,7 @@ STAGES: Mapping[str, Stage] = {
             upstream=("vocabulary", "student_matrix"),
         ),
         Stage(
-            "quality_report", version="8", kinds=("python", "json"), reads=_report_fields, upstream=("static_model",)
+            "quality_report", version="9", kinds=("python", "json"), reads=_report_fields, upstream=("static_model",)
         ),
         Stage(
             RELEASE,
@@ -161,22 +162,37 @@ def _identity(field: str, value: Any) -> Any:
     """Return what a field's value counts as, in JSON; a file counts by its content, wherever it is."""
     if field == "corpus":
         return [_source_identity(source) for source in value]
+    # These raise here, before the first stage, when a file is bad.
     if field == "labelled_sets":
+        for name in value:
+            check_set(name)
         return [set_identity(name) for name in value]
     if field == "evaluation_texts" and value is not None:
-        evaluation_texts(value)  # raises here, before the first stage, when the file is bad
+        evaluation_texts(value)
+    if field == "words":
+        read_words(value)
     if isinstance(value, Path):
         return {"sha256": sha256_of(value)}
     return list(value) if isinstance(value, tuple) else value
 
 
 def _source_identity(source: str) -> dict[str, Any]:
-    files = source_files(source)
+    files, column = source_files(source)
     if not files:
         return {"data_set": source}
-    found: dict[str, Any] = {"column": source.partition("#")[2], "sha256": sorted(map(_digest_of, files))}
     dataset = Dataset.parse(source)
-    return {**found, "part": [dataset.config, dataset.split]} if dataset else found
+    found: dict[str, Any] = {"column": column, "sha256": sorted(map(_digest_of, files))}
+    if dataset:
+        return {**found, "part": [dataset.config, dataset.split]}
+    with explaining_corpus():
+        for file in stamps(files):
+            _checked(file, column)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _checked(file: Stamp, column: str) -> None:
+    check_text_file(file.path, column)
 
 
 _SETTLED_NS = 2_000_000_000

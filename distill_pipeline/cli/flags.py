@@ -9,7 +9,7 @@ import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from fire.decorators import SetParseFn, SetParseFns
 
@@ -26,6 +26,8 @@ STDIN = "-"
 
 _FLAG = re.compile("--|-[a-zA-Z]")
 """Begins what fire takes for a flag."""
+
+_TRUTHS = frozenset({"true", "false", "yes", "no", "on", "off", "1", "0"})
 
 FLAG_OF_FIELD: Mapping[str, str] = {
     "teacher": "base_model_name",
@@ -63,6 +65,33 @@ def _positive_number(flag: str, value: str) -> int:
     return int(value)
 
 
+def with_truths(commands: Mapping[str, Callable[..., object]], arguments: Sequence[str]) -> list[str]:
+    """Return the command line with `=true` after each flag of a truth value that is given without one."""
+    if not arguments or arguments[0] not in commands:
+        return list(arguments)
+    parameters = inspect.signature(commands[arguments[0]], eval_str=True).parameters
+    switches = {name for name, parameter in parameters.items() if parameter.annotation is bool}
+    return [
+        f"{argument}=true"
+        if _FLAG.match(argument)
+        and _flag_name(argument, parameters) in switches
+        # A value may follow, or be part of it already.
+        and "=" not in argument
+        and following.lower() not in _TRUTHS
+        else argument
+        for argument, following in zip(arguments, [*arguments[1:], ""], strict=True)
+    ]
+
+
+def _flag_name(argument: str, known: Mapping[str, object]) -> str:
+    """Return the name of the flag that an argument gives."""
+    flag = argument.lstrip("-").partition("=")[0].replace("-", "_")
+    if len(flag) == 1:  # fire takes one letter for the only flag that begins with it
+        matches = [name for name in known if name.startswith(flag)]
+        return matches[0] if len(matches) == 1 else flag
+    return flag
+
+
 def check_command_line(commands: Mapping[str, Callable[..., object]], arguments: Sequence[str]) -> None:
     """Check that a command line names a command and only its parameters, each with a value.
 
@@ -98,17 +127,13 @@ def _split(arguments: Sequence[str], command_name: str, known: Mapping[str, obje
         if not _FLAG.match(argument):
             values.append(argument)
             continue
-        flag, equals, _ = argument.lstrip("-").partition("=")
-        flag = flag.replace("-", "_")
-        if len(flag) == 1:  # fire takes one letter for the only flag that begins with it
-            matches = [name for name in known if name.startswith(flag)]
-            flag = matches[0] if len(matches) == 1 else flag
+        flag = _flag_name(argument, known)
         if flag not in known:
             near = did_you_mean(flag, known).replace("Did you mean ", "Did you mean --")
             raise UsageError(f"{command_name} has no flag {argument.split('=')[0]}{near or '; see --help'}")
         if flag in flags:
             raise UsageError(f"--{flag} is given twice")
-        if not equals and _FLAG.match(next(rest, "--")):
+        if "=" not in argument and _FLAG.match(next(rest, "--")):
             raise UsageError(f"--{flag} needs a value after it")
         flags.add(flag)
     return flags, values
@@ -131,7 +156,9 @@ def with_recipe_flags(function: Callable[..., Any]) -> Callable[..., Any]:
         if name != "name":
             flag = FLAG_OF_FIELD.get(name, name)
             described[flag] = str(field.description)
-            parameters.append(_parameter(flag, inspect.Parameter.empty if field.is_required() else field.default))
+            default = inspect.Parameter.empty if field.is_required() else field.default
+            truth = bool in (field.annotation, *get_args(field.annotation))
+            parameters.append(_parameter(flag, default, bool if truth else inspect.Parameter.empty))
     own = inspect.signature(function).parameters.values()
     parameters += [p.replace(kind=p.KEYWORD_ONLY) for p in own if p.kind is not p.VAR_KEYWORD]
 
@@ -146,10 +173,10 @@ def with_recipe_flags(function: Callable[..., Any]) -> Callable[..., Any]:
     return command(wrapper)
 
 
-def _parameter(flag: str, default: Any) -> inspect.Parameter:
+def _parameter(flag: str, default: Any, annotation: Any = inspect.Parameter.empty) -> inspect.Parameter:
     if default is not inspect.Parameter.empty:
         default = _Default("none" if default is None else default)
-    return inspect.Parameter(flag, inspect.Parameter.KEYWORD_ONLY, default=default)
+    return inspect.Parameter(flag, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
 def recipe_fields(flags: Mapping[str, str]) -> dict[str, str]:

@@ -3,14 +3,23 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import fire
 from rich.filesize import decimal
 
 from distill_pipeline.chain.home import Home, default_home
 from distill_pipeline.chain.stages import stage_keys
-from distill_pipeline.cli.flags import HELP, STDIN, check_command_line, command, recipe_fields, with_recipe_flags
+from distill_pipeline.chain.teachers import find_teacher
+from distill_pipeline.cli.flags import (
+    HELP,
+    STDIN,
+    check_command_line,
+    command,
+    recipe_fields,
+    with_recipe_flags,
+    with_truths,
+)
 from distill_pipeline.cli.gc import gc
 from distill_pipeline.cli.release import rollback, verify
 from distill_pipeline.cli.running import check_recipe, forced_stages, prepare_dagster, running
@@ -20,6 +29,7 @@ from distill_pipeline.cli.tables import rendered, table
 from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe.reading import make_recipe
 from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline.store.keys import StageKey
 from distill_pipeline.teacher.backends import choose_encoder
 
 
@@ -30,32 +40,36 @@ def run(recipe: str, force: str = "", *, dry_run: bool = False, override_reason:
     Args:
         recipe: Name of a recipe; see `distill-pipeline recipes`.
         force: Stages to compute in any case, separated by commas, or all.
-        dry_run: true to show the release's files and how they differ from the current release, without releasing.
+        dry_run: Show the release's files and how they differ from the current release, without releasing.
         override_reason: Why to release a student that the gate would refuse; the card shows it.
         encoder: Where the teacher runs: local, or ray. $DISTILL_ENCODER, or local, when not given.
     """
     home = _usable_home()
     choose_encoder(encoder)
     wanted, forced = home.recipe(recipe), forced_stages(force)
+    _keys(home, wanted)  # a file that can't be read is refused before any work
     _execute(home, wanted, forced, override_reason, release=not dry_run)
     if dry_run:
         print(_preview(home, wanted, override_reason))
 
 
 @with_recipe_flags
-def distill(force: str = "", name: str = "", encoder: str = "", **flags: str) -> None:
+def distill(force: str = "", name: str = "", encoder: str = "", overwrite: bool = False, **flags: str) -> None:
     """Distil any teacher, and save the settings as a recipe, which becomes a partition in the UI.
 
     Args:
         force: Stages to compute in any case, separated by commas, or all.
         name: Name of the recipe to save; made from the repository's or the teacher's name when not given.
         encoder: Where the teacher runs: local, or ray. $DISTILL_ENCODER, or local, when not given.
+        overwrite: Replace a recipe of this name that has other settings.
     """
     home = _usable_home()
     recipe = make_recipe({**recipe_fields(flags), "name": name}, source="command line")
     stages = forced_stages(force)
     choose_encoder(encoder)
     check_recipe(home, recipe)
+    if not overwrite:
+        home.check_settings_stay(recipe)
     path = home.save_recipe(recipe)
     print(f"recipe saved: {path}", file=sys.stderr)
     _execute(home, recipe, stages)
@@ -68,8 +82,8 @@ def plan(recipe: str = "") -> None:
     Args:
         recipe: Name of a recipe, or of a sweep, whose recipes are shown in short. All recipes when not given.
     """
-    from distill_pipeline.chain.plan import plan_stages
-    from distill_pipeline.chain.teachers import find_teacher
+    from distill_pipeline.chain.plan import pending, plan_stages
+    from distill_pipeline.teacher.check import check_teacher
 
     home = Home(default_home())
     if not recipe:
@@ -80,11 +94,19 @@ def plan(recipe: str = "") -> None:
         _print_plans(home, home.recipes_named([recipe]))
         return
     wanted = home.recipe(recipe)
-    keys = stage_keys(wanted, find_teacher(home, wanted).identity)
+    source = find_teacher(home, wanted)
+    planned = plan_stages(home.store, wanted.name, stage_keys(wanted, source.identity))
+    notes = [source.note]
+    if source.local_folder is not None:  # a plan downloads nothing
+        notes.append(source.prompts_note(wanted.prompt))
+        if pending(planned):
+            check_teacher(source, wanted)
     stages = table("stage", "state", "why")
-    for stage in plan_stages(home.store, wanted.name, keys):
+    for stage in planned:
         stages.add_row(stage.stage, stage.state, stage.why)
     print(rendered(stages))
+    for note in filter(None, notes):
+        print(note, file=sys.stderr)
 
 
 def _print_plans(home: Home, wanted: Iterable[Recipe], problems: Sequence[str] = ()) -> None:
@@ -148,6 +170,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     os.environ.setdefault("PAGER", "cat")
     try:
+        arguments = with_truths(COMMANDS, arguments)
         check_command_line(COMMANDS, arguments)
         if HELP & set(arguments[1:]):  # alone: otherwise fire may take it for a value
             arguments = [arguments[0], "--help"]
@@ -171,8 +194,12 @@ def _usable_home() -> Home:
     return home
 
 
+def _keys(home: Home, recipe: Recipe) -> Mapping[str, StageKey]:
+    """Return the key of each stage. Raises `DistillError` when the teacher or a file can't be used."""
+    return stage_keys(recipe, find_teacher(home, recipe).identity)
+
+
 def _preview(home: Home, recipe: Recipe, override_reason: str) -> str:
-    from distill_pipeline.chain.teachers import find_teacher
     from distill_pipeline.release.ingredients import gather
     from distill_pipeline.release.release import preview
 

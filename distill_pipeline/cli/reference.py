@@ -17,11 +17,15 @@ _HEAD = """\
 
 <!-- Made by `make docs` from distill_pipeline/recipe/recipe.py; a change here is lost. -->
 
-A recipe is a YAML file, `NAME.yaml`, in `$DISTILL_HOME/recipes/`; the package brings a few in
+A recipe is a YAML file, `NAME.yaml` or `NAME.yml`, in `$DISTILL_HOME/recipes/`; the package brings a few in
 `distill_pipeline/data/recipes/`. The file's name is the recipe's, and its partition's in Dagster. Only `teacher` is
 needed; all else has a default. An unknown field, or a value that doesn't fit, is an error that names what is near.
-`distill-pipeline distill` has a flag for each field and saves what it is given as a recipe; `--base_model_name`,
-`--model_repository_name` and `--commit_msg` are its names for `teacher`, `repository` and `commit_message`.
+Values mean what is written: `language: no` is Norwegian, and `tag: 1.10` keeps its zero.
+
+`distill-pipeline distill` has a flag for each field, with commas between the entries of a list (`--words kiwi,plum`);
+`--base_model_name`, `--model_repository_name` and `--commit_msg` are its names for `teacher`, `repository` and
+`commit_message`. It saves a recipe that holds all that decides the student, defaults too, so that another version's
+defaults change nothing. A recipe of the same name with other settings is replaced only with `--overwrite`.
 
 ```yaml
 # $DISTILL_HOME/recipes/my-model.yaml
@@ -37,12 +41,32 @@ Relative paths count from the recipe's folder. A file counts by its content, so 
 
 _FIRST = ("teacher", "prompt", "pca_dims", "vocabulary_words", "language", "refinement", "corpus", "repository")
 
+_FILES = """\
+## Files of texts
+
+`corpus`, `evaluation_texts`, `words` and the commands `encode` and `search` read the same kinds of files, by their
+names' endings, upper case or lower, in UTF-8 with a byte order mark or without:
+
+| ending | holds |
+|---|---|
+| `.parquet` | a column of text, or of bytes in UTF-8 |
+| `.jsonl`, `.ndjson`, `.json` | one JSON object a line, with a key of the column's name |
+| `.csv`, `.tsv` | a header and rows; TSV is without quoting |
+| any other | one text a line |
+
+All but Parquet also compressed: `.gz`, `.bz2`, `.zst`, `.xz`. A line has at most 16,777,216 characters. The column is
+`text` unless another is named: `corpus: [notes.csv#body]`, `encode --column body`. In `corpus` the signs `*`, `?` and
+`[` make a pattern, unless a file or a folder has exactly this name.
+
+"""
+
 _LABELLED_SETS = """\
 ## Labelled sets
 
 `labelled_sets: [pairs:sts.tsv, retrieval:my-search/]` scores teacher, student and model2vec's student on your own data.
-Files are TSV with a header and without quoting (`.tsv`, also `.tsv.gz`), or Parquet. The two texts of pairs are
-`sentence1` and `sentence2`, `text1` and `text2`, `word1` and `word2`, or the first two columns of text.
+Files are TSV with a header and without quoting, CSV, JSON lines or Parquet. The two texts of pairs are `sentence1` and
+`sentence2`, `text1` and `text2`, `word1` and `word2`, or the first two columns of text. Sets are read before the first
+stage; a class of one text, or a row without a value, is named.
 
 | kind | path | columns | score |
 |---|---|---|---|
@@ -77,7 +101,7 @@ def render() -> str:
         others = [name for name in Recipe.model_fields if name not in {"name", *_FIRST}]
         fields = [name for name in others if first_stages.get(name, "No stage") == stage]
         lines += ["", f"### {stage}", "", effect, "", *_table(fields)]
-    lines += ["", _LABELLED_SETS]
+    lines += ["", _FILES + _LABELLED_SETS]
     lines += ["## Presets", "", "`preset: NAME` begins with these values; fields beside it override them.", ""]
     for name, values in PRESETS.items():
         lines += [f"### {name}", "", "| field | value |", "|---|---|"]

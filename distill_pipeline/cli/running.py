@@ -30,12 +30,16 @@ def check_recipe(home: Home, recipe: Recipe) -> None:
     Raises:
         DistillError: The teacher or a file can't be used, or the teacher has too few dimensions.
     """
+    from distill_pipeline.chain.plan import pending, plan_stages
     from distill_pipeline.fitting.pca import check_dimensions
+    from distill_pipeline.teacher.check import check_teacher
 
     source = find_teacher(home, recipe)
     if isinstance(recipe.pca_dims, int):
         check_dimensions(recipe.pca_dims, source.max_dimensions)
-    stage_keys(recipe, source.identity)
+    keys = stage_keys(recipe, source.identity)
+    if pending(plan_stages(home.store, recipe.name, keys)):
+        check_teacher(source, recipe)
 
 
 @contextmanager

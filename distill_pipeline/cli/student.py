@@ -37,7 +37,7 @@ def search(
 
     Args:
         recipe: Name of a finished recipe, or a folder with a static model (then without its teacher).
-        file: Texts, one per line (also .jsonl or .parquet with a column "text").
+        file: Texts, one per line (also .jsonl, .csv, .tsv or .parquet with a column "text").
         query: What to look for; read line by line from standard input when not given.
         top: Number of nearest lines to show.
         limit: Number of lines to search, from the file's start; by default 1000 with the teacher, all without it.
@@ -62,17 +62,17 @@ def search(
 
 
 @command
-def encode(student: str, *files: str, column: str = "text", overwrite: bool = False) -> None:
+def encode(student: str, *files: str, column: str = "", overwrite: bool = False) -> None:
     """Encode files of any size with a student into one Parquet file with columns text and embedding.
 
     Args:
         student: Name of a finished recipe, or a folder with a static model.
-        files: The inputs (text lines, .jsonl or .parquet, also .gz; - for lines on standard input) and, last, the
-            output (.parquet).
-        column: Column of the texts in .jsonl and .parquet.
+        files: The inputs (text lines, .jsonl, .csv, .tsv or .parquet, also .gz, .bz2, .zst or .xz; - for lines on
+            standard input) and, last, the output (.parquet).
+        column: Column of the texts in the inputs that have columns; text when not given.
         overwrite: true to replace an existing output.
     """
-    *inputs, output = _inputs_and_output(files, overwrite=overwrite)
+    *inputs, output = _inputs_and_output(files, column, overwrite=overwrite)
     found = find_student(Home(default_home()), student)
     from model2vec import StaticModel
 
@@ -83,12 +83,14 @@ def encode(student: str, *files: str, column: str = "text", overwrite: bool = Fa
     print(f"{output}: {done}, {int(model.dim)} dimensions, {decimal(output.stat().st_size)}")
 
 
-def _inputs_and_output(files: Sequence[str], *, overwrite: bool) -> list[Path]:
+def _inputs_and_output(files: Sequence[str], column: str, *, overwrite: bool) -> list[Path]:
     """Return the paths, checked before anything is loaded. Raises `UsageError`."""
+    from distill_pipeline.texts.files import has_columns
+
     if len(files) < 2:
         raise UsageError("encode needs a student, inputs and an output: encode NAME INPUT... OUTPUT.parquet")
     *inputs, output = map(Path, files)
-    if output.suffix != ".parquet":
+    if output.suffix.lower() != ".parquet":
         raise UsageError(f"{output}: the output comes last and ends in .parquet")
     if not output.absolute().parent.is_dir():
         raise UsageError(f"{output}: there is no folder {output.absolute().parent}")
@@ -97,16 +99,29 @@ def _inputs_and_output(files: Sequence[str], *, overwrite: bool) -> list[Path]:
             raise UsageError(f"{path}: there is no such file")
         if path.resolve() == output.resolve():
             raise UsageError(f"{path}: input and output are the same file")
+    if column and not any(map(has_columns, inputs)):
+        raise UsageError(f"--column {column}: none of the inputs has columns, only lines; leave it out")
     if output.exists() and not overwrite:
         raise UsageError(f"{output} exists: name another file, or add --overwrite true")
     return [*inputs, output]
 
 
 def _all_texts(inputs: Iterable[Path], column: str) -> Iterator[str]:
-    from distill_pipeline.texts.files import read_lines, read_text_file
+    from distill_pipeline.texts.files import has_columns, read_text_file
 
     for path in inputs:
-        yield from read_lines(sys.stdin) if str(path) == STDIN else read_text_file(path, column)
+        if str(path) == STDIN:
+            yield from _standard_input()
+        else:
+            yield from read_text_file(path, column if has_columns(path) else "")
+
+
+def _standard_input() -> Iterator[str]:
+    """Yield the lines of standard input. Raises `TextFileError`."""
+    from distill_pipeline.texts.files import explaining_file, read_lines
+
+    with explaining_file("standard input"):
+        yield from read_lines(sys.stdin.buffer, "standard input")
 
 
 def _every_few_seconds() -> Callable[[EncodingProgress], None]:
@@ -157,11 +172,11 @@ def _print_speed(side: str, index: Index) -> None:
 
 def _queries() -> Iterator[str]:
     """Yield the lines of standard input, with a prompt at a terminal, until an empty line or its end."""
-    asking = sys.stdin.isatty()
+    asking, lines = sys.stdin.isatty(), _standard_input()
     while True:
         if asking:
             print("query (empty ends)> ", end="", flush=True)
-        line = sys.stdin.readline().strip()
+        line = next(lines, "").strip()
         if not line:
             return
         yield line

@@ -59,14 +59,16 @@ def explain_failure(result: dg.ExecuteInProcessResult) -> str:
     for event in result.filter_events(lambda event: event.is_step_failure):
         error = event.step_failure_data.error
         cause = error.cause if error and error.cause else error
-        if cause is not None:
+        # A failed check is one as well, and is told of below.
+        if cause is not None and cause.cls_name != "DagsterAssetCheckFailedError":
             # Dagster puts the class with its module before the message.
             text = cause.message.strip().partition(": ")[2] if cause.cls_name in names else cause.to_string()
             lines.append(f"{event.step_key}: {text}")
     for evaluation in result.get_asset_check_evaluations():
         if not evaluation.passed:
-            values = ", ".join(f"{name}={value.value}" for name, value in evaluation.metadata.items())
-            lines.append(f"{evaluation.asset_key.to_user_string()}: check {evaluation.check_name} failed: {values}")
+            found = {name: value.value for name, value in evaluation.metadata.items()}
+            said = found.get("failed") or ", ".join(f"{name}={value}" for name, value in found.items())
+            lines.append(f"{evaluation.asset_key.to_user_string()}: check {evaluation.check_name} failed: {said}")
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distill_pipeline.chain.home import Home, default_home
+from distill_pipeline.chain.home import Home, default_home, is_recipe_file
 from distill_pipeline.chain.teachers import teacher_name
 from distill_pipeline.cli.flags import UsageError, command
 from distill_pipeline.cli.running import forced_stages, running
@@ -27,7 +27,7 @@ def sweep(name: str, force: str = "", *, release: bool = False, encoder: str = "
     """Run all recipes of a sweep; a failed one does not stop the others.
 
     Args:
-        name: Name of a recipe file that holds `sweep:`, or a path to one (.yaml), which is copied to the recipes.
+        name: Name of a recipe file that holds `sweep:`, or a path to one (.yaml, .yml), which is copied to the recipes.
         force: Stages to compute in any case, separated by commas, or all.
         release: true to release each student too; without it a sweep ends with the quality reports.
         encoder: Where the teacher runs: local, or ray. $DISTILL_ENCODER, or local, when not given.
@@ -36,7 +36,7 @@ def sweep(name: str, force: str = "", *, release: bool = False, encoder: str = "
     _ = home.store  # fails before any work when it can't be used
     forced = forced_stages(force)
     choose_encoder(encoder)
-    if name.endswith(".yaml") and Path(name).is_file():
+    if is_recipe_file(Path(name)):
         name = home.save_sweep(Path(name))
     members = [home.recipe(member) for member in _members(home, name)]
     try:

@@ -22,6 +22,7 @@ from distill_pipeline.store.keys import StageKey, changes
 from distill_pipeline.store.local import upstream_output
 from distill_pipeline.store.output import Output
 from distill_pipeline.teacher.batches import Progress
+from distill_pipeline.teacher.check import check_teacher
 from distill_pipeline.teacher.source import TeacherSource
 from distill_pipeline.teacher.teacher import Teacher, load_teacher
 
@@ -92,6 +93,7 @@ class StageRun:
             pooling=self.recipe.pooling,
             device=self.recipe.device,
             trust_remote_code=self.recipe.trust_remote_code,
+            prompt=self.recipe.prompt,
         )
 
     def reporter(self) -> Callable[[Progress], None]:
@@ -148,6 +150,11 @@ def materialize_stage(
 
     def make(folder: Path) -> Mapping[str, Any]:
         context.log.info(_why(store.recorded_inputs(recipe.name, stage), keys[stage], forced=config.force))
+        if "teacher" in keys[stage].inputs:
+            check_teacher(source, recipe)
+            note = source.prompts_note(recipe.prompt)
+            if note and not STAGES[stage].upstream:
+                context.log.warning(note)
         if isinstance(recipe.pca_dims, int):
             check_dimensions(recipe.pca_dims, source.max_dimensions)
         return compute(StageRun(recipe, keys[stage], folder, home, keys, context.log.info))

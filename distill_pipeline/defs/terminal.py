@@ -14,13 +14,19 @@ class _StageAndMessage(logging.Formatter):
         return f"{stage:<27} {message}"
 
 
+def _is_line_of_a_stage(record: logging.LogRecord) -> bool:
+    """Whether a line is no event's and no skipped step's; the command's summary reports failed and skipped ones."""
+    meta = getattr(record, "dagster_meta", {})
+    skipped = str(meta.get("orig_message")).startswith("Dependencies for step ")
+    return meta.get("dagster_event") is None and not skipped
+
+
 @dg.logger({}, "Short lines for the terminal: the stage and its message.")
 def terminal_logger(_: dg.InitLoggerContext) -> logging.Logger:
     """Return a logger that writes `stage  message` to standard error."""
     logger = logging.Logger("distill_pipeline", level=logging.INFO)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_StageAndMessage())
-    # Without Dagster's line for each event: the command's summary reports failed steps.
-    handler.addFilter(lambda record: getattr(record, "dagster_meta", {}).get("dagster_event") is None)
+    handler.addFilter(_is_line_of_a_stage)
     logger.addHandler(handler)
     return logger

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe.languages import listed_language
 from distill_pipeline.store.embeddings import unit_rows
+from distill_pipeline.texts.files import TextFileError, read_text_file
 from distill_pipeline.texts.generator import generate_texts
 from distill_pipeline.vocabulary.frequencies import word_list
 from distill_pipeline.vocabulary.words import ALL_LETTERS
@@ -46,23 +47,20 @@ def choose_evaluation_texts(path: Path | None, language: str) -> tuple[list[str]
 
 
 def evaluation_texts(path: Path | None = None) -> list[str]:
-    """Return the texts of a file, one a line, or the English sentences of this package.
+    """Return the texts of a file that are not empty, or the English sentences of this package.
 
     Of more than `MAX_TEXTS` texts, that many are taken, evenly spread: all pairs of them are compared.
 
     Raises:
-        EvaluationError: The file can't be read, isn't UTF-8, or holds fewer than three texts.
+        EvaluationError: The file can't be read, or holds fewer than three texts.
     """
     if path is None:
         own = files("distill_pipeline").joinpath("data/evaluation_texts.txt")
         return own.read_text(encoding="utf-8").splitlines()
     try:
-        content = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise EvaluationError(f"evaluation_texts={path}: not UTF-8 text: {error}") from error
-    except OSError as error:
-        raise EvaluationError(f"evaluation_texts={path}: not readable: {error.strerror}") from error
-    texts = [line.strip() for line in content.splitlines() if line.strip()]
+        texts = [text.strip() for text in read_text_file(path) if text.strip()]
+    except TextFileError as error:
+        raise EvaluationError(f"evaluation_texts={error}") from error
     if len(texts) < MIN_TEXTS:
         raise EvaluationError(
             f"evaluation_texts={path}: {len(texts)} texts, one a line; at least {MIN_TEXTS} are needed"

@@ -1,6 +1,6 @@
 """Scores on labelled sets: pairs with a similarity, classes, clusters, and queries with relevant documents.
 
-A set is named KIND:PATH. Files are TSV without quoting (also gzipped) or Parquet, with a header.
+A set is named KIND:PATH. Files are TSV without quoting, CSV, JSON lines or Parquet, with a header.
 
 | kind | path | columns | score |
 |---|---|---|---|
@@ -11,42 +11,43 @@ A set is named KIND:PATH. Files are TSV without quoting (also gzipped) or Parque
 | mteb | a task's name | | the task's main score (extra `mteb`) |
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv
-import pyarrow.parquet as pq
 
-from distill_pipeline.errors import DistillError, install_hint
+from distill_pipeline.errors import install_hint
 from distill_pipeline.quality.agreement import Encode
-from distill_pipeline.store.disk import sha256_of
+from distill_pipeline.quality.rows import PAIR_COLUMNS, LabelledSetError, Rows
+from distill_pipeline.store.disk import Stamp, sha256_of, stamps
 from distill_pipeline.store.embeddings import unit_rows
 
 _TOP = 10
-_PAIR_COLUMNS = (("sentence1", "sentence2"), ("text1", "text2"), ("word1", "word2"))
-"""Usual names of the two texts; without them, the first two columns of text are taken."""
 
 
-class LabelledSetError(DistillError):
-    """A labelled set that can't be used; the message says which and what is missing."""
+class _Kind(NamedTuple):
+    """A kind of set: how it is read, which raises `LabelledSetError` for all that is wrong with it, and scored."""
+
+    read: Callable[[Path], Any]
+    score: Callable[[Any, Encode], float]
 
 
 def score_set(name: str, encode: Encode) -> float:
     """Return a model's score on a set KIND:PATH, from 0 to 1 (correlations from -1).
 
     Raises:
-        LabelledSetError: The kind is unknown, or a file or column is missing.
+        LabelledSetError: As `check_set` does.
     """
     set_files(name)
     kind, _, where = name.partition(":")
     if kind == "mteb":
         return _mteb(where, encode)
-    return round(_KINDS[kind](Path(where), lambda texts: unit_rows(np.asarray(encode(texts)))), 6)
+    read, score = _KINDS[kind]
+    return round(score(read(Path(where)), lambda texts: unit_rows(np.asarray(encode(texts)))), 6)
 
 
 def set_files(name: str) -> list[Path]:
@@ -62,6 +63,25 @@ def set_files(name: str) -> list[Path]:
     return sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
 
 
+def check_set(name: str) -> None:
+    """Read a set, once per process while its files stay as they are, to know before any work whether it can be scored.
+
+    Raises:
+        LabelledSetError: The kind or the task is unknown, an extra isn't installed, or a file, a column or a row's
+            value is missing or can't be used.
+    """
+    _check(name, stamps(set_files(name)))
+
+
+@lru_cache(maxsize=64)
+def _check(name: str, _files: tuple[Stamp, ...]) -> None:
+    kind, _, where = name.partition(":")
+    if kind == "mteb":
+        _mteb_task(where)
+    else:
+        _KINDS[kind].read(Path(where))
+
+
 def set_identity(name: str) -> dict[str, Any]:
     """Return a set's kind, its name without the path, and its files' sha256, which tell sets of one name apart."""
     kind, _, where = name.partition(":")
@@ -69,63 +89,118 @@ def set_identity(name: str) -> dict[str, Any]:
     return {"kind": kind, "set": where.rsplit("/", 1)[-1], "sha256": contents}
 
 
-def _pairs(path: Path, encode: Encode) -> float:
-    from scipy.stats import spearmanr
-
-    table = _read(path, "score")
-    kinds = (pa.string(), pa.large_string(), pa.string_view())  # polars writes the large one
-    texts = [field.name for field in table.schema if field.type in kinds]
-    texts = next((list(pair) for pair in _PAIR_COLUMNS if set(pair) <= set(texts)), texts)
+def _read_pairs(path: Path) -> tuple[list[str], list[str], list[float]]:
+    rows = Rows(path)
+    texts = next((list(pair) for pair in PAIR_COLUMNS if set(pair) <= set(rows.names)), rows.names_of_text)
     if len(texts) < 2:
         raise LabelledSetError(
             f"labelled set {path}: pairs need two columns of text; it has {', '.join(texts) or 'none'}"
         )
-    first, second = (encode(table[name].to_pylist()) for name in texts[:2])
-    cosines = (first * second).sum(axis=1)
-    return float(spearmanr(cosines, pc.cast(table["score"], pa.float64()).to_numpy()).statistic)
+    scores = rows.numbers("score")
+    if len(set(scores)) < 2:
+        raise LabelledSetError(f"labelled set {path}: all its scores are alike, so nothing can correlate with them")
+    return rows.texts(texts[0]), rows.texts(texts[1]), scores
 
 
-def _classification(path: Path, encode: Encode) -> float:
-    from sklearn.linear_model import LogisticRegression
+def _score_pairs(pairs: tuple[list[str], list[str], list[float]], encode: Encode) -> float:
+    from scipy.stats import spearmanr
+
+    first, second, scores = pairs
+    cosines = (encode(first) * encode(second)).sum(axis=1)
+    return float(spearmanr(cosines, scores).statistic)
+
+
+class _Examples(NamedTuple):
+    texts: list[str]
+    labels: npt.NDArray[np.str_]
+    train: npt.NDArray[np.intp]
+    test: npt.NDArray[np.intp]
+
+
+def _read_classification(path: Path) -> _Examples:
     from sklearn.model_selection import train_test_split
 
-    table = _read(path, "text", "label")
-    rows, labels = encode(table["text"].to_pylist()), np.array(table["label"].to_pylist(), dtype=str)
-    splits = np.array(table["split"].to_pylist() if "split" in table.column_names else [""] * len(labels))
+    rows = Rows(path)
+    texts, labels = rows.texts("text"), np.array(rows.texts("label"))
+    splits = np.array(rows.texts("split")) if "split" in rows.names else np.array([])
     if {"train", "test"} <= set(splits):
         train, test = np.flatnonzero(splits == "train"), np.flatnonzero(splits == "test")
-    else:
+        _check_classes(rows, labels[train].tolist(), "the rows of split=train have")
+        return _Examples(texts, labels, train, test)
+    _check_classes(rows, labels.tolist())
+    counts = Counter(labels.tolist())
+    for row, label in enumerate(labels.tolist()):
+        if counts[label] == 1:
+            raise LabelledSetError(
+                f"labelled set {path}, {rows.place(row)}: the only text of the class {label!r}; add another or leave "
+                "it out, since classes are learned from some of their texts and scored on others"
+            )
+    try:
         train, test = train_test_split(np.arange(len(labels)), test_size=0.3, random_state=0, stratify=labels)
+    except ValueError as error:
+        raise LabelledSetError(f"labelled set {path}: too few texts for its classes: {error}") from error
+    return _Examples(texts, labels, train, test)
+
+
+def _check_classes(rows: Rows, labels: list[str], which: str = "it has") -> None:
+    if len(set(labels)) < 2:
+        raise LabelledSetError(f"labelled set {rows.path}: {which} texts of one class alone, {labels[0]!r}")
+
+
+def _score_classification(examples: _Examples, encode: Encode) -> float:
+    from sklearn.linear_model import LogisticRegression
+
+    rows, (_, labels, train, test) = encode(examples.texts), examples
     model = LogisticRegression(max_iter=300, C=10.0).fit(rows[train], labels[train])
     return float(model.score(rows[test], labels[test]))
 
 
-def _clustering(path: Path, encode: Encode) -> float:
+def _read_clustering(path: Path) -> tuple[list[str], list[str]]:
+    rows = Rows(path)
+    texts, labels = rows.texts("text"), rows.texts("label")
+    _check_classes(rows, labels)
+    return texts, labels
+
+
+def _score_clustering(examples: tuple[list[str], list[str]], encode: Encode) -> float:
     from sklearn.cluster import MiniBatchKMeans
     from sklearn.metrics import v_measure_score
 
-    table = _read(path, "text", "label")
-    rows, labels = encode(table["text"].to_pylist()), table["label"].to_pylist()
+    rows, labels = encode(examples[0]), examples[1]
     models = [MiniBatchKMeans(len(set(labels)), random_state=seed, n_init=3, batch_size=2048) for seed in range(3)]
     return float(np.mean([v_measure_score(labels, model.fit_predict(rows)) for model in models]))
 
 
-def _retrieval(folder: Path, encode: Encode) -> float:
-    corpus, queries = _read(_part(folder, "corpus"), "id", "text"), _read(_part(folder, "queries"), "id", "text")
+class _Search(NamedTuple):
+    documents: list[str]
+    texts: list[str]
+    queries: list[tuple[str, str]]
+    gains: Mapping[str, Mapping[str, float]]
+
+
+def _read_retrieval(folder: Path) -> _Search:
+    corpus, queries, qrels = (Rows(_part(folder, part)) for part in ("corpus", "queries", "qrels"))
     gains: dict[str, dict[str, float]] = {}
-    for record in _read(_part(folder, "qrels"), "qid", "did", "score").to_pylist():
-        gains.setdefault(str(record["qid"]), {})[str(record["did"])] = max(0.0, float(record["score"]))
-    documents = encode(corpus["text"].to_pylist())
-    names = np.array([str(name) for name in corpus["id"].to_pylist()])
+    for query, document, score in zip(qrels.texts("qid"), qrels.texts("did"), qrels.numbers("score"), strict=True):
+        gains.setdefault(query, {})[document] = max(0.0, score)
+    documents, asked = corpus.texts("id"), list(zip(queries.texts("id"), queries.texts("text"), strict=True))
+    wanted = {document for query, _ in asked for document, gain in gains.get(query, {}).items() if gain}
+    if not wanted:
+        raise LabelledSetError(f"labelled set retrieval:{folder}: no query has a relevant document")
+    if not wanted & set(documents):
+        raise LabelledSetError(f"labelled set retrieval:{folder}: {corpus.path.name} has no relevant document's id")
+    return _Search(documents, corpus.texts("text"), asked, gains)
+
+
+def _score_retrieval(search: _Search, encode: Encode) -> float:
+    documents, names = encode(search.texts), np.array(search.documents)
     scores = []
-    for query, row in zip(queries["id"].to_pylist(), encode(queries["text"].to_pylist()), strict=True):
-        relevant = gains.get(str(query), {})
+    for (query, _), row in zip(search.queries, encode([text for _, text in search.queries]), strict=True):
+        relevant = search.gains.get(query, {})
         if any(relevant.values()):
             best = names[np.argsort(-(documents @ row), kind="stable")[:_TOP]]
             ideal = sorted(relevant.values(), reverse=True)
             scores.append(_discounted([relevant.get(name, 0.0) for name in best]) / _discounted(ideal))
-    if not scores:
-        raise LabelledSetError(f"labelled set retrieval:{folder}: no query has a relevant document")
     return float(np.mean(scores))
 
 
@@ -134,13 +209,23 @@ def _discounted(gains: Sequence[float]) -> float:
     return float(sum(gain / np.log2(place + 2) for place, gain in enumerate(gains[:_TOP])))
 
 
-def _mteb(task: str, encode: Encode) -> float:
+def _mteb_task(task: str) -> Any:
+    """Return a task of MTEB. Raises `LabelledSetError`."""
     try:
         import mteb
-        from mteb.models import ModelMeta
-        from mteb.models.abs_encoder import AbsEncoder
     except ImportError as error:
         raise LabelledSetError(f"labelled set mteb:{task} needs MTEB: {install_hint('mteb')}") from error
+    try:
+        return mteb.get_task(task)
+    except KeyError as error:
+        raise LabelledSetError(f"labelled set mteb:{task}: MTEB has no such task: {error}") from error
+
+
+def _mteb(name: str, encode: Encode) -> float:
+    task = _mteb_task(name)
+    import mteb
+    from mteb.models import ModelMeta
+    from mteb.models.abs_encoder import AbsEncoder
 
     class _Model(AbsEncoder):  # type: ignore[misc]
         mteb_model_meta = ModelMeta.create_empty({"name": "distill-pipeline/student"})
@@ -149,15 +234,15 @@ def _mteb(task: str, encode: Encode) -> float:
             return np.concatenate([np.asarray(encode(batch["text"])) for batch in inputs])
 
     # No cache: it tells models apart by name, and teacher and student have the same here.
-    [result] = mteb.evaluate(_Model(), mteb.get_tasks(tasks=[task]), cache=None, show_progress_bar=False).task_results
+    [result] = mteb.evaluate(_Model(), [task], cache=None, show_progress_bar=False).task_results
     return round(float(result.get_score()), 6)
 
 
-_KINDS: Mapping[str, Callable[[Path, Encode], float]] = {
-    "pairs": _pairs,
-    "classification": _classification,
-    "clustering": _clustering,
-    "retrieval": _retrieval,
+_KINDS: Mapping[str, _Kind] = {
+    "pairs": _Kind(_read_pairs, _score_pairs),
+    "classification": _Kind(_read_classification, _score_classification),
+    "clustering": _Kind(_read_clustering, _score_clustering),
+    "retrieval": _Kind(_read_retrieval, _score_retrieval),
 }
 
 
@@ -166,22 +251,3 @@ def _part(folder: Path, stem: str) -> Path:
     if not found:
         raise LabelledSetError(f"labelled set retrieval:{folder}: there is no {stem}.tsv or {stem}.parquet in it")
     return found[0]
-
-
-def _read(path: Path, *columns: str) -> pa.Table:
-    if path.suffix == ".parquet":
-        table = pq.read_table(path)
-    else:
-        table = pyarrow.csv.read_csv(
-            path,
-            parse_options=pyarrow.csv.ParseOptions(delimiter="\t", quote_char=False),
-            convert_options=pyarrow.csv.ConvertOptions(
-                strings_can_be_null=False,
-                # An id such as 007 is no number, and a text may be one.
-                column_types={name: pa.string() for name in columns if name != "score"},
-            ),
-        )
-    missing = [name for name in columns if name not in table.column_names]
-    if missing:
-        raise LabelledSetError(f"labelled set {path}: no column {missing[0]!r}; it has {', '.join(table.column_names)}")
-    return table

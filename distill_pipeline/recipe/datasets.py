@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 _PREFIX = "dataset:"
+_FOLDER = ("/", "./", "../", "~")
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,18 @@ class Dataset:
         """Return the dataset that an entry of a corpus names, or None when it names files."""
         if not source.startswith(_PREFIX):
             return None
-        body, _, column = source.removeprefix(_PREFIX).partition("#")
+        whole = source.removeprefix(_PREFIX)
+        # The folders above a folder may have any signs in their names.
+        above, slash, body = whole.rpartition("/") if whole.startswith(_FOLDER) else ("", "", whole)
+        body, _, column = body.partition("#")
         body, _, revision = body.partition("@")
         name, config, split = (*body.split(":", 2), "", "")[:3]
-        return cls(name, config, split or "train", revision, column or "text")
+        return cls(f"{above}{slash}{name}", config, split or "train", revision, column or "text")
 
     @property
     def folder(self) -> Path | None:
         """The dataset's folder, or None for a dataset of the Hub."""
-        return Path(self.name).expanduser() if self.name.startswith(("/", "./", "../", "~")) else None
+        return Path(self.name).expanduser() if self.name.startswith(_FOLDER) else None
 
     def resolve(self, base: Path) -> Dataset:
         """Return the dataset with its folder, if any, made absolute."""

@@ -9,12 +9,24 @@ MAX_NAME_LENGTH = 63
 VARIANT = re.compile(r"float32|float16|int8|onnx|dims-[1-9]\d*")
 NEXT_TAG = "next"
 
-_HUB_NAME = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
+_HUB_NAME = r"(?a)[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
+
+NONE = frozenset({"", "none", "null", "~"})
+"""What stands for no value, in YAML and on a command line."""
 
 
 def is_hub_name(text: str) -> bool:
     """Whether a text has the form of a Hub repository's name, owner/name."""
     return re.fullmatch(_HUB_NAME, text) is not None
+
+
+def check_hub_name(name: str | None) -> str | None:
+    """Return a repository's name. Raises `ValueError` if the Hub allows no such name."""
+    if name is not None:
+        from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
+
+        validate_repo_id(name)  # its error is a ValueError
+    return name
 
 
 def _matches(pattern: str | re.Pattern[str], message: str) -> AfterValidator:
@@ -28,8 +40,13 @@ def _matches(pattern: str | re.Pattern[str], message: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def is_none(value: object) -> bool:
+    """Whether a value is, or stands for, none."""
+    return value is None or (isinstance(value, str) and value.strip().lower() in NONE)
+
+
 def _parse_none(value: object) -> object:
-    return None if isinstance(value, str) and value.strip().lower() in {"", "none", "null"} else value
+    return None if is_none(value) else value
 
 
 def _parse_number(value: object) -> object:
@@ -37,7 +54,7 @@ def _parse_number(value: object) -> object:
     if not isinstance(value, str):
         return value
     text = value.strip()
-    if text.lower() in {"none", "null"}:
+    if text.lower() in NONE - {""}:
         return None
     try:
         return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
@@ -49,8 +66,12 @@ def _parse_list(value: object) -> object:
     """Return the list that a command line's text ("int8,onnx") stands for; others unchanged."""
     if not isinstance(value, str):
         return value
-    text = value.strip()
-    return [] if text.lower() in {"", "none", "()"} else [part.strip() for part in text.split(",")]
+    return [] if is_none(value) or value == "()" else split_list(value)
+
+
+def split_list(text: str) -> list[str]:
+    """Return the parts of a list that is written with commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def _check_unique(variants: tuple[str, ...]) -> tuple[str, ...]:
@@ -74,7 +95,9 @@ Slug = Annotated[
 ]
 Device = Annotated[str, _matches(r"auto|cpu|mps|cuda(:\d+)?", "use auto, cpu, cuda, cuda:N or mps")]
 OptionalText = Annotated[str | None, BeforeValidator(_parse_none)]
-OptionalHubName = Annotated[OptionalText, _matches(_HUB_NAME, "a Hub repository is written owner/name")]
+OptionalHubName = Annotated[
+    OptionalText, _matches(_HUB_NAME, "a Hub repository is written owner/name"), AfterValidator(check_hub_name)
+]
 Ref = Annotated[
     OptionalText,
     _matches(r"(?!.*(\.\.|//|@\{|\.lock$))[A-Za-z0-9][\w./-]*", "not a name that git allows for a branch or tag"),

@@ -1,5 +1,6 @@
 """Recipes from plain values, from a command line and from YAML files, and back."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,8 +11,9 @@ from pydantic import ValidationError
 
 from distill_pipeline.errors import RecipeError, did_you_mean
 from distill_pipeline.recipe.datasets import Dataset
+from distill_pipeline.recipe.fields import is_none, split_list
 from distill_pipeline.recipe.presets import ALIASES, PRESETS
-from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline.recipe.recipe import RELEASE_FIELDS, Recipe
 
 SWEEP = "sweep"
 """The field that makes a recipe file a sweep; see `sweeps.py`."""
@@ -32,9 +34,9 @@ def make_recipe(fields: Mapping[str, Any], *, source: str, base: Path | None = N
     """
     refuse_access_tokens(fields, source)
     preset = fields.get("preset")
-    if preset is not None and preset not in PRESETS:
+    if not is_none(preset) and preset not in PRESETS:
         raise RecipeError(f"{source}: preset={preset!r} is unknown{did_you_mean(str(preset), PRESETS)}")
-    values = {**(PRESETS[preset] if preset else {}), **fields}
+    values = {**PRESETS.get(str(preset), {}), **fields}
     values.pop("preset", None)
     _resolve_paths(values, base or Path.cwd())
     try:
@@ -62,20 +64,39 @@ def _resolve_paths(values: dict[str, Any], base: Path) -> None:
         folder = base / Path(teacher).expanduser()
         if teacher.startswith(("./", "../", "~", "/")) or folder.is_dir():
             values["teacher"] = str(folder.resolve())
-    for field in ("words", "evaluation_texts"):
-        name = values.get(field)
-        if isinstance(name, str | Path):
-            values[field] = (base / Path(name).expanduser()).resolve()
-            if not values[field].is_file():
-                raise RecipeError(f"{field}={str(name)!r}: there is no such file; it has one entry a line")
-    for field, resolve in (("labelled_sets", _resolve_set), ("corpus", _resolve_source)):
-        names = values.get(field)
-        if isinstance(names, str | list | tuple):
-            values[field] = [resolve(str(name), base) for name in ([names] if isinstance(names, str) else names)]
+    for field in {"words", "evaluation_texts", "labelled_sets", "corpus"} & values.keys():
+        value = values[field]
+        if is_none(value):
+            del values[field]
+        elif field in {"words", "evaluation_texts"}:
+            if isinstance(value, str | Path):
+                values[field] = _resolve_file(field, value, base)
+        elif isinstance(value, str | list | tuple):
+            resolve = _resolve_set if field == "labelled_sets" else _resolve_source
+            names = _written_list(field, value, base) if isinstance(value, str) else value
+            values[field] = [resolve(str(name), base) for name in names]
+
+
+def _resolve_file(field: str, name: str | Path, base: Path) -> Path | list[str]:
+    """Return the file, or the words that a text with commas lists."""
+    path = (base / Path(name).expanduser()).resolve()
+    if os.path.isfile(path):  # noqa: PTH113 -- a list of words may be longer than a name can be
+        return path
+    if field == "words" and "," in str(name) and os.sep not in str(name):
+        return split_list(str(name))
+    hint = ", or write the words with commas, as in kiwi,plum" if field == "words" else ""
+    raise RecipeError(f"{field}={str(name)!r}: there is no such file; it has one entry a line{hint}")
+
+
+def _written_list(field: str, text: str, base: Path) -> list[str]:
+    """Return the entries of a list that is written with commas, which a set's path or a file's name may have too."""
+    if field == "labelled_sets":
+        return re.split(r",\s*(?=[a-z]+:)", text)
+    return [text] if os.path.isfile(base / Path(text).expanduser()) else split_list(text)  # noqa: PTH113
 
 
 def _resolve_set(name: str, base: Path) -> str:
-    kind, _, path = name.partition(":")
+    kind, _, path = name.strip().partition(":")
     return name if kind == "mteb" else f"{kind}:{(base / Path(path).expanduser()).resolve()}"
 
 
@@ -105,15 +126,34 @@ def _problems(error: ValidationError) -> Iterator[str]:
             yield f"{field}={value!r}: {message}"
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads every value as text, as a command line gives it, so that `no`, `2024` and `1.10` are what is written."""
+
+    yaml_implicit_resolvers = {"<": yaml.SafeLoader.yaml_implicit_resolvers["<"]}  # noqa: RUF012
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return the mapping, after checking that no key is given twice."""
+        seen: set[str] = set()
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is given twice", key.start_mark)
+            seen.add(key.value)
+        found: dict[Any, Any] = super().construct_mapping(node, deep)
+        return found
+
+
 def read_fields(path: Path) -> dict[str, Any]:
-    """Return the unchecked fields of a YAML file, with its stem as the name.
+    """Return the unchecked fields of a YAML file, each value as text, with its stem as the name.
 
     Raises:
-        RecipeError: The file isn't a mapping of fields, or gives a name that differs from its own.
+        RecipeError: The file isn't a mapping of fields, gives one twice, or a name that differs from its own.
     """
     try:
-        fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        fields = yaml.load(path.read_bytes(), _Loader)  # noqa: S506 -- a safe loader
+    except yaml.MarkedYAMLError as error:
+        line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
+        raise RecipeError(f"{path}: not readable as YAML: {error.problem}{line}") from error
+    except yaml.YAMLError as error:
         raise RecipeError(f"{path}: not readable as YAML: {error}") from error
     if not isinstance(fields, dict):
         raise RecipeError(f"{path}: expected a mapping of fields such as 'teacher: MODERNBERT_BASE'")
@@ -127,7 +167,24 @@ def read_recipe(path: Path) -> Recipe:
     return make_recipe(read_fields(path), source=str(path), base=path.parent)
 
 
+def resolved_fields(recipe: Recipe) -> dict[str, Any]:
+    """Return the recipe's fields but its name as plain values, with what aliases and `auto` stand for."""
+    resolved = recipe.model_copy(update={field: recipe.resolved(field) for field in Recipe.model_fields})
+    return resolved.model_dump(mode="json", exclude={"name"})
+
+
+def lasting_yaml(recipe: Recipe) -> str:
+    """Return the recipe as YAML that means the same when defaults change: all that decides bytes, as it is now."""
+    changed = recipe.model_dump(exclude_defaults=True)
+    fields = {
+        field: value
+        for field, value in resolved_fields(recipe).items()
+        if field in changed or field not in {*RELEASE_FIELDS, "device"}
+    }
+    return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)
+
+
 def recipe_yaml(recipe: Recipe, *, exclude: frozenset[str] = frozenset()) -> str:
-    """Return the recipe as YAML: the teacher and all that differs from the defaults."""
+    """Return the recipe as short YAML: the teacher and all that differs from the defaults."""
     fields = recipe.model_dump(mode="json", exclude={"name", *exclude}, exclude_defaults=True)
     return yaml.safe_dump(fields, sort_keys=False, allow_unicode=True)

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from distill_pipeline.errors import did_you_mean
 from distill_pipeline.recipe.choices import AUTO, MIN_REFINEMENT_TEXTS, REFINEMENTS, WEIGHTINGS, describe
+from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.fields import (
     Count,
     CountOrAuto,
@@ -23,6 +24,7 @@ from distill_pipeline.recipe.fields import (
     ShareOrAuto,
     Slug,
     Variants,
+    check_hub_name,
     is_hub_name,
 )
 from distill_pipeline.recipe.languages import listed_language
@@ -90,9 +92,9 @@ class Recipe(BaseModel):
     )
     corpus: tuple[str, ...] = Field(
         (),
-        description="Texts for refinement=corpus and words_from=corpus: files or patterns (.txt, .jsonl, .parquet, "
-        "also .gz), dataset:NAME:CONFIG:SPLIT@REVISION (NAME on the Hub or ./FOLDER; rest optional); a column after "
-        "# (default text).",
+        description="Texts for refinement=corpus and words_from=corpus: files or patterns, "
+        "dataset:NAME:CONFIG:SPLIT@REVISION (NAME on the Hub or ./FOLDER; rest optional); a column after # (default "
+        "text).",
     )
     corpus_texts: int = Field(200_000, ge=100, description="Maximum number of passages sampled from the corpus.")
     generated_texts: CountOrAuto = Field(
@@ -156,11 +158,22 @@ class Recipe(BaseModel):
     @field_validator("teacher")
     @classmethod
     def _teacher_is_an_alias_a_folder_or_a_hub_name(cls, teacher: str) -> str:
-        if teacher in ALIASES.values() or teacher in ALIASES or is_folder(teacher) or is_hub_name(teacher):
+        if teacher in ALIASES.values() or teacher in ALIASES or is_folder(teacher):
+            return teacher
+        if is_hub_name(teacher):
+            check_hub_name(teacher)
             return teacher
         raise ValueError(
             "neither a known alias, nor a folder, nor a Hub name (owner/name)" + did_you_mean(teacher, ALIASES)
         )
+
+    @field_validator("corpus")
+    @classmethod
+    def _data_sets_have_names_that_the_hub_allows(cls, corpus: tuple[str, ...]) -> tuple[str, ...]:
+        for data_set in filter(None, map(Dataset.parse, corpus)):
+            if data_set.folder is None:
+                check_hub_name(data_set.name)
+        return corpus
 
     @model_validator(mode="after")
     def _fields_fit_together(self) -> Recipe:
@@ -185,8 +198,10 @@ class Recipe(BaseModel):
         return self
 
     def resolved(self, field: str) -> Any:
-        """Return a field's value; `auto` is resolved where the recipe alone decides what it stands for."""
+        """Return a field's value; an alias, and `auto` where the recipe alone decides it, as what they stand for."""
         value = getattr(self, field)
+        if field == "teacher":
+            return self.teacher_location
         return AUTO[self.refinement].get(field, value) if value == "auto" else value
 
     @property

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from distill_pipeline.errors import RecipeError, did_you_mean
-from distill_pipeline.recipe.fields import MAX_NAME_LENGTH
+from distill_pipeline.recipe.fields import MAX_NAME_LENGTH, is_none
 from distill_pipeline.recipe.reading import SWEEP, make_recipe, refuse_access_tokens
 from distill_pipeline.recipe.recipe import Recipe
 
@@ -67,7 +67,7 @@ def _choices(field: str, values: object, base: Mapping[str, Any], path: Path) ->
         raise RecipeError(f"{path}: {field} is both set and swept; keep one of them")
     if not isinstance(values, list | dict) or not values:
         wanted = "give a list of values, or a mapping of labels to values"
-        raise RecipeError(f"{path}: {SWEEP}.{field}={values!r}: {wanted}")
+        raise RecipeError(f"{path}: {SWEEP}.{field}={values}: {wanted}")
     if isinstance(values, list):
         return [(_name_part(field, value, path), value) for value in values]
     for label in values:
@@ -79,7 +79,7 @@ def _choices(field: str, values: object, base: Mapping[str, Any], path: Path) ->
 def _name_part(field: str, value: object, path: Path) -> str:
     """Return what stands for a value without a label in a member's name."""
     if isinstance(value, str | int | float | None):
-        text = str(value).lower().rstrip("/").rsplit("/", 1)[-1]
+        text = "none" if is_none(value) else str(value).lower().rstrip("/").rsplit("/", 1)[-1]
         return f"{_SHORT.get(field, field)}-{re.sub(r'[^a-z0-9._]+', '-', text).strip('-._')}"
     example = f"{field}: {{short: [...], long: [...]}}"
     raise RecipeError(f"{path}: {SWEEP}.{field}: {value!r} needs a label, as in '{example}'")

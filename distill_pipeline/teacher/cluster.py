@@ -66,7 +66,11 @@ class TeacherSpec:
         # Ray chooses which of a machine's GPUs an actor has, and hides the others from it.
         device = "cuda" if self.recipe.device.startswith("cuda") else self.recipe.device
         return load_teacher(
-            self.source(), pooling=self.recipe.pooling, device=device, trust_remote_code=self.recipe.trust_remote_code
+            self.source(),
+            pooling=self.recipe.pooling,
+            device=device,
+            trust_remote_code=self.recipe.trust_remote_code,
+            prompt=self.recipe.prompt,
         )
 
     def settle(self, sample: Sequence[Sequence[int]]) -> TeacherSetup:

@@ -1,23 +1,18 @@
 """A teacher's files from the Hub: complete, with the contents their addresses name, and only in the Hub's cache."""
 
 import re
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from glob import escape
+from pathlib import Path
 
 from distill_pipeline.errors import TeacherError
 from distill_pipeline.hub.access import Patience, hub_status, is_transient, short_reason
 from distill_pipeline.store.disk import sha256_of
+from distill_pipeline.teacher.layout import MODULES, leads_out, own_files, parse_modules, patterns, read_json
 
 CARD = "README.md"
 
 ANSWER_SECONDS = 20.0
 """How long to wait for the Hub's answer to a question about a repository."""
-
-_FILES = ("*.json", "*.txt", "*.safetensors", "*.model", "*.py")
-
-
-def teacher_patterns(allow_pickled_weights: bool) -> tuple[str, ...]:
-    """Return patterns of the names of a teacher's files."""
-    return (*_FILES, "*.bin") if allow_pickled_weights else _FILES
 
 
 def download(repository: str, commit: str, patience_seconds: float, allow_pickled_weights: bool) -> Path:
@@ -29,13 +24,12 @@ def download(repository: str, commit: str, patience_seconds: float, allow_pickle
     import httpx
     from huggingface_hub import snapshot_download
 
-    names = teacher_patterns(allow_pickled_weights)
-    patterns = [*names, *(f"*/{pattern}" for pattern in names)]
     patience = Patience(patience_seconds)
 
     def fetch() -> Path:
-        _check_names(repository, commit)
-        return Path(snapshot_download(repository, revision=commit, allow_patterns=patterns))
+        names = _names(repository, commit, allow_pickled_weights)
+        wanted = patterns(allow_pickled_weights) if names is None else [escape(name) for name in names]
+        return Path(snapshot_download(repository, revision=commit, allow_patterns=list(wanted)))
 
     try:
         folder = patience.retry(fetch)
@@ -48,24 +42,28 @@ def download(repository: str, commit: str, patience_seconds: float, allow_pickle
     return folder
 
 
-def _check_names(repository: str, commit: str) -> None:
-    """Refuse a file list that leads out of its folder, before anything is written.
+def _names(repository: str, commit: str, allow_pickled_weights: bool) -> list[str] | None:
+    """Return the names of the teacher's own files; None while the Hub is out of reach: cached files are used then.
 
-    While the Hub is out of reach only cached files are used, so there is nothing to refuse.
+    Raises:
+        TeacherError: A name leads out of its folder; refused before anything is written.
     """
     import httpx
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, hf_hub_download
 
     try:
         files = HfApi().model_info(repository, revision=commit, timeout=ANSWER_SECONDS).siblings or []
     except (httpx.HTTPError, OSError) as error:
         if hub_status(error) is not None and not is_transient(error):
             raise
-        return
-    for name in (file.rfilename for file in files):
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts or "\\" in name or PureWindowsPath(name).drive:
+        return None
+    names = [file.rfilename for file in files]
+    for name in names:
+        if leads_out(name):
             raise TeacherError(f"teacher {repository}: the name of its file {name!r} leads out of its folder; refused")
+    listed = read_json(Path(hf_hub_download(repository, MODULES, revision=commit)), list) if MODULES in names else []
+    modules = parse_modules(listed, f"teacher {repository}: {MODULES}")
+    return own_files(names, modules, allow_pickled_weights)
 
 
 def _remove_damaged(folder: Path) -> list[str]:

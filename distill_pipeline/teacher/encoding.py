@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, pairwise
@@ -19,10 +18,9 @@ from distill_pipeline.teacher.batches import BatchEncoder, Encoding, Report, pro
 from distill_pipeline.teacher.hardware import has_native_bfloat16
 from distill_pipeline.teacher.reuse import EarlierOutput, reuse_parts
 from distill_pipeline.teacher.teacher import Teacher
-from distill_pipeline.teacher.tokenizer import load_tokenizer
+from distill_pipeline.teacher.tokenizer import load_tokenizer, max_tokens
 
 PROBE_ROWS = 64
-MAX_TOKENS = 256
 
 MIN_COSINE_TO_FLOAT32 = 0.999
 """Of rows in bfloat16; below it, precision=auto uses float32."""
@@ -175,10 +173,6 @@ def sentence_ids(teacher_folder: Path, texts: Sequence[str], *, prompt: str | No
     loaded = load_tokenizer(teacher_folder)
     tokenizer = loaded.backend_tokenizer
     tokenizer.no_padding()
-    limits = [MAX_TOKENS, loaded.model_max_length]
-    for name, field in (("sentence_bert_config.json", "max_seq_length"), ("config.json", "max_position_embeddings")):
-        path = teacher_folder / name
-        limits.append((path.is_file() and json.loads(path.read_text(encoding="utf-8")).get(field)) or MAX_TOKENS)
-    tokenizer.enable_truncation(min(limits))
+    tokenizer.enable_truncation(max_tokens(teacher_folder, loaded))
     prompted = [f"{prompt}{text}" for text in texts] if prompt else list(texts)
     return [encoding.ids for encoding in tokenizer.encode_batch(prompted)]

@@ -14,14 +14,8 @@ from distill_pipeline.hub.access import Patience, hub_status, is_transient
 from distill_pipeline.recipe.presets import EMBEDDED
 from distill_pipeline.recipe.recipe import Recipe, is_folder
 from distill_pipeline.store.disk import sha256_of, write_json
-from distill_pipeline.teacher.download import (
-    ANSWER_SECONDS,
-    CARD,
-    download,
-    download_card,
-    teacher_error,
-    teacher_patterns,
-)
+from distill_pipeline.teacher.download import ANSWER_SECONDS, CARD, download, download_card, teacher_error
+from distill_pipeline.teacher.layout import PROMPTS, check_whole, files_of, read_json, read_modules, transformer_folder
 
 EMBEDDED_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """sha256 of all-MiniLM-L6-v2's `model.safetensors` as published by sentence-transformers."""
@@ -54,22 +48,15 @@ class TeacherSource:
         folder = self.local_folder or download(
             **self.identity, patience_seconds=self.patience_seconds, allow_pickled_weights=self.allow_pickled_weights
         )
-        weights = [*folder.glob("*.safetensors"), *(folder.glob("*.bin") if self.allow_pickled_weights else ())]
-        if not weights:
-            raise TeacherError(
-                f"{folder} holds no weights in safetensors format; convert the teacher first, or, if you trust its "
-                "pickled weights with this machine, set allow_pickled_weights: true"
-            )
-        if not (folder / "tokenizer.json").is_file():
-            raise TeacherError(
-                f"{folder} holds no tokenizer.json; only teachers with a fast tokenizer can be distilled"
-            )
+        if self.local_folder is None:
+            check_whole(folder, self.allow_pickled_weights)
         return folder
 
     @cached_property
     def dimensions(self) -> int:
         """Length of the transformer's token vectors, from its configuration. Raises `TeacherError`."""
-        config = json.loads((self.folder / "config.json").read_text(encoding="utf-8"))
+        place = transformer_folder(self.folder)
+        config = read_json(place / "config.json")
         for name in ("hidden_size", "d_model", "dim", "n_embd"):
             if name in config:
                 return int(config[name])
@@ -77,16 +64,28 @@ class TeacherSource:
         from transformers import AutoConfig
 
         try:
-            loaded = AutoConfig.from_pretrained(self.folder, local_files_only=True, trust_remote_code=False)
+            loaded = AutoConfig.from_pretrained(place, local_files_only=True, trust_remote_code=False)
             return int(loaded.hidden_size)
         except (ValueError, OSError, AttributeError) as error:
-            raise TeacherError(f"{self.folder / 'config.json'} states no hidden_size: {error}") from error
+            raise TeacherError(f"{place / 'config.json'} states no hidden_size: {error}") from error
 
     @cached_property
     def max_dimensions(self) -> int:
         """Upper bound of the embeddings' length: the transformer's, or that of a Dense module which is wider."""
-        dense = [json.loads(path.read_text(encoding="utf-8")) for path in self.folder.glob("*_Dense/config.json")]
-        return max([self.dimensions, *(int(config.get("out_features", 0)) for config in dense)])
+        later = [read_json(self.folder / module.path / "config.json") for module in read_modules(self.folder)[1:]]
+        return max([self.dimensions, *(int(config.get("out_features", 0)) for config in later)])
+
+    def prompts_note(self, prompt: str | None) -> str | None:
+        """Return which prompts the teacher names, if it names any and the recipe uses none."""
+        named = read_json(self.folder / PROMPTS)
+        default = named.get("default_prompt_name")
+        prompts = {name: text for name, text in (named.get("prompts") or {}).items() if text}
+        if prompt is not None or not prompts:
+            return None
+        listed = ", ".join(
+            f"{name} {text!r}{' (its default)' if name == default else ''}" for name, text in prompts.items()
+        )
+        return f"the teacher names prompts, of which none is used; the recipe's prompt can be one of them: {listed}"
 
     @cached_property
     def licence(self) -> dict[str, str]:
@@ -134,8 +133,7 @@ def resolve_teacher(
         identity = {"repository": location, "commit": commit}
         return TeacherSource(identity, None, note, patience_seconds, allow_pickled_weights)
     folder = _embedded_folder() if location.startswith(EMBEDDED) else Path(location).expanduser()
-    if not (folder / "config.json").is_file():
-        raise TeacherError(f"teacher={location}: there is no Sentence Transformer in this folder (no config.json)")
+    check_whole(folder, allow_pickled_weights)
     identity = {"files_sha256": _digest_of(folder, allow_pickled_weights)}
     return TeacherSource(identity, folder, allow_pickled_weights=allow_pickled_weights)
 
@@ -167,9 +165,7 @@ def _embedded_folder() -> Path:
 def _digest_of(folder: Path, allow_pickled_weights: bool) -> str:
     """Return one sha256 over the names and contents of the teacher's files, without its README."""
     digest = hashlib.sha256()
-    patterns = teacher_patterns(allow_pickled_weights)
-    names = sorted({path.relative_to(folder).as_posix() for pattern in patterns for path in folder.rglob(pattern)})
-    for name in names:
+    for name in files_of(folder, allow_pickled_weights):
         digest.update(f"{name}\0{sha256_of(folder / name)}\n".encode())
     return digest.hexdigest()
 
@@ -206,8 +202,22 @@ def _find_commit(
         refused = hub_status(error) is not None and not is_transient(error)
         if name in known and not refused:
             return known[name], f"the Hub is out of reach; using {name} as last seen: commit {known[name]}"
+        cached = None if refused else _cached_commit(repository, revision)
+        if cached is not None:
+            return cached, f"the Hub is out of reach; using {name} as the Hub's cache holds it: commit {cached}"
         raise teacher_error(error, repository, revision) from None
     if known.get(name) != commit:
         known_commits.parent.mkdir(parents=True, exist_ok=True)
         write_json(known_commits, {**known, name: commit})
     return commit, None
+
+
+def _cached_commit(repository: str, revision: str | None) -> str | None:
+    """Return the commit of a branch or tag that the Hub's cache holds, if it holds one."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(repository, revision=revision, local_files_only=True)).name
+    except LocalEntryNotFoundError:
+        return None

@@ -4,6 +4,7 @@ import glob
 import hashlib
 import heapq
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import regex
@@ -11,7 +12,7 @@ import regex
 from distill_pipeline.errors import DistillError, install_hint
 from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.recipe import Recipe
-from distill_pipeline.texts.files import TextFileError, read_text_file
+from distill_pipeline.texts.files import TextFileError, read_text_file, text_of
 
 _SENTENCE_END = regex.compile(r"(?<=[.!?])(?=\s)|(?<=[。！？])")
 _UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
@@ -93,28 +94,54 @@ def read_texts(source: str) -> Iterator[str]:
     if data_set is not None:
         yield from _read_data_set(data_set)
         return
-    for path in source_files(source):
-        try:
-            yield from read_text_file(path, source.partition("#")[2] or "text")
-        except TextFileError as error:
-            raise CorpusError(f"corpus={error}") from error
+    paths, column = source_files(source)
+    with explaining_corpus():
+        for path in paths:
+            yield from read_text_file(path, column)
 
 
-def source_files(source: str) -> list[Path]:
-    """Return a source's files, sorted; none for a data set of the Hub. Raises `CorpusError` if there are none."""
+@contextmanager
+def explaining_corpus() -> Iterator[None]:
+    """Turn an error about a file into a `CorpusError`."""
+    try:
+        yield
+    except TextFileError as error:
+        raise CorpusError(f"corpus={error}") from error
+
+
+def source_files(source: str) -> tuple[list[Path], str]:
+    """Return a source's files, sorted, and their column, empty if it names none; no files for a data set of the Hub.
+
+    A file of exactly the source's name comes first; then `#` begins a column, and `*`, `?` and `[` are a pattern's,
+    but for those in the name of a folder that exists.
+
+    Raises:
+        CorpusError: There are no such files.
+    """
     data_set = Dataset.parse(source)
     if data_set is not None:
         if data_set.folder is None:
-            return []
+            return [], ""
         paths = sorted(path for path in data_set.folder.rglob("*") if path.is_file())
         if not paths:
             raise CorpusError(f"corpus={source}: there is no such folder, or no file in it")
-        return paths
-    name = source.partition("#")[0]
-    paths = sorted(path for path in map(Path, glob.glob(name, recursive=True)) if path.is_file())  # noqa: PTH207
-    if not paths:
-        raise CorpusError(f"corpus={name}: there is no such file, and the pattern matches none")
-    return paths
+        return paths, "" if data_set.column == "text" else data_set.column
+    if paths := _matching(source):
+        return paths, ""
+    name, mark, column = source.rpartition("#")
+    if mark and (paths := _matching(name)):
+        return paths, column
+    raise CorpusError(f"corpus={name if mark else source}: there is no such file, and the pattern matches none")
+
+
+def _matching(pattern: str) -> list[Path]:
+    """Return the files that a name or a pattern means, sorted."""
+    path = Path(pattern)
+    if path.is_file():
+        return [path]
+    folder = next((parent for parent in path.parents if parent.is_dir()), Path())
+    found = glob.glob(str(path.relative_to(folder)), root_dir=folder, recursive=True)  # noqa: PTH207
+    return sorted(folder / name for name in found if (folder / name).is_file())
 
 
 def _read_data_set(data_set: Dataset) -> Iterator[str]:
@@ -133,6 +160,7 @@ def _read_data_set(data_set: Dataset) -> Iterator[str]:
         for record in records:
             if data_set.column not in record:
                 raise CorpusError(f"corpus={data_set}: no column {data_set.column!r}; it has {', '.join(record)}")
-            yield str(record[data_set.column])
+            with explaining_corpus():
+                yield text_of(record[data_set.column], f"{data_set}: column {data_set.column!r}")
     except (ValueError, OSError, datasets.exceptions.DatasetsError) as error:
         raise CorpusError(f"corpus={data_set} can't be read: {error}") from error

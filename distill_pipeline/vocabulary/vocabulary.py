@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from distill_pipeline.store.disk import Stamp, stamps
-from distill_pipeline.teacher.tokenizer import load_tokenizer
+from distill_pipeline.teacher.tokenizer import load_tokenizer, max_tokens
 from distill_pipeline.vocabulary.frequencies import count_words, entry_probabilities, word_list
 from distill_pipeline.vocabulary.words import word_entries, word_tokenizer
 
@@ -148,6 +148,7 @@ class _TeacherTokenizer:
         self.tokenizer.no_padding()
         prompt_ids = self.tokenizer.encode(prompt.rstrip(), add_special_tokens=False).ids if prompt else []
         self._before, self._after = [*(self.model.bos_ids or []), *prompt_ids], list(self.model.eos_ids or [])
+        self._room = max(1, max_tokens(folder, loaded) - len(self._before) - len(self._after))
 
     @property
     def special(self) -> frozenset[str]:
@@ -161,8 +162,8 @@ class _TeacherTokenizer:
         return [*self._before, *ids, *self._after]
 
     def read(self, text: str) -> list[int]:
-        """Return the ids that the teacher reads for a text."""
-        return self.framed(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        """Return the ids that the teacher reads for a text, cut to the length that it takes."""
+        return self.framed(self.tokenizer.encode(text, add_special_tokens=False).ids[: self._room])
 
 
 def _entry_of(student: Any, word: str) -> str | None:
@@ -173,12 +174,6 @@ def _entry_of(student: Any, word: str) -> str | None:
     if preprocessor.normalizer:
         candidates.append(preprocessor.normalizer.normalize_str(word).strip())
     return next((entry for entry in candidates if entry in student.vocabulary), None)
-
-
-def read_words(words: Path | Sequence[str]) -> list[str]:
-    """Return the words of a recipe's `words`: a file's lines, or the list itself."""
-    lines = words.read_text(encoding="utf-8").splitlines() if isinstance(words, Path) else words
-    return [line.strip() for line in lines if line.strip()]
 
 
 def write_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:

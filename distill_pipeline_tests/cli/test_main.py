@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from distill_pipeline.chain.home import Home
-from distill_pipeline.cli.flags import UsageError, check_command_line
+from distill_pipeline.cli.flags import UsageError, check_command_line, with_truths
 from distill_pipeline.cli.main import COMMANDS, main
 from distill_pipeline.recipe.reading import read_recipe
 
@@ -93,6 +95,64 @@ def test_a_folder_is_distilled_and_saved_as_a_recipe(
     assert "released" in next(line for line in capsys.readouterr().out.splitlines() if line.startswith("tiny "))
 
 
+def test_distill_replaces_no_recipe_of_other_settings_unless_told_to(
+    own_home: Home, bert: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distill_pipeline.cli.main._execute", lambda *_: None)
+    teachers = [shutil.copytree(bert, tmp_path / year / "best") for year in ("first", "second")]
+    given = ["distill", "--pca_dims", "8", "--words", "kiwi,plum", "--base_model_name"]
+    for message in ("first", "second"):
+        main([*given, str(teachers[0]), "--commit_msg", message])
+    path = own_home.recipes / "best-8.yaml"
+    before = path.read_text()
+    for other in ([str(teachers[1])], [str(teachers[0]), "--dtype=int8"]):
+        with pytest.raises(SystemExit) as ended:
+            main([*given, *other])
+        assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert f"teacher: {teachers[0]} -> {teachers[1]}" in said
+    assert "there is another recipe 'best-8': dtype: float16 -> int8. Choose another name with --name, or" in said
+    assert path.read_text() == before
+    main([*given, str(teachers[1]), "--overwrite"])
+    assert read_recipe(path).teacher == str(teachers[1])
+    path.rename(path.with_suffix(".yml"))
+    main([*given, str(teachers[0]), "--overwrite", "true"])
+    assert [file.name for file in own_home.recipes.iterdir()] == ["best-8.yml"]
+    path.with_suffix(".yml").write_text("teacher: [")
+    with pytest.raises(SystemExit):
+        main([*given, str(teachers[0])])
+    assert "not readable as YAML" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "spelt_out"),
+    [
+        (["run", "a", "--dry_run"], ["run", "a", "--dry_run=true"]),
+        (["run", "--dry-run", "a", "--force", "all"], ["run", "--dry-run=true", "a", "--force", "all"]),
+        (["run", "a", "--dry_run", "false"], ["run", "a", "--dry_run", "false"]),
+        (["run", "a", "-d"], ["run", "a", "-d=true"]),
+        (["gc", "--delete"], ["gc", "--delete=true"]),
+        (["distill", "--private", "--lowercase=false"], ["distill", "--private=true", "--lowercase=false"]),
+        (["distill", "--trust_remote_code", "no"], ["distill", "--trust_remote_code", "no"]),
+        (["distill", "--tag", "next"], ["distill", "--tag", "next"]),
+        (["no-such", "--private"], ["no-such", "--private"]),
+        ([], []),
+    ],
+)
+def test_a_flag_without_a_value_is_true_if_it_can_be(arguments: list[str], spelt_out: list[str]) -> None:
+    assert with_truths(COMMANDS, arguments) == spelt_out
+
+
+def test_a_relative_home_of_dagsters_counts_from_the_working_folder(
+    own_home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DAGSTER_HOME", "./history")
+    own_home.prepare_dagster()
+    assert os.environ["DAGSTER_HOME"] == str(tmp_path / "history")
+    assert (tmp_path / "history" / "dagster.yaml").is_file()
+
+
 def test_a_distillation_without_a_name_never_takes_a_shipped_recipes(
     own_home: Home, bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,8 +173,8 @@ def test_a_failed_run_ends_with_status_1_and_one_message(
         main([*arguments, "--min_similarity_correlation", "1"])
     assert ended.value.code == 1
     said = capsys.readouterr().err
-    assert "check floors_are_reached failed" in said
-    assert "Traceback" not in said
+    assert "quality_report: check floors_are_reached failed: similarity_correlation 0." in said
+    assert not re.search(r"Traceback|Stack Trace|File \"|Dependencies", said)
 
 
 def test_a_sweeps_plan_has_a_line_for_each_of_its_recipes(

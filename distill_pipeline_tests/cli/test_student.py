@@ -25,7 +25,7 @@ from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.student.encode import MAX_TEXTS, encode_to_parquet, text_blocks
 from distill_pipeline.student.search import Index
-from distill_pipeline.texts.files import TextFileError, read_text_file
+from distill_pipeline.texts.files import TextFileError
 from distill_pipeline_tests.running import Chain
 
 TEXTS = ["The owl hunts mice.", "", "Boil the pasta for nine minutes.", "naïve ☃"]
@@ -46,7 +46,7 @@ def test_files_of_every_kind_become_one_parquet_file_in_order(
     with gzip.open(tmp_path / "b.jsonl.gz", "wt", encoding="utf-8") as file:
         file.writelines(json.dumps({"body": text, "n": 1}) + "\n" for text in TEXTS)
     pq.write_table(pa.table({"body": [*TEXTS, None]}), tmp_path / "c.parquet")
-    monkeypatch.setattr(sys, "stdin", io.StringIO("from a pipe\n"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbffrom a pipe\n")))
     names = [str(tmp_path / name) for name in ("a.txt", "b.jsonl.gz", "c.parquet")]
     output = tmp_path / "out.parquet"
     main(["encode", "tiny", *names, "-", str(output), "--column", "body"])
@@ -129,21 +129,27 @@ def test_neither_many_nor_long_texts_are_held_together() -> None:
     assert [len(block) for block in blocks] == [3, 2, 1]
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "said"),
-    [
-        ("a.txt", "naïve".encode("latin-1"), "not UTF-8"),
-        ("a.txt.gz", b"no gzip", "can't be read"),
-        ("a.parquet", b"no parquet", "can't be read"),
-        ("a.jsonl", b'{"text": "x"}\n{"body": "y"}\n', "a.jsonl:2: no JSON object with a column 'text'"),
-    ],
-)
-def test_a_file_that_is_not_what_it_seems_is_named(tmp_path: Path, name: str, content: bytes, said: str) -> None:
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(TextFileError) as refused:
-        list(read_text_file(tmp_path / name))
-    assert said in str(refused.value)
-    assert name in str(refused.value)
+def test_a_column_that_none_of_the_inputs_can_have_is_refused(own_home: Home, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text")
+    with pytest.raises(UsageError, match="--column body: none of the inputs has columns"):
+        encode("minilm-256", str(tmp_path / "a.txt"), "-", str(tmp_path / "out.parquet"), column="body")
+
+
+def test_standard_input_in_another_encoding_is_refused_as_a_file_of_it_is(
+    student: StaticModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = []
+    for name in ("-", str(tmp_path / "a.txt")):
+        (tmp_path / "a.txt").write_bytes("grün\n".encode("latin-1"))
+        # As in a C locale, where Python lets half-decoded characters through.
+        stdin = io.TextIOWrapper(io.BytesIO("grün\n".encode("latin-1")), errors="surrogateescape")
+        monkeypatch.setattr(sys, "stdin", stdin)
+        with pytest.raises(SystemExit) as ended:
+            main(["encode", "tiny", name, str(tmp_path / "out.parquet")])
+        assert ended.value.code == 2
+        said.append(capsys.readouterr().err.partition(": not UTF-8 text (")[2])
+    assert said[0] == said[1] != ""
+    assert not (tmp_path / "out.parquet").exists()
 
 
 def test_a_student_that_was_never_made_says_what_to_run(
@@ -184,7 +190,7 @@ def test_queries_are_read_line_by_line_and_a_folder_has_no_teacher(
 ) -> None:
     student.save_pretrained(tmp_path / "model")
     (tmp_path / "a.txt").write_text("\n".join(evaluation_texts()[:5]), encoding="utf-8")
-    monkeypatch.setattr(sys, "stdin", io.StringIO("owl\nsoup\n\nnever asked\n"))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"owl\nsoup\n\nnever asked\n")))
     main(["search", str(tmp_path / "model"), str(tmp_path / "a.txt"), "--top", "9"])
     captured = capsys.readouterr()
     assert [line for line in captured.out.splitlines() if line.startswith(">")] == ["> owl", "> soup"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -13,7 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from distill_pipeline.chain.stages import stage_keys
-from distill_pipeline.quality.labelled import LabelledSetError, score_set
+from distill_pipeline.quality.labelled import score_set
+from distill_pipeline.quality.rows import LabelledSetError
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline_tests.running import Chain
 
@@ -136,6 +139,77 @@ def test_a_missing_column_is_named_with_those_there_are(tmp_path: Path) -> None:
     (tmp_path / "x.tsv").write_text("text\tclass\na\tb\n")
     with pytest.raises(LabelledSetError, match="no column 'label'; it has text, class"):
         score_set(f"classification:{tmp_path / 'x.tsv'}", _blind)
+
+
+GOOD = "text\tlabel\n" + "".join(f"kite {n}\tsky\nbarge {n}\tsea\n" for n in range(9))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("classification:x.tsv", f"{GOOD}one bee\tair\n", "x.tsv, line 20: the only text of the class 'air'"),
+        ("classification:x.tsv", f"{GOOD}one bee\n", "Row #20: Expected 2 columns, got 1"),
+        ("classification:x.tsv", f"{GOOD}one bee\t\n", "x.tsv, line 20: no label"),
+        ("classification:x.tsv", f"{GOOD} \tsky\n", "x.tsv, line 20: no text"),
+        ("classification:x.tsv", "text\tlabel\na\tx\na\tx\nb\ty\nb\ty\nc\tz\nc\tz\n", "too few texts"),
+        ("classification:x.tsv", "text\tlabel\na\tsky\nb\tsky\n", "texts of one class alone, 'sky'"),
+        ("classification:x.tsv", "text\tlabel\tsplit\na\tx\ttrain\nb\ty\ttest\n", "split=train have texts of one"),
+        ("classification:x.csv", 'text,label\n"a, b",x,y\n', "Row #2: Expected 2 columns, got 3"),
+        ("clustering:x.tsv", "text\tlabel\na\tsky\nb\tsky\n", "texts of one class alone, 'sky'"),
+        ("clustering:x.tsv", "text\tlabel\n", "it has no rows"),
+        ("clustering:x.tsv", "text\tlabel\nna\xefve\tx\n", "not UTF-8"),
+        ("clustering:x.jsonl", '{"text": "a", "label": "x"}\n{"text": null, "label": "y"}', "x.jsonl, row 2: no text"),
+        ("clustering:x.jsonl", '{"text": ["a"], "label": "x"}\n', "row 1: 'text' holds a value of type list"),
+        ("pairs:x.tsv", "a\tb\tscore\nx\ty\t1\nx\tz\t\n", "x.tsv, line 3: no score"),
+        ("pairs:x.tsv", "a\tb\tscore\nx\ty\t1\nx\tz\thigh\n", "line 3: 'score' is 'high', no number"),
+        ("pairs:x.tsv", "a\tb\tscore\nx\ty\t1\nx\tz\t1\n", "all its scores are alike"),
+    ],
+)
+def test_what_is_wrong_in_a_set_is_named_before_any_work(
+    tmp_path: Path, name: str, content: str, said: str, recipe: Callable[..., Recipe]
+) -> None:
+    kind, _, file = name.partition(":")
+    (tmp_path / file).write_bytes(content.encode("latin-1"))
+    with pytest.raises(LabelledSetError) as refused:
+        stage_keys(recipe(labelled_sets=[f"{kind}:{tmp_path / file}"]), {})
+    assert said in str(refused.value)
+
+
+def test_a_missing_extra_is_named_before_any_work(
+    recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "mteb", None)
+    with pytest.raises(LabelledSetError, match='needs MTEB: make setup EXTRAS="mteb"'):
+        stage_keys(recipe(labelled_sets=["mteb:STS12"]), {})
+
+
+@pytest.mark.parametrize(
+    ("qrels", "said"),
+    [
+        ("q0\td1\t0\n", "no query has a relevant document"),
+        ("q0\tdoc1\t1\n", "corpus.tsv has no relevant document's id"),
+        ("q0\td1\n", "Expected 3 columns, got 2"),
+    ],
+)
+def test_relevance_that_leads_nowhere_is_named_before_any_work(
+    sets: dict[str, str], qrels: str, said: str, recipe: Callable[..., Recipe]
+) -> None:
+    (Path(sets["retrieval"].partition(":")[2]) / "qrels.tsv").write_text(f"qid\tdid\tscore\n{qrels}")
+    with pytest.raises(LabelledSetError) as refused:
+        stage_keys(recipe(labelled_sets=[sets["retrieval"]]), {})
+    assert said in str(refused.value)
+
+
+def test_sets_of_every_kind_of_file_are_read_alike(tmp_path: Path) -> None:
+    examples = _examples()
+    texts, labels = [text.encode() for text, _ in examples], [label for _, label in examples]
+    pq.write_table(pa.table({"text": texts, "label": labels}), tmp_path / "x.PARQUET")
+    lines = [f'"{text}",{label}' for text, label in examples]
+    (tmp_path / "x.csv.gz").write_bytes(gzip.compress("\n".join(["text,label", *lines]).encode("utf-8-sig")))
+    lines = [json.dumps({"text": text, "label": label}) for text, label in examples]
+    (tmp_path / "x.jsonl").write_text("\n".join(lines))
+    scores = {score_set(f"classification:{path}", _blind) for path in tmp_path.iterdir()}
+    assert len(scores) == 1
 
 
 def test_the_report_scores_teacher_and_student_and_follows_the_sets_content(

@@ -9,11 +9,11 @@ import pytest
 from model2vec.distill import distill
 
 from distill_pipeline.chain.home import Home
-from distill_pipeline.chain.stages import stage_keys
+from distill_pipeline.chain.stages import STAGES, stage_keys
 from distill_pipeline.errors import RecipeError
 from distill_pipeline.quality.agreement import EvaluationError
 from distill_pipeline.recipe.presets import SHIPPED_RECIPES
-from distill_pipeline.recipe.reading import make_recipe, read_recipe
+from distill_pipeline.recipe.reading import make_recipe, read_fields, read_recipe, resolved_fields
 from distill_pipeline.recipe.recipe import Recipe
 
 BASE: dict[str, Any] = {"name": "tiny", "teacher": "MODERNBERT_BASE"}
@@ -84,7 +84,95 @@ def test_a_saved_recipe_reads_back_equal(home: Home, tmp_path: Path) -> None:
     recipe = make_recipe(
         {**BASE, "words": words, "pca_dims": 0.9, "prompt": "query: ", "commit_message": "feat: übung"}, source="here"
     )
-    assert read_recipe(home.save_recipe(recipe)) == recipe
+    assert resolved_fields(read_recipe(home.save_recipe(recipe))) == resolved_fields(recipe)
+
+
+def test_new_defaults_change_no_saved_recipe(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    identity = {"files_sha256": "0"}
+    recipe = make_recipe({"name": "tiny", "teacher": "MINILM_EMBEDDED"}, source="here")
+    before, path = stage_keys(recipe, identity), home.save_recipe(recipe)
+    saved = read_fields(path)
+    for stage in list(STAGES.values())[:-1]:
+        assert set(stage.reads(recipe)) - {"teacher_label"} <= saved.keys()
+    assert (saved["dtype"], saved["vocabulary_words"], saved["whitening"]) == ("float16", "100000", "0.3")
+    defaults = {"weighting": "zipf", "whitening": 0.9, "generated_texts": 500}
+    monkeypatch.setattr("distill_pipeline.recipe.recipe.AUTO", {"generated": defaults})
+    monkeypatch.setattr(
+        "distill_pipeline.recipe.recipe.ALIASES", {"MINILM_EMBEDDED": "acme/other", "B": saved["teacher"]}
+    )
+    assert stage_keys(read_recipe(path), identity) == before
+
+
+@pytest.mark.parametrize(
+    ("written", "field", "value"),
+    [
+        ("language: no", "language", "no"),
+        ("revision: 2024", "revision", "2024"),
+        ("tag: 1.10", "tag", "1.10"),
+        ("branch: 2024-01-01", "branch", "2024-01-01"),
+        ("commit_message: yes", "commit_message", "yes"),
+        ("words: [no, on, 2024, 1.0, null, 1:30, 0x1f]", "words", ("no", "on", "2024", "1.0", "null", "1:30", "0x1f")),
+        ("words: kiwi, plum", "words", ("kiwi", "plum")),
+        ("words:", "words", ()),
+        ("private: no", "private", False),
+        ("lowercase: off", "lowercase", False),
+        ("whitening: 1e-1", "whitening", 0.1),
+        ("prompt: ~", "prompt", None),
+        ("evaluation_texts: none", "evaluation_texts", None),
+        ("base: &base {pca_dims: 8}", None, "unknown field 'base'"),
+        ("seed: 1.5", None, "seed='1.5'"),
+        ("pca_dims: 8\nseed: 1\npca_dims: 16", None, "pca_dims is given twice (line 4)"),
+        ("sweep:\n  pca_dims: [4]\n  pca_dims: [8]", None, "pca_dims is given twice (line 4)"),
+    ],
+)
+def test_yaml_means_what_is_written(home: Home, written: str, field: str | None, value: object) -> None:
+    home.recipes.mkdir(parents=True)
+    (home.recipes / "mine.yml").write_text(f"teacher: MINILM_EMBEDDED\n{written}\n", encoding="utf-8-sig")
+    if field is not None:
+        assert getattr(home.recipe("mine"), field) == value
+        return
+    with pytest.raises(RecipeError) as refused:
+        home.recipe("mine")
+    assert str(value) in str(refused.value)
+    assert "mine.yml: " in str(refused.value)
+
+
+def test_two_files_of_one_name_are_told_of(home: Home) -> None:
+    home.recipes.mkdir(parents=True)
+    for ending in ("yaml", "yml"):
+        (home.recipes / f"mine.{ending}").write_text("teacher: MINILM_EMBEDDED\n")
+    with pytest.raises(RecipeError, match=r"there is mine\.yaml beside it"):
+        home.recipe("mine")
+
+
+def test_lists_are_written_with_commas_too(tmp_path: Path) -> None:
+    for name in ("a.txt", "b.txt", "c,d.txt"):
+        (tmp_path / name).write_text("text\n")
+    given = {"corpus": "a.txt, b.txt", "labelled_sets": "pairs:c,d.tsv,mteb:STS12", "words": "a.txt"}
+    recipe = make_recipe({**BASE, **given}, source="here", base=tmp_path)
+    assert recipe.corpus == (str(tmp_path / "a.txt"), str(tmp_path / "b.txt"))
+    assert recipe.labelled_sets == (f"pairs:{tmp_path / 'c,d.tsv'}", "mteb:STS12")
+    assert recipe.words == tmp_path / "a.txt"
+    recipe = make_recipe({**BASE, "corpus": "c,d.txt", "words": "c,d.txt"}, source="here", base=tmp_path)
+    assert (recipe.corpus, recipe.words) == ((str(tmp_path / "c,d.txt"),), tmp_path / "c,d.txt")
+    assert make_recipe({**BASE, "words": ",".join(["word"] * 999)}, source="here").words == ("word",) * 999
+
+
+@pytest.mark.parametrize(
+    ("field", "name"),
+    [
+        ("teacher", "acme/my--model"),
+        ("teacher", "acme/model.git"),
+        ("teacher", f"acme/{'m' * 97}"),
+        ("teacher", "acme/modèle"),
+        ("repository", "acme/model..v2"),
+        ("repository", "acme/model-"),
+        ("corpus", "dataset:acme/my--texts"),
+    ],
+)
+def test_a_name_that_the_hub_allows_not_is_a_wrong_field(field: str, name: str) -> None:
+    with pytest.raises(RecipeError, match=f"here: {field}="):
+        make_recipe({**BASE, field: name}, source="here")
 
 
 def test_a_shipped_recipe_is_never_overwritten(home: Home) -> None:

@@ -7,7 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from huggingface_hub import snapshot_download
+from safetensors.numpy import save
 
 from distill_pipeline.errors import TeacherError
 from distill_pipeline.hub import access
@@ -20,7 +23,7 @@ from distill_pipeline_tests.servers.hub_api import Repository
 from distill_pipeline_tests.teachers import HIDDEN, SPECIAL, build_modernbert, save_teacher, train_bpe
 
 TEACHER = "them/teacher"
-WEIGHTS = bytes(range(256)) * 400
+WEIGHTS = save({"weight": np.arange(25_000, dtype=np.float32)})
 FILES = {
     "README.md": b"---\nlicense: apache-2.0\nlanguage: en\n---\n# Teacher\n",
     "config.json": b'{"hidden_size": 32}',
@@ -41,7 +44,8 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 def teacher(hub: Hub, tmp_path: Path) -> Repository:
     """A teacher whose content no other test has; the client's cache, which tests share, goes by it."""
     own = str(tmp_path).encode()
-    return hub.create(TEACHER, {**FILES, "vocab.txt": own, "model.safetensors": WEIGHTS + own})
+    weights = save({"weight": np.arange(25_000, dtype=np.float32)}, {"test": str(tmp_path)})
+    return hub.create(TEACHER, {**FILES, "vocab.txt": own, "model.safetensors": weights})
 
 
 def find(tmp_path: Path, revision: str | None = None, **fields: Any) -> TeacherSource:
@@ -213,6 +217,26 @@ def test_a_dense_module_may_widen_the_embeddings(tmp_path: Path) -> None:
     for name, content in FILES.items():
         (tmp_path / name).write_bytes(content)
     (tmp_path / "2_Dense").mkdir()
+    modules = [{"path": "", "type": "Transformer"}, {"path": "2_Dense", "type": "Dense"}]
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
     (tmp_path / "2_Dense" / "config.json").write_text('{"in_features": 32, "out_features": 48}')
     source = resolve_teacher(str(tmp_path), None, known_commits=tmp_path / "teachers.json")
     assert (source.dimensions, source.max_dimensions) == (32, 48)
+
+
+def test_only_a_teachers_own_files_and_its_modules_are_fetched(hub: Hub, teacher: Repository, tmp_path: Path) -> None:
+    modules = b'[{"path": "", "type": "Transformer"}, {"path": "2_Dense", "type": "Dense"}]'
+    more = {"modules.json": modules, "2_Dense/config.json": b"{}", "2_Dense/model.safetensors": WEIGHTS}
+    unread = {"checkpoint-70/model.safetensors": WEIGHTS, "checkpoint-70/config.json": b"{}"}
+    teacher.commit("refs/heads/main", "trained on", {**teacher.head.files, **more, **unread})
+    folder = find(tmp_path).folder
+    assert (folder / "2_Dense" / "model.safetensors").is_file()
+    assert not (folder / "checkpoint-70").exists()
+
+
+def test_a_cached_commit_serves_a_new_home_while_the_hub_is_away(hub: Hub, teacher: Repository, tmp_path: Path) -> None:
+    folder = snapshot_download(TEACHER)  # as a user fills the cache
+    hub.faults.append(Fault("503", "GET", "", times=1000))
+    away = find(tmp_path / "new")
+    assert away.identity == {"repository": TEACHER, "commit": Path(folder).name}
+    assert "as the Hub's cache holds it" in str(away.note)

@@ -29,7 +29,6 @@ from distill_pipeline.recipe.reading import make_recipe
 from distill_pipeline.release.provenance import without_paths
 from distill_pipeline.texts.chains import generate_chains, read_followers
 from distill_pipeline.texts.corpus import CorpusError, cut_passages, sample_passages
-from distill_pipeline.texts.files import read_text_file
 from distill_pipeline.texts.generator import generate_sentences, generate_texts
 from distill_pipeline.vocabulary.frequencies import word_list
 
@@ -107,19 +106,37 @@ def test_long_texts_are_cut_at_the_ends_of_sentences() -> None:
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("none.txt", "there is no such file"), ("texts.jsonl#title", "no JSON object with a column 'title'")],
+    [
+        ("none.txt", "there is no such file"),
+        ("texts.jsonl#title", "no JSON object with a column 'title'"),
+        ("texts.txt#title", "it has lines and no columns; leave out the column 'title'"),
+    ],
 )
 def test_an_unreadable_corpus_is_named(tmp_path: Path, name: str, said: str) -> None:
     _write(tmp_path, "jsonl")
+    _write(tmp_path, "txt")
     with pytest.raises(CorpusError) as refused:
         sample_passages([str(tmp_path / name)], 5, seed=0)
     assert said in str(refused.value)
+    # Known before any stage runs, too.
+    fields = {"name": "a", "teacher": "MINILM_EMBEDDED", "refinement": "corpus", "corpus": name}
+    with pytest.raises(CorpusError) as refused:
+        stage_keys(make_recipe(fields, source="test", base=tmp_path), {"files_sha256": "0"})
+    assert said in str(refused.value)
 
 
-def test_blank_lines_marks_and_halves_of_characters_spoil_no_file(tmp_path: Path) -> None:
-    path = tmp_path / "x.jsonl"
-    path.write_bytes(b'\xef\xbb\xbf{"text": "one"}\n\n{"text": "two \\ud83d"}\n\n')
-    assert list(read_text_file(path, "text")) == ["one", "two ?"]
+@pytest.mark.parametrize("source", ["a.txt", "*.txt", "b#1.txt", "**/*#1.txt", "c.jsonl#body", "d#1.jsonl#body"])
+def test_signs_in_the_names_of_files_and_folders_are_no_patterns(tmp_path: Path, source: str) -> None:
+    folder = tmp_path / "[12] C# *notes*"
+    folder.mkdir()
+    for name in ("a.txt", "b#1.txt"):
+        (folder / name).write_text("\n".join(LINES))
+    for name in ("c.jsonl", "d#1.jsonl"):
+        (folder / name).write_text("\n".join(json.dumps({"body": line}) for line in LINES))
+    fields = {"name": "a", "teacher": "MINILM_EMBEDDED", "refinement": "corpus", "corpus": source}
+    recipe = make_recipe(fields, source="test", base=folder)
+    assert set(sample_passages(recipe.corpus, 300, seed=0)) == set(LINES)
+    stage_keys(recipe, {"files_sha256": "0"})
 
 
 def test_a_student_that_tells_no_texts_apart_agrees_not_at_all() -> None:
@@ -192,6 +209,7 @@ def test_a_data_set_in_a_folder_is_read_as_a_stream(tmp_path: Path) -> None:
         ("dataset:me/texts:en:test@v1#body", Dataset("me/texts", "en", "test", "v1", "body")),
         ("dataset:me/texts::test", Dataset("me/texts", "", "test")),
         ("dataset:./texts:en", Dataset("./texts", "en")),
+        ("dataset:/C#/a@b/texts:en#body", Dataset("/C#/a@b/texts", "en", column="body")),
         ("texts.txt", None),
     ],
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from distill_pipeline.vocabulary.vocabulary import build_vocabulary, read_vocabulary, read_words, write_vocabulary
+from distill_pipeline.vocabulary.vocabulary import build_vocabulary, read_vocabulary, write_vocabulary
 
 
 def _ids(folder: Path, text: str) -> list[int]:
@@ -57,9 +57,3 @@ def test_a_vocabulary_is_read_once_until_it_is_written_again(tmp_path: Path, ber
     assert "pineapple" in first.tokens
     assert "pineapple" not in again.tokens
     assert again.tokenizer.token_to_id("saltcellar") is not None
-
-
-def test_words_come_from_a_file_a_line_each(tmp_path: Path) -> None:
-    (tmp_path / "words.txt").write_text("pineapple\n\n  ice cream \n")
-    assert read_words(tmp_path / "words.txt") == ["pineapple", "ice cream"]
-    assert read_words(()) == []

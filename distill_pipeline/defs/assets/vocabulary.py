@@ -16,14 +16,9 @@ from distill_pipeline.defs.stage import (
 )
 from distill_pipeline.store.output import Output
 from distill_pipeline.texts.corpus import recipe_passages
+from distill_pipeline.texts.files import read_words
 from distill_pipeline.vocabulary.phrases import frequent_phrases
-from distill_pipeline.vocabulary.vocabulary import (
-    VOCABULARY,
-    build_vocabulary,
-    build_word_vocabulary,
-    read_words,
-    write_vocabulary,
-)
+from distill_pipeline.vocabulary.vocabulary import VOCABULARY, build_vocabulary, build_word_vocabulary, write_vocabulary
 
 
 @stage_asset()

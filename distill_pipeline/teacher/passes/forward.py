@@ -36,6 +36,7 @@ class Forward:
 
     Attributes:
         modernbert: The ModernBERT pass, or None where the library's runs.
+        prompt_length: Tokens at the beginning of each sequence that the teacher's pooling leaves out.
         why_no_kernels: Why the ModernBERT pass runs without a GPU's kernels; empty if none were tried, or they run.
     """
 
@@ -45,6 +46,7 @@ class Forward:
         self.device: torch.device = self.backbone.device
         self.pooling = pooling
         self.modernbert: ModernBert | None = None
+        self.prompt_length = 0
         self.why_no_kernels = ""
         self._is_from_transformers = type(self.backbone).__module__.startswith("transformers.")
         if pooling != "pooler" and ModernBert.covers(self.backbone):
@@ -152,6 +154,8 @@ class Forward:
             else:
                 features["token_embeddings"] = self.modernbert(ids)
             features["token_embeddings"] = features["token_embeddings"].float()
+            if self.prompt_length:
+                features["prompt_length"] = torch.tensor([self.prompt_length])
             for module in list(self.model)[1:]:
                 features = module(features)
             return features["sentence_embedding"]
