@@ -68,7 +68,11 @@ class Recipe(BaseModel):
     words: tuple[str, ...] | Path = Field(
         (), description="Words and phrases of your own to add: a list, or a file with one a line."
     )
-    lowercase: bool = Field(True, description="Whether the tokenizer of vocabulary=words folds case and accents.")
+    lowercase: bool = Field(
+        True,
+        description="Whether the tokenizer of vocabulary=words folds case, and accents where they tell few words apart "
+        "(English, not Spanish or Vietnamese).",
+    )
     language: str = Field(
         "en", pattern=r"^[a-z]{2,3}(-[A-Za-z]+)?$", description="Language of the word frequencies (wordfreq's code)."
     )
@@ -192,8 +196,8 @@ class Recipe(BaseModel):
         from_list = count and self.words_from == "wordfreq"
         if from_list and self.language != "en" and listed_language(self.language) is None:
             raise ValueError(
-                f"language={self.language}: wordfreq knows no words of it, so no texts can be generated; use "
-                "words_from=corpus, refinement=corpus with generated_texts=0, or refinement=none"
+                f"language={self.language}: wordfreq knows no words of it in its script, so no texts can be generated; "
+                "use words_from=corpus, refinement=corpus with generated_texts=0, or refinement=none"
             )
         return self
 

@@ -13,10 +13,10 @@ from distill_pipeline.errors import DistillError, install_hint
 from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.texts.files import TextFileError, read_text_file, text_of
+from distill_pipeline.vocabulary.spelling import UNSPACED
 
 _SENTENCE_END = regex.compile(r"(?<=[.!?])(?=\s)|(?<=[。！？])")
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
-_WORD = regex.compile(rf"\s*(?:[{_UNSPACED}]{{1,2}}|[^\s{_UNSPACED}]+)")
+_WORD = regex.compile(rf"\s*(?:[{UNSPACED}]{{1,2}}|[^\s{UNSPACED}]+)")
 """A word with the space before it; in scripts without spaces, two characters count as a word."""
 
 MIN_WORDS, MAX_WORDS = 3, 64

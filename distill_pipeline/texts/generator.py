@@ -2,14 +2,17 @@
 
 import numpy as np
 import numpy.typing as npt
+import regex
 
 from distill_pipeline.texts.english_phrases import LINKS, OPENINGS, QUESTIONS
 from distill_pipeline.vocabulary.frequencies import WordList
+from distill_pipeline.vocabulary.spelling import UNSPACED
 
 # Chance of each mark after a word that is not the last, in the proportions of running text.
 _MARKS = ((",", 0.060), (":", 0.003), (";", 0.003), (" -", 0.010), (".", 0.009))
 _BRACKETED, _QUOTED = 0.005, 0.005
 _ENDS = ((".", 0.425), ("?", 0.04), ("!", 0.035))
+_SPACE_WITHIN = regex.compile(f"(?<=[{UNSPACED}]) (?=[{UNSPACED}])")
 _NUMBERS = 0.02
 """Share of the words that are numbers."""
 _NATURAL, _FLATTENING = 0.5, 0.5
@@ -108,7 +111,7 @@ def _linked(random: np.random.Generator, words: list[str]) -> str:
 
 def join_words(random: np.random.Generator, words: list[str], *, capitalised: float) -> str:
     """Return the words as one text, whose first letter is capitalised with this probability."""
-    text = " ".join(words)
+    text: str = _SPACE_WITHIN.sub("", " ".join(words))
     return text[0].upper() + text[1:] if random.random() < capitalised else text
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from distill_pipeline.recipe.languages import listed_language
-from distill_pipeline.vocabulary.words import WORD
+from distill_pipeline.vocabulary.words import OF_UNSPACED, WORD
 
 # What wordfreq leaves out. Counted for this project over 7.6 million tokens of public English text (Brown,
 # MASC, UD English, WikiSplit, broadcast news, speeches, web text, novels): share of all tokens.
@@ -64,8 +64,10 @@ def count_words(texts: Sequence[str]) -> WordList:
     """Return the words of texts, most frequent first, each in its most frequent spelling.
 
     Spellings that differ in case alone are one word: a name keeps its capital, the first word of a sentence loses it.
+    In scripts without spaces between words there are none to count, but whole clauses.
     """
-    counts = Counter(match.group() for text in texts for match in WORD.finditer(text))
+    found = Counter(match.group() for text in texts for match in WORD.finditer(text))
+    counts = {word: count for word, count in found.items() if not OF_UNSPACED.search(word)}
     spellings: defaultdict[str, list[str]] = defaultdict(list)
     for spelling in counts:
         spellings[spelling.lower()].append(spelling)
@@ -76,6 +78,16 @@ def count_words(texts: Sequence[str]) -> WordList:
     words = sorted(totals, key=lambda word: (-totals[word], word))
     shares = np.array([totals[word] for word in words], dtype=np.float64)
     return WordList(tuple(words), shares / shares.sum())
+
+
+def share_without_spaces(texts: Sequence[str]) -> float:
+    """Return the share of the texts' letters that are of scripts without spaces between words; 0 if under 1 %."""
+    letters = unspaced = 0
+    for text in texts:
+        for match in WORD.finditer(text):
+            letters += len(match.group())
+            unspaced += len(match.group()) if OF_UNSPACED.search(match.group()) else 0
+    return unspaced / letters if unspaced * 100 >= max(letters, 1) else 0.0
 
 
 def counted_probabilities(tokenizer: Tokenizer, texts: Sequence[str]) -> npt.NDArray[np.float64]:

@@ -8,21 +8,21 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
 
-from distill_pipeline.vocabulary.words import WORD, text_normalizer
+from distill_pipeline.vocabulary.spelling import Spelling
+from distill_pipeline.vocabulary.words import WORD
 
 MIN_OCCURRENCES = 10
 """Rarer phrases have too few texts to fit a vector to."""
 
 
-def frequent_phrases(texts: Iterable[str], count: int, *, lowercase: bool) -> dict[str, float]:
+def frequent_phrases(texts: Iterable[str], count: int, spelling: Spelling) -> dict[str, float]:
     """Return at most `count` pairs of words, the most informative first, and each one's count per word of the texts.
 
     The measure is a pair's part of the mutual information of neighbouring words, n_ab log(n n_ab / (n_a n_b))
     (Church and Hanks 1990, "Word Association Norms, Mutual Information, and Lexicography", times the pair's count):
-    high for "how many" and "New York", low for chance neighbours. `lowercase` folds case and accents, as the
-    student's tokenizer does.
+    high for "how many" and "New York", low for chance neighbours. `spelling` is the student's.
     """
-    normalizer = text_normalizer(lowercase)
+    normalizer = spelling.normalizer()
     words: Counter[str] = Counter()
     pairs: Counter[tuple[str, str]] = Counter()
     for text in texts:

@@ -1,12 +1,13 @@
 """The student's vocabulary: its entries, what the teacher reads for each, and the student's tokenizer."""
 
+import json
 import logging
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import compress
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,14 +18,25 @@ from tokenizers import Tokenizer
 
 from distill_pipeline.store.disk import Stamp, stamps
 from distill_pipeline.teacher.tokenizer import load_tokenizer, max_tokens
-from distill_pipeline.vocabulary.frequencies import count_words, entry_probabilities, word_list
-from distill_pipeline.vocabulary.words import word_entries, word_tokenizer
+from distill_pipeline.vocabulary.frequencies import (
+    WordList,
+    count_words,
+    entry_probabilities,
+    share_without_spaces,
+    word_list,
+)
+from distill_pipeline.vocabulary.phrases import frequent_phrases
+from distill_pipeline.vocabulary.spelling import MERGED_AT_MOST, Spelling, merged_by_accents
+from distill_pipeline.vocabulary.words import PADDING, UNKNOWN, Entry, word_entries, word_tokenizer
 
 VOCABULARY, TOKENIZER = "vocabulary.parquet", "tokenizer.json"
 
 SCHEMA = pa.schema(
     [("row", pa.int32()), ("token", pa.string()), ("teacher_ids", pa.list_(pa.int32())), ("frequency", pa.float64())]
 )
+
+_MEASURED = 20_000
+"""Words at least, by which it is measured what folding accents merges: 96 % of the words of English text."""
 
 _UNUSED = re.compile(r"\[unused\d+\]")
 """Matches the start of placeholder tokens in BERT's vocabularies, which are left out."""
@@ -40,6 +52,7 @@ class Vocabulary:
         frequencies: Estimated share of each entry among all tokens of text, float64 (rows,); sums to 1.
         frequency_source: wordfreq, a corpus, or Zipf's law and why.
         tokenizer: The student's tokenizer; entry `i` has id `i`.
+        notes: What someone who uses the student should know: words that share an entry, or that got none.
     """
 
     tokens: list[str]
@@ -47,6 +60,7 @@ class Vocabulary:
     frequencies: npt.NDArray[np.float64]
     frequency_source: str
     tokenizer: Tokenizer
+    notes: tuple[str, ...] = ()
 
 
 def build_vocabulary(
@@ -96,11 +110,12 @@ def build_word_vocabulary(
     *,
     count: int,
     words: Sequence[str] = (),
-    phrases: Mapping[str, float] = MappingProxyType({}),
+    phrases: int = 0,
     lowercase: bool = True,
     prompt: str | None = None,
     language: str = "en",
     passages: Sequence[str] = (),
+    words_from_passages: bool = False,
 ) -> Vocabulary:
     """Return a language's most frequent words, your own words and the teacher's pieces, with their own tokenizer.
 
@@ -108,29 +123,78 @@ def build_word_vocabulary(
         teacher_folder: The teacher's files.
         count: Number of the language's words.
         words: Your own words and phrases.
-        phrases: Phrases of a corpus, and their shares among its words.
-        lowercase: Whether to fold case and accents.
+        phrases: Number of phrases of the passages.
+        lowercase: Whether to fold case, and accents where they tell few words apart.
         prompt: What the teacher reads before each entry.
         language: Of the words and frequencies; one that wordfreq lacks has no words.
-        passages: A corpus to take words and frequencies from instead.
+        passages: A corpus.
+        words_from_passages: Whether to take words and frequencies from the passages.
     """
     teacher = _TeacherTokenizer(teacher_folder, prompt)
-    frequent = (count_words(passages) if passages else word_list(language)).words[:count]
-    entries = word_entries(
-        teacher.tokenizer, [*words, *frequent], lowercase=lowercase, special=teacher.special, phrases=[*words, *phrases]
+    listed = count_words(passages) if words_from_passages else word_list(language)
+    spelling = Spelling.fit_for(teacher.tokenizer, lowercase=lowercase, unknown=teacher.unknown)
+    spelling, notes = _fold_accents(spelling, listed, count)
+    if not listed.words and not words_from_passages:
+        notes.append(f"wordfreq has no words of {language!r} in its script: words_from=corpus takes them from texts")
+    of_corpus = frequent_phrases(passages, phrases, spelling) if phrases else {}
+    wanted = word_entries(
+        teacher.tokenizer,
+        [*words, *listed.words[:count]],
+        spelling,
+        special=teacher.special | {PADDING, UNKNOWN},
+        unknown=teacher.unknown,
+        phrases=[*words, *of_corpus],
     )
-    tokenizer = word_tokenizer(entries, lowercase=lowercase)
-    teacher_ids = [
-        teacher.framed([] if entry.piece is None else [entry.piece])
-        if entry.text is None
-        else teacher.read(f" {entry.text}" if entry.text[0].isalnum() else entry.text)
-        for entry in entries
-    ]
-    frequencies, source = entry_probabilities(tokenizer, language, passages)
-    if phrases and not passages:  # word lists have no phrases
-        frequencies = np.array([phrases.get(e.token, p) for e, p in zip(entries, frequencies, strict=True)])
+    read = [teacher.read_entry(entry) for entry in wanted]
+    known = [entry.token in {PADDING, UNKNOWN} or teacher.knows(ids) for entry, ids in zip(wanted, read, strict=True)]
+    entries = list(compress(wanted, known))
+    tokenizer = word_tokenizer(entries, spelling)
+    frequencies, source = entry_probabilities(tokenizer, language, passages if words_from_passages else ())
+    if of_corpus and not words_from_passages:  # word lists have no phrases
+        frequencies = np.array([of_corpus.get(e.token, p) for e, p in zip(entries, frequencies, strict=True)])
         frequencies /= frequencies.sum()
-    return Vocabulary([entry.token for entry in entries], teacher_ids, frequencies, source, tokenizer)
+    tokens = [entry.token for entry in entries]
+    notes += _left_out([entry.token for entry, is_known in zip(wanted, known, strict=True) if not is_known])
+    notes += _without_entry(words, spelling, frozenset(tokens) - {PADDING, UNKNOWN})
+    if words_from_passages and (share := share_without_spaces(passages)):
+        notes.append(
+            f"{share:.0%} of the corpus's letters are of scripts without spaces between words, in which no words were "
+            "counted: give some as `words`"
+        )
+    return Vocabulary(tokens, list(compress(read, known)), frequencies, source, tokenizer, tuple(notes))
+
+
+def _fold_accents(spelling: Spelling, listed: WordList, count: int) -> tuple[Spelling, list[str]]:
+    """Return the spelling, which folds accents if they tell few of the words apart, and what it merges."""
+    if not spelling.lowercase or not listed.words:
+        return spelling, []
+    folding = replace(spelling, accents=True)
+    merged = np.array(merged_by_accents(listed.words[: max(count, _MEASURED)], folding), dtype=np.int64)
+    share = listed.shares[merged].sum()
+    if not spelling.every_mark and share > MERGED_AT_MOST:
+        return spelling, [f"accents are kept: they tell apart words of {share:.1%} of running text"]
+    among = int((merged < count).sum())
+    whose = ", as the teacher's tokenizer does" if spelling.every_mark else ""
+    note = f"accents are folded{whose}: {among:,} words share an entry with a word of other accents"
+    return folding, [note] if among else []
+
+
+def _left_out(unknown: Sequence[str]) -> list[str]:
+    if not unknown:
+        return []
+    return [f"{len(unknown):,} entries left out, of which the teacher's tokenizer knows nothing: {_some(unknown)}"]
+
+
+def _without_entry(words: Sequence[str], spelling: Spelling, tokens: frozenset[str]) -> list[str]:
+    normalizer = spelling.normalizer()
+    missing = [word for word in words if normalizer.normalize_str(word).strip() not in tokens]
+    if not missing:
+        return []
+    return [f"no entries: your words {_some(missing)}; they are special tokens, or the teacher can't read them"]
+
+
+def _some(words: Sequence[str]) -> str:
+    return ", ".join(words[:10]) + (", ..." if len(words) > 10 else "")
 
 
 class _TeacherTokenizer:
@@ -148,6 +212,8 @@ class _TeacherTokenizer:
         self.tokenizer.no_padding()
         prompt_ids = self.tokenizer.encode(prompt.rstrip(), add_special_tokens=False).ids if prompt else []
         self._before, self._after = [*(self.model.bos_ids or []), *prompt_ids], list(self.model.eos_ids or [])
+        self.unknown: int | None = loaded.unk_token_id
+        self._no_text = {self.unknown, self.tokenizer.token_to_id("▁")}  # Unigram puts this before what is unknown
         self._room = max(1, max_tokens(folder, loaded) - len(self._before) - len(self._after))
 
     @property
@@ -164,6 +230,17 @@ class _TeacherTokenizer:
     def read(self, text: str) -> list[int]:
         """Return the ids that the teacher reads for a text, cut to the length that it takes."""
         return self.framed(self.tokenizer.encode(text, add_special_tokens=False).ids[: self._room])
+
+    def read_entry(self, entry: Entry) -> list[int]:
+        """Return the ids that the teacher reads for an entry of words."""
+        if entry.text is None:
+            return self.framed([] if entry.piece is None else [entry.piece])
+        ids = self.read(f" {entry.text}" if entry.text[0].isalnum() else entry.text)
+        return ids if entry.piece is None or self.knows(ids) else self.framed([entry.piece])
+
+    def knows(self, ids: Sequence[int]) -> bool:
+        """Whether what `framed` returned holds more than unknown tokens."""
+        return not self._no_text.issuperset(ids[len(self._before) : len(ids) - len(self._after)])
 
 
 def _entry_of(student: Any, word: str) -> str | None:
@@ -185,7 +262,9 @@ def write_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
             "teacher_ids": vocabulary.teacher_ids,
             "frequency": vocabulary.frequencies,
         },
-        schema=SCHEMA.with_metadata({"frequency_source": vocabulary.frequency_source}),
+        schema=SCHEMA.with_metadata(
+            {"frequency_source": vocabulary.frequency_source, "notes": json.dumps(vocabulary.notes)}
+        ),
     )
     pq.write_table(table, folder / VOCABULARY)
     vocabulary.tokenizer.save(str(folder / TOKENIZER), pretty=False)
@@ -204,10 +283,12 @@ def read_vocabulary(folder: Path) -> Vocabulary:
 def _read(files: tuple[Stamp, ...]) -> Vocabulary:
     table_file, tokenizer_file = (file.path for file in files)
     table = pq.read_table(table_file)
+    metadata = table.schema.metadata
     return Vocabulary(
         table["token"].to_pylist(),
         table["teacher_ids"].to_pylist(),
         table["frequency"].to_numpy(),
-        (table.schema.metadata or {}).get(b"frequency_source", b"").decode(),
+        metadata[b"frequency_source"].decode(),
         Tokenizer.from_file(str(tokenizer_file)),
+        tuple(json.loads(metadata[b"notes"])),
     )

@@ -262,8 +262,10 @@ def test_passages_are_of_whole_sentences_in_scripts_with_and_without_spaces(
 
 @pytest.mark.parametrize(
     ("language", "listed"),
-    [("en", "en"), ("pt-BR", "pt"), ("no", "nb"), ("hr", "sh"), ("zh-Hant", "zh"), ("tl", "fil")]
-    + [(language, None) for language in ("ka", "eo", "cy", "af", "eu", "mr", "xx")],
+    [("en", "en"), ("pt-BR", "pt"), ("no", "nb"), ("hr", "sh"), ("tl", "fil"), ("zh", "zh"), ("zh-CN", "zh")]
+    + [("sr", "sh"), ("sr-Latn", "sh")]
+    + [(language, None) for language in ("ka", "eo", "cy", "af", "eu", "mr", "xx")]
+    + [(language, None) for language in ("sr-Cyrl", "zh-Hant", "zh-TW", "ru-Latn")],
 )
-def test_a_language_is_not_taken_for_its_neighbour(language: str, listed: str | None) -> None:
+def test_a_language_is_not_taken_for_its_neighbour_or_its_other_script(language: str, listed: str | None) -> None:
     assert listed_language(language) == listed

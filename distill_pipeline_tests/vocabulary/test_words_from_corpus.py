@@ -31,7 +31,7 @@ def test_words_are_counted_whatever_their_case_and_spelled_as_most_often() -> No
 
 
 def test_the_corpus_s_words_become_entries_with_the_corpus_s_frequencies(modernbert: Path) -> None:
-    vocabulary = build_word_vocabulary(modernbert, count=3, passages=TEXTS)
+    vocabulary = build_word_vocabulary(modernbert, count=3, passages=TEXTS, words_from_passages=True)
     tokens = [vocabulary.tokenizer.encode(text, add_special_tokens=False).tokens for text in TEXTS]
     assert all({"the", "zanthuum", "quaxil"} <= set(found) for found in tokens)
     assert "the corpus: 6 passages" in vocabulary.frequency_source

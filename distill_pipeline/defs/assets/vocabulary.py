@@ -17,7 +17,6 @@ from distill_pipeline.defs.stage import (
 from distill_pipeline.store.output import Output
 from distill_pipeline.texts.corpus import recipe_passages
 from distill_pipeline.texts.files import read_words
-from distill_pipeline.vocabulary.phrases import frequent_phrases
 from distill_pipeline.vocabulary.vocabulary import VOCABULARY, build_vocabulary, build_word_vocabulary, write_vocabulary
 
 
@@ -36,25 +35,31 @@ def compute(run: StageRun) -> Mapping[str, Any]:
     has_phrases = recipe.refinement == "corpus" and recipe.vocabulary == "words" and recipe.phrases
     counts_words = recipe.words_from == "corpus"
     passages = recipe_passages(recipe) if has_phrases or counts_words else []
-    phrases = frequent_phrases(passages, recipe.phrases, lowercase=recipe.lowercase) if has_phrases else {}
+    folder = run.teacher_source.folder
     common: dict[str, Any] = {
         "words": read_words(recipe.words),
         "prompt": recipe.prompt,
         "language": recipe.language,
-        "passages": passages if counts_words else (),
+        "passages": passages,
     }
-    folder = run.teacher_source.folder
     if recipe.vocabulary == "words":
         vocabulary = build_word_vocabulary(
-            folder, count=recipe.vocabulary_words, lowercase=recipe.lowercase, phrases=phrases, **common
+            folder,
+            count=recipe.vocabulary_words,
+            lowercase=recipe.lowercase,
+            phrases=recipe.phrases if has_phrases else 0,
+            words_from_passages=counts_words,
+            **common,
         )
     else:
         vocabulary = build_vocabulary(folder, **common)
     run.log(f"{len(vocabulary.tokens):,} entries, frequencies from {vocabulary.frequency_source}")
+    for note in vocabulary.notes:
+        run.log(note)
     write_vocabulary(run.folder, vocabulary)
-    return {"rows": len(vocabulary.tokens), "frequencies": vocabulary.frequency_source}
+    return {"rows": len(vocabulary.tokens), "frequencies": vocabulary.frequency_source, "notes": list(vocabulary.notes)}
 
 
 def _describe(output: Output) -> Mapping[str, Any]:
     table = table_metadata(output.folder / VOCABULARY)
-    return {**table, "frequencies": output.facts["frequencies"]}
+    return {**table, "frequencies": output.facts["frequencies"], "notes": output.facts["notes"]}
