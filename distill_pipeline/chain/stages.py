@@ -80,7 +80,7 @@ def _release_fields(_: Recipe) -> Fields:
 STAGES: Mapping[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("vocabulary", version="5", kinds=("python", "parquet"), reads=_vocabulary_fields),
+        Stage("vocabulary", version="6", kinds=("python", "parquet"), reads=_vocabulary_fields),
         Stage(
             "token_embeddings",
             version="4",
@@ -88,7 +88,7 @@ STAGES: Mapping[str, Stage] = {
             reads=lambda _: ("teacher", *_ENCODING),
             upstream=("vocabulary",),
         ),
-        Stage("text_embeddings", version="12", kinds=("pytorch", "parquet"), reads=_text_embeddings_fields),
+        Stage("text_embeddings", version="13", kinds=("pytorch", "parquet"), reads=_text_embeddings_fields),
         Stage(
             "student_matrix",
             version="13",
@@ -104,7 +104,7 @@ STAGES: Mapping[str, Stage] = {
             upstream=("vocabulary", "student_matrix"),
         ),
         Stage(
-            "quality_report", version="9", kinds=("python", "json"), reads=_report_fields, upstream=("static_model",)
+            "quality_report", version="10", kinds=("python", "json"), reads=_report_fields, upstream=("static_model",)
         ),
         Stage(
             RELEASE,

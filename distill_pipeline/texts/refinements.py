@@ -18,7 +18,8 @@ TextGroups = list[list[str]]
 
 
 def generated_texts(recipe: Recipe, passages: Sequence[str] | None = None) -> TextGroups:
-    """Return bags of words and, for English, as many chains of words and sentence-like texts; none if none are wanted.
+    """Return bags of words and, for English, as many chains of words and sentence-like texts; none if none are wanted,
+    or the passages, to which they would be added, hold no words.
 
     `passages` are those of the recipe's corpus, if already read.
 
@@ -36,8 +37,13 @@ def generated_texts(recipe: Recipe, passages: Sequence[str] | None = None) -> Te
         words = count_words(recipe_passages(recipe) if passages is None else passages)
     else:
         words = word_list(recipe.language)
+    if not words.words and recipe.refinement == "corpus":
+        return []
     if not words.words:
-        raise RecipeError(f"words_from=corpus: {', '.join(recipe.corpus)} holds no word; texts can't be made of it")
+        raise RecipeError(
+            f"words_from=corpus: {', '.join(recipe.corpus)} holds no word between spaces; texts can't be made of it: "
+            "use refinement=corpus"
+        )
     # Chains need English word pairs, sentences English phrases.
     third = count // 3 if recipe.language == "en" else 0
     covered = min(recipe.vocabulary_words, _MAX_COVERED)

@@ -1,6 +1,5 @@
 """The student's vocabulary: its entries, what the teacher reads for each, and the student's tokenizer."""
 
-import json
 import logging
 import re
 from collections.abc import Sequence
@@ -52,7 +51,8 @@ class Vocabulary:
         frequencies: Estimated share of each entry among all tokens of text, float64 (rows,); sums to 1.
         frequency_source: wordfreq, a corpus, or Zipf's law and why.
         tokenizer: The student's tokenizer; entry `i` has id `i`.
-        notes: What someone who uses the student should know: words that share an entry, or that got none.
+        accents: Whether accents are folded, and how many words share an entry by that; empty if it makes no difference.
+        notes: What the recipe's author should know of words that got no entry.
     """
 
     tokens: list[str]
@@ -60,6 +60,7 @@ class Vocabulary:
     frequencies: npt.NDArray[np.float64]
     frequency_source: str
     tokenizer: Tokenizer
+    accents: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -133,7 +134,8 @@ def build_word_vocabulary(
     teacher = _TeacherTokenizer(teacher_folder, prompt)
     listed = count_words(passages) if words_from_passages else word_list(language)
     spelling = Spelling.fit_for(teacher.tokenizer, lowercase=lowercase, unknown=teacher.unknown)
-    spelling, notes = _fold_accents(spelling, listed, count)
+    spelling, accents = _fold_accents(spelling, listed, count)
+    notes = []
     if not listed.words and not words_from_passages:
         notes.append(f"wordfreq has no words of {language!r} in its script: words_from=corpus takes them from texts")
     of_corpus = frequent_phrases(passages, phrases, spelling) if phrases else {}
@@ -161,22 +163,22 @@ def build_word_vocabulary(
             f"{share:.0%} of the corpus's letters are of scripts without spaces between words, in which no words were "
             "counted: give some as `words`"
         )
-    return Vocabulary(tokens, list(compress(read, known)), frequencies, source, tokenizer, tuple(notes))
+    return Vocabulary(tokens, list(compress(read, known)), frequencies, source, tokenizer, accents, tuple(notes))
 
 
-def _fold_accents(spelling: Spelling, listed: WordList, count: int) -> tuple[Spelling, list[str]]:
+def _fold_accents(spelling: Spelling, listed: WordList, count: int) -> tuple[Spelling, str]:
     """Return the spelling, which folds accents if they tell few of the words apart, and what it merges."""
     if not spelling.lowercase or not listed.words:
-        return spelling, []
+        return spelling, ""
     folding = replace(spelling, accents=True)
     merged = np.array(merged_by_accents(listed.words[: max(count, _MEASURED)], folding), dtype=np.int64)
     share = listed.shares[merged].sum()
     if not spelling.every_mark and share > MERGED_AT_MOST:
-        return spelling, [f"accents are kept: they tell apart words of {share:.1%} of running text"]
+        return spelling, f"accents are kept: they tell apart words of {share:.1%} of running text"
     among = int((merged < count).sum())
     whose = ", as the teacher's tokenizer does" if spelling.every_mark else ""
     note = f"accents are folded{whose}: {among:,} words share an entry with a word of other accents"
-    return folding, [note] if among else []
+    return folding, note if among else ""
 
 
 def _left_out(unknown: Sequence[str]) -> list[str]:
@@ -262,9 +264,7 @@ def write_vocabulary(folder: Path, vocabulary: Vocabulary) -> None:
             "teacher_ids": vocabulary.teacher_ids,
             "frequency": vocabulary.frequencies,
         },
-        schema=SCHEMA.with_metadata(
-            {"frequency_source": vocabulary.frequency_source, "notes": json.dumps(vocabulary.notes)}
-        ),
+        schema=SCHEMA.with_metadata({"frequency_source": vocabulary.frequency_source, "accents": vocabulary.accents}),
     )
     pq.write_table(table, folder / VOCABULARY)
     vocabulary.tokenizer.save(str(folder / TOKENIZER), pretty=False)
@@ -290,5 +290,5 @@ def _read(files: tuple[Stamp, ...]) -> Vocabulary:
         table["frequency"].to_numpy(),
         metadata[b"frequency_source"].decode(),
         Tokenizer.from_file(str(tokenizer_file)),
-        tuple(json.loads(metadata[b"notes"])),
+        metadata[b"accents"].decode(),
     )

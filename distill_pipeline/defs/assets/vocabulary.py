@@ -54,12 +54,17 @@ def compute(run: StageRun) -> Mapping[str, Any]:
     else:
         vocabulary = build_vocabulary(folder, **common)
     run.log(f"{len(vocabulary.tokens):,} entries, frequencies from {vocabulary.frequency_source}")
-    for note in vocabulary.notes:
+    for note in filter(None, (vocabulary.accents, *vocabulary.notes)):
         run.log(note)
     write_vocabulary(run.folder, vocabulary)
-    return {"rows": len(vocabulary.tokens), "frequencies": vocabulary.frequency_source, "notes": list(vocabulary.notes)}
+    return {
+        "rows": len(vocabulary.tokens),
+        "frequencies": vocabulary.frequency_source,
+        "accents": vocabulary.accents,
+        "notes": list(vocabulary.notes),
+    }
 
 
 def _describe(output: Output) -> Mapping[str, Any]:
     table = table_metadata(output.folder / VOCABULARY)
-    return {**table, "frequencies": output.facts["frequencies"], "notes": output.facts["notes"]}
+    return {**table, **{fact: output.facts[fact] for fact in ("frequencies", "accents", "notes")}}
