@@ -99,13 +99,16 @@ def pre_tokenizer() -> pre_tokenizers.PreTokenizer:
 
 
 def word_boundaries() -> normalizers.Normalizer:
-    """Return a normalizer that puts a space at both ends of each word of a script with spaces.
+    """Return a normalizer that gives each word of a script with spaces a space of its own at both ends.
 
-    So an entry of several words, which is normalised too, is found between whole words alone; the JavaScript port of
-    tokenizers knows no other way (it ignores `single_word`).
+    An entry of several words is normalised too, and so is found between whole words alone, by every runtime: the
+    JavaScript port of tokenizers ignores `single_word`.
     """
-    letter = rf"[^\p{{Z}}\p{{P}}\p{{S}}\p{{C}}{UNSPACED}]"
-    return normalizers.Replace(Regex(rf"(?<!{letter})(?={letter})|(?<={letter})(?!{letter})"), " ")
+    not_letter = rf"\p{{P}}\p{{S}}\p{{C}}{UNSPACED}"
+    letter, letter_or_space = rf"[^\p{{Z}}{not_letter}]", rf"[^{not_letter}]"
+    # Doubling the spaces first is faster than putting one at each end of each word.
+    lonely_ends = rf"(?<!{letter_or_space})(?={letter})|(?<={letter})(?!{letter_or_space})"
+    return normalizers.Sequence([normalizers.Replace(" ", "  "), normalizers.Replace(Regex(lonely_ends), " ")])
 
 
 def merged_by_accents(words: Sequence[str], spelling: Spelling) -> list[int]:

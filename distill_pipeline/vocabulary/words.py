@@ -61,8 +61,9 @@ def word_tokenizer(entries: Sequence[Entry], spelling: Spelling) -> Tokenizer:
     texts = [entry.token for entry in entries if entry.text is not None and not entry.token.startswith(_CONTINUES)]
     of_several_words = [token for token in texts if not OF_UNSPACED.search(token) and len(split(token)) > 1]
     unspaced = [token for token in texts if len(token) > 1 and OF_UNSPACED.search(token)]
-    normalizer = spelling.normalizer()
-    tokenizer.normalizer = normalizers.Sequence([normalizer, word_boundaries()]) if of_several_words else normalizer
+    tokenizer.normalizer = spelling.normalizer()
+    if of_several_words:
+        tokenizer.normalizer = normalizers.Sequence([tokenizer.normalizer, word_boundaries()])
     tokenizer.add_special_tokens([PADDING, UNKNOWN])
     tokenizer.add_tokens([AddedToken(token, normalized=True) for token in (*of_several_words, *unspaced)])
     return tokenizer
