@@ -9,7 +9,7 @@ from rich.filesize import decimal
 from distill_pipeline.figures.captions import caption_of
 from distill_pipeline.recipe.reading import recipe_yaml
 from distill_pipeline.recipe.recipe import RELEASE_FIELDS
-from distill_pipeline.release.ingredients import SPEEDS, Ingredients
+from distill_pipeline.release.ingredients import SPEEDS, Ingredients, licence_text
 from distill_pipeline.release.provenance import RUN_BEGINS, RUN_ENDS, without_paths
 
 
@@ -32,7 +32,7 @@ def model_card(
     place = recipe.repository or f"path/to/{recipe.name}"
     fingerprints = [(stage, f"`{value}`") for stage, value in ingredients.fingerprints.items()]
     pinned = ", ".join(f"{key} `{value}`" for key, value in ingredients.teacher.items())
-    licence = ingredients.licence.get("license", "not stated by its card")
+    unstated = "unknown, since its card couldn't be had" if ingredients.licence is None else "not stated by its card"
     words = f"\n{word_table(quality['word_examples'])}\n" if quality.get("word_examples") else ""
     return f"""---
 {_header(ingredients, quality)}
@@ -43,7 +43,7 @@ def model_card(
 A static embedding model, distilled from `{recipe.teacher_label}` ({pinned}): one vector of
 {student["dimensions"]} numbers ({student["dtype"]}) for each of {student["rows"]:,} vocabulary entries; the mean of
 a text's vectors is its embedding. It needs no GPU.
-{_override_note(overridden, override_reason)}
+{_prompts_note(ingredients)}{_override_note(overridden, override_reason)}
 ```python
 from model2vec import StaticModel
 
@@ -68,7 +68,7 @@ Measured on {quality["texts"]} {quality["texts_are"]}, without labels.
 ```
 {_pictures(figures, of_making=True)}
 
-The teacher's licence: {licence}. `golden.parquet` holds texts and the
+The teacher's licence: {licence_text(ingredients) or unstated}. `golden.parquet` holds texts and the
 vectors that every runtime must give for them; `provenance.json` holds the sha256 of each file, and
 `distill-pipeline verify {name}` checks both.
 
@@ -101,7 +101,7 @@ def _header(ingredients: Ingredients, quality: Mapping[str, Any]) -> str:
         )
         for kind, label, figure in metrics
     ]
-    recipe, licence = ingredients.recipe, ingredients.licence
+    recipe, licence = ingredients.recipe, ingredients.licence or {}
     header = ModelCardData(
         license=licence.get("license"),
         license_name=licence.get("license_name"),
@@ -118,6 +118,14 @@ def _header(ingredients: Ingredients, quality: Mapping[str, Any]) -> str:
         eval_results=results,
     )
     return header.to_yaml()
+
+
+def _prompts_note(ingredients: Ingredients) -> str:
+    if not ingredients.prompts:
+        return ""
+    prompt = ingredients.recipe.prompt
+    used = f"{prompt!r} was put before each text" if prompt else "none was used"
+    return f"\nThe teacher names prompts, {ingredients.prompts}; for this student {used}.\n"
 
 
 def _override_note(overridden: Sequence[str], reason: str) -> str:

@@ -18,7 +18,7 @@ SPEEDS = ("student_texts_per_second", "teacher_texts_per_second")
 class Ingredients:
     """What a release is made of: the stored student and quality report, and details of all stages before the release.
 
-    `run` is what `run_details` returns, `licence` the licence entries of the teacher's own card.
+    `run` is what `run_details` returns, `licence` and `prompts` are those of `TeacherSource`.
     """
 
     recipe: Recipe
@@ -27,7 +27,8 @@ class Ingredients:
     run: Mapping[str, Mapping[str, Any]]
     fingerprints: Mapping[str, str]
     teacher: Mapping[str, str]
-    licence: Mapping[str, str]
+    licence: Mapping[str, Any] | None
+    prompts: str = ""
 
 
 def gather(store: Store, recipe: Recipe, teacher: TeacherSource) -> Ingredients:
@@ -35,14 +36,23 @@ def gather(store: Store, recipe: Recipe, teacher: TeacherSource) -> Ingredients:
 
     Raises:
         StoreError: One of them is missing from the store or damaged; the message says how to make it.
-        TeacherError: The teacher's card can't be fetched.
+        TeacherError: The Hub refuses the teacher's card.
     """
     keys = stage_keys(recipe, teacher.identity)
     del keys[RELEASE]
     model, quality = (upstream_output(store, recipe.name, keys[stage]) for stage in ("static_model", "quality_report"))
     manifests = {stage: manifest for stage, key in keys.items() if (manifest := store.manifest(key)) is not None}
     fingerprints = {stage: key.fingerprint for stage, key in keys.items()}
-    return Ingredients(recipe, model, quality, run_details(manifests), fingerprints, teacher.identity, teacher.licence)
+    return Ingredients(
+        recipe=recipe,
+        model=model,
+        quality=quality,
+        run=run_details(manifests),
+        fingerprints=fingerprints,
+        teacher=teacher.identity,
+        licence=teacher.licence,
+        prompts=teacher.prompts,
+    )
 
 
 def run_details(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -56,3 +66,10 @@ def run_details(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[st
         | {speed: facts[speed] for facts in [manifest.get("facts", {})] for speed in SPEEDS if speed in facts}
         for stage, manifest in manifests.items()
     }
+
+
+def licence_text(ingredients: Ingredients) -> str | None:
+    """Return the names of the teacher's licence, or None when none is known."""
+    entries = ingredients.licence or {}
+    stated = entries.get("license_name", entries.get("license"))
+    return ", ".join(stated) if isinstance(stated, list) else stated

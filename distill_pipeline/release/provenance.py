@@ -9,11 +9,12 @@ import re
 from pathlib import Path
 from typing import Any
 
+from distill_pipeline.hub.cards import CARD
 from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.recipe import RELEASE_FIELDS, Recipe, is_folder
-from distill_pipeline.release.ingredients import Ingredients
+from distill_pipeline.release.ingredients import Ingredients, licence_text
 from distill_pipeline.store.disk import file_table, json_bytes
-from distill_pipeline.student.files import CARD, PROVENANCE
+from distill_pipeline.student.files import PROVENANCE
 
 RUN_BEGINS, RUN_ENDS = "<!-- run -->", "<!-- /run -->"
 
@@ -48,10 +49,9 @@ def write_provenance(folder: Path, ingredients: Ingredients, override_reason: st
     The recipe is written without its destination and device, which change no byte of the student.
     """
     recipe = ingredients.recipe
-    licence = ingredients.licence.get("license")
     content = {
         "format": 1,
-        "teacher": {"name": recipe.teacher_label, **ingredients.teacher, "licence": licence},
+        "teacher": {"name": recipe.teacher_label, **ingredients.teacher, "licence": licence_text(ingredients)},
         "recipe": without_paths(recipe).model_dump(mode="json", exclude={*RELEASE_FIELDS, "device"}),
         "fingerprints": dict(ingredients.fingerprints),
         "override_reason": override_reason or None,

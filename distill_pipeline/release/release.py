@@ -10,6 +10,7 @@ from typing import Any
 from rich.filesize import decimal
 
 from distill_pipeline.hub.access import Patience
+from distill_pipeline.hub.cards import CARD
 from distill_pipeline.hub.explain import explaining
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.card import model_card
@@ -20,7 +21,7 @@ from distill_pipeline.release.publish import Destination, HubCommit, publish
 from distill_pipeline.release.repository import Difference, compare, read_remote
 from distill_pipeline.release.variants import check_variant, write_variant
 from distill_pipeline.store.disk import MANIFEST, file_table, replace_folder
-from distill_pipeline.student.files import CARD, FIGURES, REPORT
+from distill_pipeline.student.files import FIGURES, REPORT
 from distill_pipeline.student.folder import verify_golden
 
 Log = Callable[[str], None]
@@ -104,6 +105,8 @@ def _assembled(
     )
     if overridden:
         log(f"released against the gate: {'; '.join(overridden)}; reason: {override_reason}")
+    if ingredients.licence is None:
+        log("the teacher's licence is unknown: the Hub is out of reach, and its cache lacks the teacher's card")
     folder = target.with_name(f".{target.name}.{os.getpid()}.partial")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
