@@ -26,8 +26,11 @@ def read_header(content: bytes) -> dict[str, Any]:
     """Return a card's header; empty when there is none, or none that can be read."""
     from huggingface_hub import ModelCard
 
+    text = content.decode("utf-8-sig", errors="replace").lstrip()
+    if not text.startswith("---"):  # of which the client would warn
+        return {}
     try:
-        return vars(ModelCard(content.decode("utf-8", errors="replace"), ignore_metadata_errors=True).data)
+        return vars(ModelCard(text, ignore_metadata_errors=True).data)
     except (yaml.YAMLError, ValueError, TypeError):
         return {}
 

@@ -10,7 +10,7 @@ from distill_pipeline.figures.captions import caption_of
 from distill_pipeline.recipe.reading import recipe_yaml
 from distill_pipeline.recipe.recipe import RELEASE_FIELDS
 from distill_pipeline.release.ingredients import SPEEDS, Ingredients, licence_text
-from distill_pipeline.release.provenance import RUN_BEGINS, RUN_ENDS, without_paths
+from distill_pipeline.release.provenance import RUN_BEGINS, RUN_ENDS, TAG, without_paths
 
 
 def model_card(
@@ -108,10 +108,7 @@ def _header(ingredients: Ingredients, quality: Mapping[str, Any]) -> str:
         license_link=licence.get("license_link"),
         library_name="model2vec",
         pipeline_tag="sentence-similarity",
-        tags=[
-            *("embeddings", "static-embeddings", "sentence-transformers", "feature-extraction"),
-            *("model2vec", "distill-pipeline"),
-        ],
+        tags=[*("embeddings", "static-embeddings", "sentence-transformers", "feature-extraction"), *("model2vec", TAG)],
         # No base_model_relation: none of the relations that the Hub knows fits a distilled static model.
         base_model=recipe.teacher_label if "/" in recipe.teacher_label else None,
         model_name=(recipe.repository or recipe.name).rsplit("/", maxsplit=1)[-1],

@@ -18,7 +18,8 @@ SPEEDS = ("student_texts_per_second", "teacher_texts_per_second")
 class Ingredients:
     """What a release is made of: the stored student and quality report, and details of all stages before the release.
 
-    `run` is what `run_details` returns, `licence` and `prompts` are those of `TeacherSource`.
+    `run` is what `run_details` returns, `licence` and `prompts` are those of `TeacherSource`, `private` is what
+    `is_private` says.
     """
 
     recipe: Recipe
@@ -29,6 +30,7 @@ class Ingredients:
     teacher: Mapping[str, str]
     licence: Mapping[str, Any] | None
     prompts: str = ""
+    private: bool = False
 
 
 def gather(store: Store, recipe: Recipe, teacher: TeacherSource) -> Ingredients:
@@ -36,7 +38,7 @@ def gather(store: Store, recipe: Recipe, teacher: TeacherSource) -> Ingredients:
 
     Raises:
         StoreError: One of them is missing from the store or damaged; the message says how to make it.
-        TeacherError: The Hub refuses the teacher's card.
+        TeacherError: The Hub refuses the teacher's card, or can't be asked whether the teacher is private.
     """
     keys = stage_keys(recipe, teacher.identity)
     del keys[RELEASE]
@@ -52,6 +54,7 @@ def gather(store: Store, recipe: Recipe, teacher: TeacherSource) -> Ingredients:
         teacher=teacher.identity,
         licence=teacher.licence,
         prompts=teacher.prompts,
+        private=is_private(recipe, teacher),
     )
 
 
@@ -73,3 +76,14 @@ def licence_text(ingredients: Ingredients) -> str | None:
     entries = ingredients.licence or {}
     stated = entries.get("license_name", entries.get("license"))
     return ", ".join(stated) if isinstance(stated, list) else stated
+
+
+def is_private(recipe: Recipe, teacher: TeacherSource) -> bool:
+    """Whether a recipe's repository on the Hub is to be private: as it says, else as the teacher's is.
+
+    Raises:
+        TeacherError: The Hub can't be asked about the teacher.
+    """
+    if recipe.private == "auto":
+        return recipe.repository is not None and teacher.hidden is not None
+    return recipe.private

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,31 @@ class TeacherSource:
                 repository, commit = self.identity["repository"], self.identity["commit"]
                 entries["license_link"] = hf_hub_url(repository, link, revision=commit)
         return entries
+
+    @cached_property
+    def hidden(self) -> str | None:
+        """`private` or `gated` if the teacher's repository is; None for one that everyone may read, and for a folder.
+
+        One that the Hub doesn't show any more counts as private.
+
+        Raises:
+            TeacherError: The Hub can't be asked, or refuses.
+        """
+        if self.local_folder is not None:
+            return None
+        import httpx
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import RepositoryNotFoundError
+
+        repository, commit = self.identity["repository"], self.identity["commit"]
+        ask = partial(HfApi().model_info, repository, timeout=ANSWER_SECONDS)
+        try:
+            info = Patience(self.patience_seconds).retry(ask)
+        except RepositoryNotFoundError:
+            return "private"
+        except (httpx.HTTPError, OSError) as error:
+            raise teacher_error(error, repository, commit) from None
+        return "private" if info.private else "gated" if info.gated else None
 
     def _file(self, name: str) -> Path | None:
         """Return one small file of the teacher, without the others, or None. Raises as `download_file`."""
