@@ -115,8 +115,8 @@ class Recipe(BaseModel):
 
     evaluation_texts: Path | None = Field(
         None,
-        description="File of texts, one a line, on which teacher and student are compared; none = the English "
-        "sentences of this package or, in another language, generated texts.",
+        description="File of texts, one a line, on which teacher and student are compared; a release shows none of "
+        "them. none = the English sentences of this package or, in another language, generated texts.",
     )
     labelled_sets: tuple[str, ...] = Field(
         (), description="Score both on pairs:FILE, classification:FILE, clustering:FILE, retrieval:FOLDER or mteb:TASK."

@@ -34,6 +34,8 @@ def model_card(
     pinned = ", ".join(f"{key} `{value}`" for key, value in ingredients.teacher.items())
     unstated = "unknown, since its card couldn't be had" if ingredients.licence is None else "not stated by its card"
     words = f"\n{word_table(quality['word_examples'])}\n" if quality.get("word_examples") else ""
+    nearest = text_table(quality["examples"], "nearest for the teacher", "nearest for the student")
+    texts = f"\n{nearest}\n" if quality["examples"] else ""
     return f"""---
 {_header(ingredients, quality)}
 ---
@@ -58,9 +60,7 @@ It loads in `sentence_transformers` as well: `SentenceTransformer("{place}")`.
 Measured on {quality["texts"]} {quality["texts_are"]}, without labels.
 
 {_figures_table(quality)}
-
-{text_table(quality["examples"], "nearest for the teacher", "nearest for the student")}
-{words}{_pictures(figures, of_making=False)}
+{texts}{words}{_pictures(figures, of_making=False)}
 ## How it was made
 
 ```yaml

@@ -21,7 +21,7 @@ from distill_pipeline.release.provenance import write_provenance
 from distill_pipeline.release.publish import HubCommit, publish
 from distill_pipeline.release.repository import Difference, compare, read_remote
 from distill_pipeline.release.variants import check_variant, write_variant
-from distill_pipeline.store.disk import MANIFEST, file_table, replace_folder
+from distill_pipeline.store.disk import MANIFEST, file_table, replace_folder, write_json
 from distill_pipeline.student.files import FIGURES, REPORT
 from distill_pipeline.student.folder import verify_golden
 
@@ -157,7 +157,9 @@ def prepare(
     for variant in ingredients.recipe.variants:
         write_variant(folder, variant)
         distances[variant] = check_variant(folder, variant)
-    shutil.copy2(ingredients.quality.folder / REPORT, folder / REPORT)
+    if ingredients.recipe.evaluation_texts is not None:  # whose texts may be private; the UI shows them
+        quality = {**quality, "examples": []}
+    write_json(folder / REPORT, quality)
     pictures = ingredients.quality.folder / FIGURES
     if pictures.is_dir():
         shutil.copytree(pictures, folder / FIGURES, dirs_exist_ok=True)

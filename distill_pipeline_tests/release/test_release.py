@@ -253,3 +253,15 @@ def test_a_licence_that_cant_be_had_is_called_unknown(tmp_path: Path) -> None:
     told = go(replace(make_ingredients(tmp_path / "a", repository="none"), licence=None), tmp_path / "released")
     assert told == ["the teacher's licence is unknown: the Hub is out of reach, and its cache lacks the teacher's card"]
     assert "The teacher's licence: unknown" in (tmp_path / "released" / "README.md").read_text(encoding="utf-8")
+
+
+def test_no_text_of_a_file_of_ones_own_is_released(tmp_path: Path) -> None:
+    (tmp_path / "internal.txt").write_text("owl\nmice\nnight\n")
+    shown = make_release(tmp_path / "shown")
+    hidden = make_release(tmp_path / "hidden", evaluation_texts=str(tmp_path / "internal.txt"))
+    assert "| owl | mice | night |" in (shown / "README.md").read_text()
+    for name in ("README.md", "quality.json"):
+        assert "mice" not in (hidden / name).read_text().replace("the owl hunts mice", "")
+    assert (shown / "quality.json").read_bytes() == (
+        tmp_path / "shown-stages" / "quality" / "quality.json"
+    ).read_bytes()
