@@ -262,6 +262,5 @@ def test_no_text_of_a_file_of_ones_own_is_released(tmp_path: Path) -> None:
     assert "| owl | mice | night |" in (shown / "README.md").read_text()
     for name in ("README.md", "quality.json"):
         assert "mice" not in (hidden / name).read_text().replace("the owl hunts mice", "")
-    assert (shown / "quality.json").read_bytes() == (
-        tmp_path / "shown-stages" / "quality" / "quality.json"
-    ).read_bytes()
+    stored = tmp_path / "shown-stages" / "quality" / "quality.json"
+    assert (shown / "quality.json").read_bytes() == stored.read_bytes()
