@@ -154,7 +154,12 @@ class TeacherSource:
         except RepositoryNotFoundError:
             return "private"
         except (httpx.HTTPError, OSError) as error:
-            raise teacher_error(error, repository, commit) from None
+            if is_refusal(error):
+                raise teacher_error(error, repository, commit) from None
+            raise TeacherUnreachable(
+                f"the Hub is out of reach, so nobody knows whether the teacher {repository} is private: try later, or "
+                "set private to true or false"
+            ) from None
         return "private" if info.private else "gated" if info.gated else None
 
     def _file(self, name: str) -> Path | None:

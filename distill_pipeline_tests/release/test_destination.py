@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from distill_pipeline.errors import TeacherError
 from distill_pipeline.hub.explain import HubError
 from distill_pipeline.recipe.reading import make_recipe
 from distill_pipeline.recipe.recipe import Recipe
@@ -154,3 +155,12 @@ def test_the_student_of_a_folder_is_public_but_its_owner_is_told(hub: Hub, tmp_p
         assert said_of(of(teacher=str(folder), private=told), tmp_path / "released", source) == ([], [])
     hub.create(REPOSITORY, private=True)
     assert said_of(of(teacher=str(folder)), tmp_path / "released", source) == ([], [])
+
+
+def test_a_hub_that_cant_tell_of_the_teacher_publishes_nothing(hub: Hub, tmp_path: Path) -> None:
+    source = TeacherSource({"repository": TEACHER, "commit": hub.create(TEACHER).head.oid})
+    hub.faults.append(Fault("503", "GET", f"/api/models/{TEACHER}", times=100))
+    with pytest.raises(TeacherError, match=f"whether the teacher {TEACHER} is private: try later, or set private to"):
+        is_private(of(teacher=TEACHER), source)
+    assert not is_private(of(teacher=TEACHER, private=False), source)
+    assert not is_private(of(teacher=TEACHER, repository=None), source)
