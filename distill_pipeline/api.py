@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distill_pipeline.chain.home import Home, default_home
-from distill_pipeline.cli.running import check_recipe, forced_stages, running
+from distill_pipeline.cli.running import check_recipe, check_release, forced_stages, running
 from distill_pipeline.errors import DistillError
 from distill_pipeline.quality.measures import MEASURES
 from distill_pipeline.recipe.reading import make_recipe
@@ -52,6 +52,7 @@ def distill(
     check_recipe(home, recipe)
     if not overwrite:
         home.check_settings_stay(recipe)
+    check_release(home, recipe, forced, override_reason)
     home.save_recipe(recipe)
     with running(home) as run:
         result = run(recipe, forced=forced, override_reason=override_reason)

@@ -56,7 +56,7 @@ def train_bpe(entries: int) -> tuple[Tokenizer, dict[str, int]]:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    return tokenizer, _train(tokenizer, trainer)
+    return tokenizer, train(tokenizer, trainer)
 
 
 def build_bert(folder: Path, *, entries: int = 500) -> Path:
@@ -68,11 +68,12 @@ def build_bert(folder: Path, *, entries: int = 500) -> Path:
     trainer = trainers.WordPieceTrainer(
         vocab_size=entries, special_tokens=[*SPECIAL, "[unused0]", "[unused1]"], show_progress=False
     )
-    _train(tokenizer, trainer)
-    return _save_bert(folder, tokenizer)
+    train(tokenizer, trainer)
+    return save_bert(folder, tokenizer)
 
 
-def _train(tokenizer: Tokenizer, trainer: Any) -> dict[str, int]:
+def train(tokenizer: Tokenizer, trainer: Any) -> dict[str, int]:
+    """Train a tokenizer that frames texts with [CLS] and [SEP]; returns its special tokens' ids."""
     tokenizer.train_from_iterator(evaluation_texts(), trainer)
     ids = {token: tokenizer.token_to_id(token) for token in SPECIAL}
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -121,11 +122,12 @@ def build_unigram(folder: Path) -> Path:
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     trainer = trainers.UnigramTrainer(vocab_size=400, special_tokens=SPECIAL, unk_token="[UNK]", show_progress=False)
-    _train(tokenizer, trainer)
-    return _save_bert(folder, tokenizer)
+    train(tokenizer, trainer)
+    return save_bert(folder, tokenizer)
 
 
-def _save_bert(folder: Path, tokenizer: Tokenizer) -> Path:
+def save_bert(folder: Path, tokenizer: Tokenizer) -> Path:
+    """Write a BERT Sentence Transformer with this tokenizer; returns the folder."""
     import torch
     from transformers import BertConfig, BertModel
 

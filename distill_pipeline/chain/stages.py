@@ -108,7 +108,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             RELEASE,
-            version="5",
+            version="6",
             kinds=("huggingface",),
             reads=_release_fields,
             upstream=("static_model", "quality_report"),

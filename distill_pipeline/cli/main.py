@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import fire
 from rich.filesize import decimal
@@ -22,14 +22,13 @@ from distill_pipeline.cli.flags import (
 )
 from distill_pipeline.cli.gc import gc
 from distill_pipeline.cli.release import rollback, verify
-from distill_pipeline.cli.running import check_recipe, forced_stages, prepare_dagster, running
+from distill_pipeline.cli.running import check_recipe, check_release, forced_stages, prepare_dagster, running
 from distill_pipeline.cli.student import encode, search
 from distill_pipeline.cli.sweep import compare, sweep
 from distill_pipeline.cli.tables import rendered, table
 from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe.reading import make_recipe
 from distill_pipeline.recipe.recipe import Recipe
-from distill_pipeline.store.keys import StageKey
 from distill_pipeline.teacher.backends import choose_encoder
 
 
@@ -47,14 +46,16 @@ def run(recipe: str, force: str = "", *, dry_run: bool = False, override_reason:
     home = _usable_home()
     choose_encoder(encoder)
     wanted, forced = home.recipe(recipe), forced_stages(force)
-    _keys(home, wanted)  # a file that can't be read is refused before any work
+    check_release(home, wanted, forced, override_reason, sending=not dry_run)
     _execute(home, wanted, forced, override_reason, release=not dry_run)
     if dry_run:
         print(_preview(home, wanted, override_reason))
 
 
 @with_recipe_flags
-def distill(force: str = "", name: str = "", encoder: str = "", overwrite: bool = False, **flags: str) -> None:
+def distill(
+    force: str = "", name: str = "", encoder: str = "", overwrite: bool = False, override_reason: str = "", **flags: str
+) -> None:
     """Distil any teacher, and save the settings as a recipe, which becomes a partition in the UI.
 
     Args:
@@ -62,6 +63,7 @@ def distill(force: str = "", name: str = "", encoder: str = "", overwrite: bool 
         name: Name of the recipe to save; made from the repository's or the teacher's name when not given.
         encoder: Where the teacher runs: local, or ray. $DISTILL_ENCODER, or local, when not given.
         overwrite: Replace a recipe of this name that has other settings.
+        override_reason: Why to release a student that the gate would refuse; the card shows it.
     """
     home = _usable_home()
     recipe = make_recipe({**recipe_fields(flags), "name": name}, source="command line")
@@ -70,9 +72,10 @@ def distill(force: str = "", name: str = "", encoder: str = "", overwrite: bool 
     check_recipe(home, recipe)
     if not overwrite:
         home.check_settings_stay(recipe)
+    check_release(home, recipe, stages, override_reason)
     path = home.save_recipe(recipe)
     print(f"recipe saved: {path}", file=sys.stderr)
-    _execute(home, recipe, stages)
+    _execute(home, recipe, stages, override_reason)
 
 
 @command
@@ -96,7 +99,7 @@ def plan(recipe: str = "") -> None:
     wanted = home.recipe(recipe)
     source = find_teacher(home, wanted)
     planned = plan_stages(home.store, wanted.name, stage_keys(wanted, source.identity))
-    notes = [source.note]
+    notes = [source.note, *(_release_notes(home, wanted) if pending(planned) else ())]
     if source.local_folder is not None:  # a plan downloads nothing
         notes.append(source.prompts_note(wanted.prompt))
         if pending(planned):
@@ -107,6 +110,17 @@ def plan(recipe: str = "") -> None:
     print(rendered(stages))
     for note in filter(None, notes):
         print(note, file=sys.stderr)
+
+
+def _release_notes(home: Home, recipe: Recipe) -> list[str]:
+    """Return what would hinder a recipe's release, and what its owner should know of where it goes."""
+    from distill_pipeline.release.destination import look_ahead
+
+    try:
+        found, notes = look_ahead(recipe, find_teacher(home, recipe), home.releases / recipe.name)
+    except DistillError as error:
+        return [f"the release will fail: {error}"]
+    return [*(f"the release will be refused: {line}" for line in found), *notes]
 
 
 def _print_plans(home: Home, wanted: Iterable[Recipe], problems: Sequence[str] = ()) -> None:
@@ -192,11 +206,6 @@ def _usable_home() -> Home:
     home = Home(default_home())
     _ = home.store
     return home
-
-
-def _keys(home: Home, recipe: Recipe) -> Mapping[str, StageKey]:
-    """Return the key of each stage. Raises `DistillError` when the teacher or a file can't be used."""
-    return stage_keys(recipe, find_teacher(home, recipe).identity)
 
 
 def _preview(home: Home, recipe: Recipe, override_reason: str) -> str:

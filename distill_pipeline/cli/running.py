@@ -42,6 +42,34 @@ def check_recipe(home: Home, recipe: Recipe) -> None:
         check_teacher(source, recipe)
 
 
+def check_release(
+    home: Home, recipe: Recipe, forced: Sequence[str], override_reason: str, *, sending: bool = True
+) -> None:
+    """Check where a recipe is to be released, before any work, and print what its owner should know of that.
+
+    A release that a run would find done isn't looked at. While the Hub is out of reach, it is looked at later.
+
+    Raises:
+        ReleaseRefused: Something else is there, and there is no reason to replace it.
+        HubError, TeacherError: The Hub refuses, or there is no token to write with.
+    """
+    from distill_pipeline.chain.plan import pending, plan_stages
+    from distill_pipeline.hub.explain import require_token
+    from distill_pipeline.release.destination import look_ahead
+    from distill_pipeline.release.gate import refuse
+
+    source = find_teacher(home, recipe)
+    keys = stage_keys(recipe, source.identity)
+    if not forced and not pending(plan_stages(home.store, recipe.name, keys)):
+        return
+    if recipe.repository and sending:
+        require_token()
+    found, notes = look_ahead(recipe, source, home.releases / recipe.name)
+    refuse(recipe, found, override_reason)
+    for note in notes:
+        print(note, file=sys.stderr)
+
+
 @contextmanager
 def running(home: Home) -> Iterator[RunRecipe]:
     """Yield a function that runs the job for one saved recipe.

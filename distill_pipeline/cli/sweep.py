@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from distill_pipeline.chain.home import Home, default_home, is_recipe_file
 from distill_pipeline.chain.teachers import teacher_name
 from distill_pipeline.cli.flags import UsageError, command
-from distill_pipeline.cli.running import forced_stages, running
+from distill_pipeline.cli.running import check_release, forced_stages, running
 from distill_pipeline.cli.tables import rendered, table
 from distill_pipeline.errors import DistillError, TeacherError, did_you_mean
 from distill_pipeline.recipe.recipe import Recipe
@@ -106,6 +106,8 @@ def _run_all(home: Home, members: Sequence[Recipe], forced: Sequence[str], *, re
             try:
                 if error := teacher_errors.get(teacher_name(recipe)):
                     raise error
+                if release:
+                    check_release(home, recipe, forced, override_reason="")
                 outcome = _run_one(partial(run_recipe, recipe, forced=forced, release=release))
             except (DistillError, OSError) as error:
                 problems[recipe.name] = str(error)

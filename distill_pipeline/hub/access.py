@@ -100,6 +100,11 @@ def is_transient(error: BaseException) -> bool:
     return error.__cause__ is not None and is_transient(error.__cause__)
 
 
+def is_refusal(error: BaseException) -> bool:
+    """Whether the Hub answered, and will answer so again; false when it is out of reach or not to be asked."""
+    return hub_status(error) is not None and not is_transient(error)
+
+
 def short_reason(error: BaseException) -> str:
     """Return an error in a few words, without addresses: signed ones must not end up in a log."""
     status = hub_status(error)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from distill_pipeline.errors import DistillError
-from distill_pipeline.hub.access import hub_status, is_transient, short_reason
+from distill_pipeline.hub.access import hub_status, is_refusal, is_transient, short_reason
 
 RELEASING = "release to"
 _HOW_TO_LOG_IN = "Set HF_TOKEN to one with the role write, or run `hf auth login`"
@@ -12,6 +12,10 @@ _HOW_TO_LOG_IN = "Set HF_TOKEN to one with the role write, or run `hf auth login
 
 class HubError(DistillError):
     """The Hub can't be used; the message says why and what to do."""
+
+
+class HubUnreachable(HubError):
+    """The Hub is out of reach, or isn't to be asked."""
 
 
 def require_token() -> None:
@@ -37,6 +41,7 @@ def explaining(repository: str, doing: str = RELEASING) -> Iterator[None]:
 def _explained(error: Exception, repository: str, doing: str) -> HubError:
     import httpx
     from huggingface_hub import get_token
+    from huggingface_hub.errors import OfflineModeIsEnabled
 
     status, releasing = hub_status(error), doing == RELEASING
     again = "run the release again" if releasing else "run this again"
@@ -54,8 +59,11 @@ def _explained(error: Exception, repository: str, doing: str) -> HubError:
         reason = f"the Hub shows it to nobody without an access token. {_HOW_TO_LOG_IN}"
     elif status in reasons:
         reason = reasons[status]
+    elif isinstance(error, OfflineModeIsEnabled):
+        reason = "HF_HUB_OFFLINE says not to ask the Hub; unset it"
     elif is_transient(error):
         reason = f"the Hub is out of reach: {short_reason(error)}, for longer than the time limit allows; {again} later"
     else:
         reason = f"the Hub can't be used: {short_reason(error) if isinstance(error, httpx.HTTPError) else error}"
-    return HubError(f"{doing} {repository}: {reason}.{' Finished stages are kept.' if releasing else ''}")
+    kind = HubError if is_refusal(error) or isinstance(error, ValueError) else HubUnreachable
+    return kind(f"{doing} {repository}: {reason}.{' Finished stages are kept.' if releasing else ''}")

@@ -119,8 +119,8 @@ class Recipe(BaseModel):
 
     evaluation_texts: Path | None = Field(
         None,
-        description="File of texts, one a line, on which teacher and student are compared; none = the English "
-        "sentences of this package or, in another language, generated texts.",
+        description="File of texts, one a line, on which teacher and student are compared; a release shows none of "
+        "them. none = the English sentences of this package or, in another language, generated texts.",
     )
     labelled_sets: tuple[str, ...] = Field(
         (), description="Score both on pairs:FILE, classification:FILE, clustering:FILE, retrieval:FOLDER or mteb:TASK."
@@ -143,7 +143,9 @@ class Recipe(BaseModel):
         (), description="Further forms in the same release, each checked: float32, float16, int8, onnx, dims-N."
     )
     repository: OptionalHubName = Field(None, description="Hub repository to release to; none = only the local folder.")
-    private: bool = Field(False, description="Create the Hub repository as private.")
+    private: bool | Literal["auto"] = Field(
+        "auto", description="Create the Hub repository as private; auto = if the teacher's is private or gated."
+    )
     pull_request: bool = Field(False, description="Open a pull request instead of committing to the branch.")
     branch: Ref = Field(None, description="Branch to release to, created when it doesn't exist; none means main.")
     tag: Ref = Field(None, description="Tag of the release's commit; next = v1, v2, ...; none = no tag.")

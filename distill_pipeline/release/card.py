@@ -9,8 +9,8 @@ from rich.filesize import decimal
 from distill_pipeline.figures.captions import caption_of
 from distill_pipeline.recipe.reading import recipe_yaml
 from distill_pipeline.recipe.recipe import RELEASE_FIELDS
-from distill_pipeline.release.ingredients import SPEEDS, Ingredients
-from distill_pipeline.release.provenance import RUN_BEGINS, RUN_ENDS, without_paths
+from distill_pipeline.release.ingredients import SPEEDS, Ingredients, licence_text
+from distill_pipeline.release.provenance import RUN_BEGINS, RUN_ENDS, TAG, without_paths
 
 
 def model_card(
@@ -32,8 +32,10 @@ def model_card(
     place = recipe.repository or f"path/to/{recipe.name}"
     fingerprints = [(stage, f"`{value}`") for stage, value in ingredients.fingerprints.items()]
     pinned = ", ".join(f"{key} `{value}`" for key, value in ingredients.teacher.items())
-    licence = ingredients.licence.get("license", "not stated by its card")
+    unstated = "unknown, since its card couldn't be had" if ingredients.licence is None else "not stated by its card"
     words = f"\n{word_table(quality['word_examples'])}\n" if quality.get("word_examples") else ""
+    nearest = text_table(quality["examples"], "nearest for the teacher", "nearest for the student")
+    texts = f"\n{nearest}\n" if quality["examples"] else ""
     return f"""---
 {_header(ingredients, quality)}
 ---
@@ -43,7 +45,7 @@ def model_card(
 A static embedding model, distilled from `{recipe.teacher_label}` ({pinned}): one vector of
 {student["dimensions"]} numbers ({student["dtype"]}) for each of {student["rows"]:,} vocabulary entries; the mean of
 a text's vectors is its embedding. It needs no GPU.
-{_override_note(overridden, override_reason)}
+{_prompts_note(ingredients)}{_override_note(overridden, override_reason)}
 ```python
 from model2vec import StaticModel
 
@@ -58,9 +60,7 @@ It loads in `sentence_transformers` as well: `SentenceTransformer("{place}")`.
 Measured on {quality["texts"]} {quality["texts_are"]}, without labels.
 
 {_figures_table(quality)}
-
-{text_table(quality["examples"], "nearest for the teacher", "nearest for the student")}
-{words}{_pictures(figures, of_making=False)}
+{texts}{words}{_pictures(figures, of_making=False)}
 ## How it was made
 
 ```yaml
@@ -68,7 +68,7 @@ Measured on {quality["texts"]} {quality["texts_are"]}, without labels.
 ```
 {_pictures(figures, of_making=True)}
 
-The teacher's licence: {licence}. `golden.parquet` holds texts and the
+The teacher's licence: {licence_text(ingredients) or unstated}. `golden.parquet` holds texts and the
 vectors that every runtime must give for them; `provenance.json` holds the sha256 of each file, and
 `distill-pipeline verify {name}` checks both.
 
@@ -101,23 +101,28 @@ def _header(ingredients: Ingredients, quality: Mapping[str, Any]) -> str:
         )
         for kind, label, figure in metrics
     ]
-    recipe, licence = ingredients.recipe, ingredients.licence
+    recipe, licence = ingredients.recipe, ingredients.licence or {}
     header = ModelCardData(
         license=licence.get("license"),
         license_name=licence.get("license_name"),
         license_link=licence.get("license_link"),
         library_name="model2vec",
         pipeline_tag="sentence-similarity",
-        tags=[
-            *("embeddings", "static-embeddings", "sentence-transformers", "feature-extraction"),
-            *("model2vec", "distill-pipeline"),
-        ],
+        tags=[*("embeddings", "static-embeddings", "sentence-transformers", "feature-extraction"), *("model2vec", TAG)],
         # No base_model_relation: none of the relations that the Hub knows fits a distilled static model.
         base_model=recipe.teacher_label if "/" in recipe.teacher_label else None,
         model_name=(recipe.repository or recipe.name).rsplit("/", maxsplit=1)[-1],
         eval_results=results,
     )
     return header.to_yaml()
+
+
+def _prompts_note(ingredients: Ingredients) -> str:
+    if not ingredients.prompts:
+        return ""
+    prompt = ingredients.recipe.prompt
+    used = f"{prompt!r} was put before each text" if prompt else "none was used"
+    return f"\nThe teacher names prompts, {ingredients.prompts}; for this student {used}.\n"
 
 
 def _override_note(overridden: Sequence[str], reason: str) -> str:

@@ -6,7 +6,7 @@ release. An explicit override with a reason lets a weaker student pass, but neve
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +74,13 @@ def read_report(content: bytes | None) -> dict[str, Any] | None:
 
 
 def check_evidence(
-    recipe: Recipe, model: Path, report: Path, *, released: Mapping[str, Any] | None = None, override_reason: str = ""
+    recipe: Recipe,
+    model: Path,
+    report: Path,
+    *,
+    released: Mapping[str, Any] | None = None,
+    objections: Sequence[str] = (),
+    override_reason: str = "",
 ) -> tuple[dict[str, Any], list[str]]:
     """Return the quality report and what was overridden, after checking that the student may be released.
 
@@ -83,20 +89,27 @@ def check_evidence(
         model: The student's folder.
         report: Path of its quality report.
         released: The report of the current release.
+        objections: What speaks against the place that it goes to.
         override_reason: Why to release it all the same; empty for no override.
 
     Raises:
-        ReleaseRefused: The report is about other files, or the student is too weak and there is no override.
+        ReleaseRefused: The report is about other files; or the student is too weak or would replace something else,
+            and there is no override.
     """
     quality: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     if quality["model_digest"] != model_digest(model):
         raise ReleaseRefused(
             f"{recipe.name}: the quality report is about other files than {model}; materialise quality_report again"
         )
-    failed = [*failed_floors(recipe, quality), *regressions(recipe, quality, released)]
+    failed = [*failed_floors(recipe, quality), *regressions(recipe, quality, released), *objections]
+    refuse(recipe, failed, override_reason)
+    return quality, failed
+
+
+def refuse(recipe: Recipe, failed: Sequence[str], override_reason: str) -> None:
+    """Raise `ReleaseRefused` if something speaks against a release and there is no reason to override it."""
     if failed and not override_reason.strip():
         raise ReleaseRefused(
             f"{recipe.name} is not released: {'; '.join(failed)}. To release it all the same, give a reason, which "
-            f"the card will show: distill-pipeline run {recipe.name} --override_reason '...'"
+            "the card will show: --override_reason '...'"
         )
-    return quality, failed

@@ -18,7 +18,8 @@ SPEEDS = ("student_texts_per_second", "teacher_texts_per_second")
 class Ingredients:
     """What a release is made of: the stored student and quality report, and details of all stages before the release.
 
-    `run` is what `run_details` returns, `licence` the licence entries of the teacher's own card.
+    `run` is what `run_details` returns, `licence` and `prompts` are those of `TeacherSource`, `private` is what
+    `is_private` says.
     """
 
     recipe: Recipe
@@ -27,7 +28,9 @@ class Ingredients:
     run: Mapping[str, Mapping[str, Any]]
     fingerprints: Mapping[str, str]
     teacher: Mapping[str, str]
-    licence: Mapping[str, str]
+    licence: Mapping[str, Any] | None
+    prompts: str = ""
+    private: bool = False
 
 
 def gather(store: Store, recipe: Recipe, teacher: TeacherSource) -> Ingredients:
@@ -35,14 +38,24 @@ def gather(store: Store, recipe: Recipe, teacher: TeacherSource) -> Ingredients:
 
     Raises:
         StoreError: One of them is missing from the store or damaged; the message says how to make it.
-        TeacherError: The teacher's card can't be fetched.
+        TeacherError: The Hub refuses the teacher's card, or can't be asked whether the teacher is private.
     """
     keys = stage_keys(recipe, teacher.identity)
     del keys[RELEASE]
     model, quality = (upstream_output(store, recipe.name, keys[stage]) for stage in ("static_model", "quality_report"))
     manifests = {stage: manifest for stage, key in keys.items() if (manifest := store.manifest(key)) is not None}
     fingerprints = {stage: key.fingerprint for stage, key in keys.items()}
-    return Ingredients(recipe, model, quality, run_details(manifests), fingerprints, teacher.identity, teacher.licence)
+    return Ingredients(
+        recipe=recipe,
+        model=model,
+        quality=quality,
+        run=run_details(manifests),
+        fingerprints=fingerprints,
+        teacher=teacher.identity,
+        licence=teacher.licence,
+        prompts=teacher.prompts,
+        private=is_private(recipe, teacher),
+    )
 
 
 def run_details(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -56,3 +69,21 @@ def run_details(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[st
         | {speed: facts[speed] for facts in [manifest.get("facts", {})] for speed in SPEEDS if speed in facts}
         for stage, manifest in manifests.items()
     }
+
+
+def licence_text(ingredients: Ingredients) -> str | None:
+    """Return the names of the teacher's licence, or None when none is known."""
+    entries = ingredients.licence or {}
+    stated = entries.get("license_name", entries.get("license"))
+    return ", ".join(stated) if isinstance(stated, list) else stated
+
+
+def is_private(recipe: Recipe, teacher: TeacherSource) -> bool:
+    """Whether a recipe's repository on the Hub is to be private: as it says, else as the teacher's is.
+
+    Raises:
+        TeacherError: The Hub can't be asked about the teacher.
+    """
+    if recipe.private == "auto":
+        return recipe.repository is not None and teacher.hidden is not None
+    return recipe.private

@@ -6,14 +6,19 @@ without it, and without the card's passage about it: otherwise every run would b
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from distill_pipeline.hub.cards import CARD, read_header
 from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.recipe import RELEASE_FIELDS, Recipe, is_folder
-from distill_pipeline.release.ingredients import Ingredients
+from distill_pipeline.release.ingredients import Ingredients, licence_text
 from distill_pipeline.store.disk import file_table, json_bytes
-from distill_pipeline.student.files import CARD, PROVENANCE
+from distill_pipeline.student.files import PROVENANCE
+
+TAG = "distill-pipeline"
+"""Marks the cards of releases."""
 
 RUN_BEGINS, RUN_ENDS = "<!-- run -->", "<!-- /run -->"
 
@@ -48,10 +53,9 @@ def write_provenance(folder: Path, ingredients: Ingredients, override_reason: st
     The recipe is written without its destination and device, which change no byte of the student.
     """
     recipe = ingredients.recipe
-    licence = ingredients.licence.get("license")
     content = {
         "format": 1,
-        "teacher": {"name": recipe.teacher_label, **ingredients.teacher, "licence": licence},
+        "teacher": {"name": recipe.teacher_label, **ingredients.teacher, "licence": licence_text(ingredients)},
         "recipe": without_paths(recipe).model_dump(mode="json", exclude={*RELEASE_FIELDS, "device"}),
         "fingerprints": dict(ingredients.fingerprints),
         "override_reason": override_reason or None,
@@ -82,6 +86,17 @@ def read_provenance(content: bytes | None) -> dict[str, Any] | None:
     except ValueError:
         return None
     return values if isinstance(values, dict) and isinstance(values.get("files"), dict) else None
+
+
+def is_release(read: Callable[[str], bytes | None]) -> bool:
+    """Whether the files of a folder or a repository are a release of this project, whichever version's.
+
+    `read` returns a file's content, or None when there is none of a name.
+    """
+    provenance = read_provenance(read(PROVENANCE))
+    if provenance is not None and "fingerprints" in provenance:
+        return True
+    return TAG in (read_header(read(CARD) or b"").get("tags") or ())
 
 
 def released_names(content: bytes | None) -> set[str]:

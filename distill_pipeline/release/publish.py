@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from distill_pipeline.hub.access import Patience, hub_status, short_reason
 from distill_pipeline.hub.explain import HubError, explaining, require_token
 from distill_pipeline.recipe.fields import NEXT_TAG
-from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline.release.destination import Destination, check_private, objection
 from distill_pipeline.release.repository import (
     Difference,
     Remote,
@@ -24,30 +24,6 @@ from distill_pipeline.release.repository import (
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-
-
-@dataclass(frozen=True)
-class Destination:
-    """Where and how a release goes to the Hub; the fields are the recipe's."""
-
-    repository: str
-    branch: str | None = None
-    private: bool = False
-    pull_request: bool = False
-    tag: str | None = None
-    message: str = "Release a distilled static model"
-
-    @classmethod
-    def of(cls, recipe: Recipe) -> Destination:
-        """Return where a recipe with a repository is released."""
-        return cls(
-            recipe.repository or "",
-            recipe.branch,
-            recipe.private,
-            recipe.pull_request,
-            recipe.tag,
-            recipe.commit_message,
-        )
 
 
 @dataclass(frozen=True)
@@ -67,6 +43,7 @@ def publish(
     *,
     compare_run_details: bool = False,
     expected_head: str | None = None,
+    over_anything: bool = False,
     log: Callable[[str], None] = lambda _: None,
 ) -> HubCommit:
     """Commit the folder's files to a Hub repository, unless its head already has the same content.
@@ -80,10 +57,12 @@ def publish(
         patience: How long to keep trying.
         compare_run_details: Also commit when only details of the run differ.
         expected_head: The commit that the gate compared the release with, if any.
+        over_anything: Whether the repository may hold something else than a release of this project.
         log: Receives a line when a lost commit is found.
 
     Raises:
-        HubError: No token, no right to write, someone else's commit in between, or the Hub is out of reach.
+        HubError: No token, no right to write, something else in the repository, someone else's commit in between, or
+            the Hub is out of reach.
     """
     from huggingface_hub import HfApi
 
@@ -96,7 +75,12 @@ def publish(
             remote, found = compare(api, folder, name, branch, patience)
         if remote is None:
             raise HubError(f"release to {name}: the Hub made the repository, but doesn't show it")
-        _check_head(remote, destination, expected_head)
+        check_private(remote, destination.private)
+        if expected_head is not None and remote.commit != expected_head:
+            raise _conflict(name)
+        found_there = None if over_anything or destination.pull_request else objection(remote, patience)
+        if found_there:
+            raise HubError(f"release to {name}: {found_there}")
         if branch and not remote.branch_exists:
             require_token()
             patience.retry(lambda: api.create_branch(name, branch=branch, revision=remote.commit, exist_ok=True))
@@ -109,17 +93,6 @@ def publish(
         if destination.tag is None:
             return commit
         return replace(commit, tag=patience.retry(lambda: _tag(api, destination, commit)))
-
-
-def _check_head(remote: Remote, destination: Destination, expected_head: str | None) -> None:
-    """Raise `HubError` if a private release would go to a public repository, or the head is not the expected one."""
-    if destination.private and not remote.private:
-        raise HubError(
-            f"release to {remote.repository}: the recipe says private, but the repository is public; make it "
-            "private on the Hub, or set private: false"
-        )
-    if expected_head is not None and remote.commit != expected_head:
-        raise _conflict(remote.repository)
 
 
 @dataclass

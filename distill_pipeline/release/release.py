@@ -10,17 +10,19 @@ from typing import Any
 from rich.filesize import decimal
 
 from distill_pipeline.hub.access import Patience
+from distill_pipeline.hub.cards import CARD
 from distill_pipeline.hub.explain import explaining
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.card import model_card
+from distill_pipeline.release.destination import Destination, objections
 from distill_pipeline.release.gate import check_evidence, read_report
 from distill_pipeline.release.ingredients import Ingredients
 from distill_pipeline.release.provenance import write_provenance
-from distill_pipeline.release.publish import Destination, HubCommit, publish
+from distill_pipeline.release.publish import HubCommit, publish
 from distill_pipeline.release.repository import Difference, compare, read_remote
 from distill_pipeline.release.variants import check_variant, write_variant
-from distill_pipeline.store.disk import MANIFEST, file_table, replace_folder
-from distill_pipeline.student.files import CARD, FIGURES, REPORT
+from distill_pipeline.store.disk import MANIFEST, file_table, replace_folder, write_json
+from distill_pipeline.student.files import FIGURES, REPORT
 from distill_pipeline.student.folder import verify_golden
 
 Log = Callable[[str], None]
@@ -46,7 +48,14 @@ def release(
     with _assembled(ingredients, target, override_reason, patience, log) as (folder, head):
         commit = None
         if recipe.repository:
-            commit = publish(folder, Destination.of(recipe), patience, expected_head=head, log=log)
+            commit = publish(
+                folder,
+                Destination.of(recipe, private=ingredients.private),
+                patience,
+                expected_head=head,
+                over_anything=bool(override_reason.strip()),
+                log=log,
+            )
             log(f"{'released' if commit.created else 'already released'}: {commit.url}")
         files = file_table(folder)
         replace_folder(folder, target)
@@ -94,16 +103,19 @@ def _assembled(
 ) -> Iterator[tuple[Path, str | None]]:
     """Yield a temporary folder with the release, and the Hub's head that the gate compared it with."""
     recipe = ingredients.recipe
-    released, head = _released_report(recipe, target, patience)
+    released, head, found = _current(recipe, target, patience)
     quality, overridden = check_evidence(
         recipe,
         ingredients.model.folder,
         ingredients.quality.folder / REPORT,
         released=released,
+        objections=found,
         override_reason=override_reason,
     )
     if overridden:
         log(f"released against the gate: {'; '.join(overridden)}; reason: {override_reason}")
+    if ingredients.licence is None:
+        log("the teacher's licence is unknown: the Hub is out of reach, and its cache lacks the teacher's card")
     folder = target.with_name(f".{target.name}.{os.getpid()}.partial")
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -114,19 +126,21 @@ def _assembled(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _released_report(recipe: Recipe, target: Path, patience: Patience) -> tuple[dict[str, Any] | None, str | None]:
-    """Return the report of the current release, and its commit if it is on the Hub."""
+def _current(recipe: Recipe, target: Path, patience: Patience) -> tuple[dict[str, Any] | None, str | None, list[str]]:
+    """Return the report of the current release, its commit if it is on the Hub, and objections to going there."""
     if recipe.repository is None:
         path = target / REPORT
-        return (read_report(path.read_bytes()) if path.exists() else None), None
+        report = read_report(path.read_bytes()) if path.exists() else None
+        return report, None, objections(recipe, target, None, patience)
     from huggingface_hub import HfApi
 
     api, name = HfApi(), recipe.repository
     with explaining(name):
         remote = patience.retry(lambda: read_remote(api, name, recipe.branch))
+        found = objections(recipe, target, remote, patience)
         if remote is None:
-            return None, None
-        return read_report(patience.retry(lambda: remote.read(api, REPORT))), remote.commit
+            return None, None, found
+        return read_report(patience.retry(lambda: remote.read(api, REPORT))), remote.commit, found
 
 
 def prepare(
@@ -143,7 +157,9 @@ def prepare(
     for variant in ingredients.recipe.variants:
         write_variant(folder, variant)
         distances[variant] = check_variant(folder, variant)
-    shutil.copy2(ingredients.quality.folder / REPORT, folder / REPORT)
+    if ingredients.recipe.evaluation_texts is not None:  # whose texts may be private; the UI shows them
+        quality = {**quality, "examples": []}
+    write_json(folder / REPORT, quality)
     pictures = ingredients.quality.folder / FIGURES
     if pictures.is_dir():
         shutil.copytree(pictures, folder / FIGURES, dirs_exist_ok=True)

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from distill_pipeline.hub.access import Patience
-from distill_pipeline.release.publish import Destination, HubCommit, publish
+from distill_pipeline.release.destination import Destination
+from distill_pipeline.release.publish import HubCommit, publish
 from distill_pipeline.release.verify import PATIENCE_SECONDS, fetched, verify
 
 
@@ -21,4 +22,4 @@ def rollback(repository: str, to: str, *, branch: str | None = None, log: Callab
         message = f"Roll back to {to}\nThe files of commit {commit}, checked before."
         destination = Destination(repository, branch, message=message)
         patience = Patience(PATIENCE_SECONDS, log=log)
-        return publish(folder, destination, patience, compare_run_details=True, log=log)
+        return publish(folder, destination, patience, compare_run_details=True, over_anything=True, log=log)

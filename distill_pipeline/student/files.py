@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Collection
 from pathlib import Path
 
+from distill_pipeline.hub.cards import CARD
 from distill_pipeline.recipe.fields import VARIANT
 from distill_pipeline.store.disk import MANIFEST, sha256_of
 
-CARD = "README.md"
 REPORT = "quality.json"
 PROVENANCE = "provenance.json"
 FIGURES = "figures"

@@ -19,14 +19,15 @@ def check_teacher(source: TeacherSource, recipe: Recipe) -> None:
     """Check a teacher for a recipe, once per process.
 
     Raises:
-        TeacherError: Weights are missing that the rows need, its modules give no sentence embedding, its tokenizer has
-            tokens without a row in its embedding matrix, or it can't be loaded.
+        TeacherError: Weights are missing that the rows need, its modules give no sentence embedding, it reads texts as
+            messages, its tokenizer has tokens without a row in its embedding matrix, or it can't be loaded.
     """
     key = (*sorted(source.identity.items()), recipe.pooling, recipe.trust_remote_code, source.allow_pickled_weights)
     if key not in _passed:
         _check_pooling(source)
         tokenizer = load_tokenizer(source.folder)
         model = load_model(source, "cpu", recipe.trust_remote_code)
+        _refuse_template(model)
         _check_weights(source, model, recipe.pooling)
         _check_ids(source, model[0].auto_model, tokenizer)
         _passed.add(key)
@@ -40,6 +41,15 @@ def _check_pooling(source: TeacherSource) -> None:
         raise TeacherError(
             f"the modules of {source.folder} give no sentence embedding: none of them pools; add a Pooling module, "
             "such as sentence_transformers.models.Pooling(dimensions, 'mean'), and save the teacher with it"
+        )
+
+
+def _refuse_template(model: Any) -> None:
+    # sentence_transformers makes a message of each text where it can, with the prompt as the system's.
+    if "message" in getattr(model[0], "modality_config", ()):
+        raise TeacherError(
+            "the teacher reads each text through a chat template, as no entry of a vocabulary can be read; to distil "
+            "it without, keep 'text' alone in the modality_config of its sentence_bert_config.json"
         )
 
 

@@ -5,14 +5,16 @@ from glob import escape
 from pathlib import Path
 
 from distill_pipeline.errors import TeacherError
-from distill_pipeline.hub.access import Patience, hub_status, is_transient, short_reason
+from distill_pipeline.hub.access import Patience, hub_status, is_refusal, short_reason
 from distill_pipeline.store.disk import sha256_of
-from distill_pipeline.teacher.layout import MODULES, leads_out, own_files, parse_modules, patterns, read_json
-
-CARD = "README.md"
+from distill_pipeline.teacher.layout import MODULES, leads_out, own_files, parse_modules, read_json, read_modules
 
 ANSWER_SECONDS = 20.0
 """How long to wait for the Hub's answer to a question about a repository."""
+
+
+class TeacherUnreachable(TeacherError):
+    """A file of a teacher can't be had now: the Hub is out of reach, or isn't to be asked."""
 
 
 def download(repository: str, commit: str, patience_seconds: float, allow_pickled_weights: bool) -> Path:
@@ -27,9 +29,14 @@ def download(repository: str, commit: str, patience_seconds: float, allow_pickle
     patience = Patience(patience_seconds)
 
     def fetch() -> Path:
-        names = _names(repository, commit, allow_pickled_weights)
-        wanted = patterns(allow_pickled_weights) if names is None else [escape(name) for name in names]
-        return Path(snapshot_download(repository, revision=commit, allow_patterns=list(wanted)))
+        try:
+            names = _names(repository, commit, allow_pickled_weights)
+        except (httpx.HTTPError, OSError) as error:
+            cached = None if is_refusal(error) else _cached(repository, commit, allow_pickled_weights)
+            if cached is None:
+                raise
+            return cached
+        return Path(snapshot_download(repository, revision=commit, allow_patterns=[escape(name) for name in names]))
 
     try:
         folder = patience.retry(fetch)
@@ -42,21 +49,15 @@ def download(repository: str, commit: str, patience_seconds: float, allow_pickle
     return folder
 
 
-def _names(repository: str, commit: str, allow_pickled_weights: bool) -> list[str] | None:
-    """Return the names of the teacher's own files; None while the Hub is out of reach: cached files are used then.
+def _names(repository: str, commit: str, allow_pickled_weights: bool) -> list[str]:
+    """Return the names of the teacher's own files.
 
     Raises:
         TeacherError: A name leads out of its folder; refused before anything is written.
     """
-    import httpx
     from huggingface_hub import HfApi, hf_hub_download
 
-    try:
-        files = HfApi().model_info(repository, revision=commit, timeout=ANSWER_SECONDS).siblings or []
-    except (httpx.HTTPError, OSError) as error:
-        if hub_status(error) is not None and not is_transient(error):
-            raise
-        return None
+    files = HfApi().model_info(repository, revision=commit, timeout=ANSWER_SECONDS).siblings or []
     names = [file.rfilename for file in files]
     for name in names:
         if leads_out(name):
@@ -64,6 +65,38 @@ def _names(repository: str, commit: str, allow_pickled_weights: bool) -> list[st
     listed = read_json(Path(hf_hub_download(repository, MODULES, revision=commit)), list) if MODULES in names else []
     modules = parse_modules(listed, f"teacher {repository}: {MODULES}")
     return own_files(names, modules, allow_pickled_weights)
+
+
+def _cached(repository: str, commit: str, allow_pickled_weights: bool) -> Path | None:
+    """Return the folder of a teacher's files at a commit in the Hub's cache, or None if that lacks some of them."""
+    folder, names = cached_snapshot(repository, commit), _cached_names(repository, commit)
+    if folder is None or names is None:  # what an older client left out is noticed when the files are looked at
+        return folder
+    own = own_files(names, read_modules(folder), allow_pickled_weights)
+    return folder if all((folder / name).is_file() for name in own) else None
+
+
+def _cached_names(repository: str, commit: str) -> list[str] | None:
+    """Return the names of all files of a repository at a commit, or None if the Hub's cache doesn't hold them."""
+    from huggingface_hub import get_cached_repo_tree
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
+    try:
+        return [file.path for file in get_cached_repo_tree(repository, revision=commit)]
+    except CachedRepoTreeNotFoundError:
+        return None
+
+
+def cached_snapshot(repository: str, revision: str | None) -> Path | None:
+    """Return the folder, named after its commit, of what the Hub's cache holds of a revision, if it holds any."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        # No patterns: the client would miss files that no teacher needs.
+        return Path(snapshot_download(repository, revision=revision, allow_patterns=[], local_files_only=True))
+    except LocalEntryNotFoundError:
+        return None
 
 
 def _remove_damaged(folder: Path) -> list[str]:
@@ -89,14 +122,21 @@ def _has_named_content(blob: Path) -> bool:
     return True
 
 
-def download_card(repository: str, commit: str, patience_seconds: float) -> Path | None:
-    """Return the teacher's card, or None when it has none. Raises `TeacherError`."""
+def download_file(repository: str, commit: str, name: str, patience_seconds: float) -> Path | None:
+    """Return one small file of a teacher, or None when it has none of this name.
+
+    Raises:
+        TeacherUnreachable: The Hub is out of reach, and its cache doesn't hold the file.
+        TeacherError: The Hub refuses.
+    """
     import httpx
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import RemoteEntryNotFoundError
 
+    if name not in (_cached_names(repository, commit) or [name]):
+        return None
     try:
-        return Path(Patience(patience_seconds).retry(lambda: hf_hub_download(repository, CARD, revision=commit)))
+        return Path(Patience(patience_seconds).retry(lambda: hf_hub_download(repository, name, revision=commit)))
     except RemoteEntryNotFoundError:
         return None
     except (httpx.HTTPError, OSError) as error:
@@ -105,6 +145,7 @@ def download_card(repository: str, commit: str, patience_seconds: float) -> Path
 
 def teacher_error(error: Exception, repository: str, revision: str | None) -> TeacherError:
     """Return an error that explains why a teacher can't be downloaded from the Hub."""
+    from huggingface_hub import is_offline_mode
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
 
     wanted = f"teacher {repository}" + (f" at revision {revision}" if revision else "")
@@ -118,6 +159,10 @@ def teacher_error(error: Exception, repository: str, revision: str | None) -> Te
         return TeacherError(f"{wanted} is not on the Hub, or is private: check its name, and HF_TOKEN if it is private")
     if isinstance(error, OSError) and error.errno is not None:
         return TeacherError(f"{wanted} can't be stored: {error.strerror}")
-    return TeacherError(
-        f"{wanted} can't be fetched from the Hub now ({short_reason(error)}); try later, or with more patience_seconds"
-    )
+    if is_offline_mode():
+        problem = "isn't in the Hub's cache, and HF_HUB_OFFLINE says not to ask the Hub"
+        way_out = f"unset that, or fill the cache with `hf download {repository}`"
+    else:
+        problem = f"can't be fetched from the Hub now ({short_reason(error)})"
+        way_out = "try later, or with more patience_seconds"
+    return TeacherUnreachable(f"{wanted} {problem}: {way_out}")

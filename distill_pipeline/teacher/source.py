@@ -4,24 +4,30 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-
-import yaml
+from typing import Any
 
 from distill_pipeline.errors import TeacherError, install_hint
-from distill_pipeline.hub.access import Patience, hub_status, is_transient
+from distill_pipeline.hub.access import Patience, is_refusal
+from distill_pipeline.hub.cards import CARD, licence_entries, read_header
 from distill_pipeline.recipe.presets import EMBEDDED
 from distill_pipeline.recipe.recipe import Recipe, is_folder
 from distill_pipeline.store.disk import sha256_of, write_json
-from distill_pipeline.teacher.download import ANSWER_SECONDS, CARD, download, download_card, teacher_error
+from distill_pipeline.teacher.download import (
+    ANSWER_SECONDS,
+    TeacherUnreachable,
+    cached_snapshot,
+    download,
+    download_file,
+    teacher_error,
+)
 from distill_pipeline.teacher.layout import PROMPTS, check_whole, files_of, read_json, read_modules, transformer_folder
 
 EMBEDDED_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """sha256 of all-MiniLM-L6-v2's `model.safetensors` as published by sentence-transformers."""
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-_LICENCE_ENTRIES = ("license", "license_name", "license_link")
 
 
 @dataclass(frozen=True)
@@ -75,34 +81,92 @@ class TeacherSource:
         later = [read_json(self.folder / module.path / "config.json") for module in read_modules(self.folder)[1:]]
         return max([self.dimensions, *(int(config.get("out_features", 0)) for config in later)])
 
-    def prompts_note(self, prompt: str | None) -> str | None:
-        """Return which prompts the teacher names, if it names any and the recipe uses none."""
-        named = read_json(self.folder / PROMPTS)
+    @cached_property
+    def prompts(self) -> str:
+        """The prompts that the teacher names, as a list to read; empty when it names none, or they can't be read now.
+
+        Raises:
+            TeacherError: The file that names them is damaged, or the Hub refuses it.
+        """
+        try:
+            file = self._file(PROMPTS)
+        except TeacherUnreachable:
+            return ""
+        named = read_json(file) if file else {}
         default = named.get("default_prompt_name")
-        prompts = {name: text for name, text in (named.get("prompts") or {}).items() if text}
-        if prompt is not None or not prompts:
-            return None
-        listed = ", ".join(
-            f"{name} {text!r}{' (its default)' if name == default else ''}" for name, text in prompts.items()
+        return ", ".join(
+            f"{name} {text!r}{' (its default)' if name == default else ''}"
+            for name, text in (named.get("prompts") or {}).items()
+            if text
         )
-        return f"the teacher names prompts, of which none is used; the recipe's prompt can be one of them: {listed}"
+
+    def prompts_note(self, prompt: str | None) -> str | None:
+        """Return which prompts the teacher names, if it names any and the recipe uses none. Raises as `prompts`."""
+        if prompt is not None or not self.prompts:
+            return None
+        return (
+            f"the teacher names prompts, of which none is used; the recipe's prompt can be one of them: {self.prompts}"
+        )
 
     @cached_property
-    def licence(self) -> dict[str, str]:
-        """The licence entries of the teacher's card (`license`, ...); empty when it states none."""
-        from huggingface_hub import ModelCard
+    def licence(self) -> dict[str, Any] | None:
+        """The licence entries of the teacher's card as the Hub takes them (`license`, ...); empty when it states none.
 
-        if self.local_folder is None:
-            card = download_card(**self.identity, patience_seconds=self.patience_seconds)
-        else:
-            card = self.local_folder / CARD
-        if card is None or not card.is_file():
-            return {}
+        None while the card can't be had: the Hub is out of reach, and its cache doesn't hold it.
+
+        Raises:
+            TeacherError: The Hub refuses the card.
+        """
         try:
-            header = ModelCard(card.read_text(encoding="utf-8", errors="replace"), ignore_metadata_errors=True).data
-        except (yaml.YAMLError, ValueError, TypeError):  # a header that can't be read states no licence
-            return {}
-        return {name: header[name] for name in _LICENCE_ENTRIES if isinstance(header.get(name), str)}
+            card = self._file(CARD)
+        except TeacherUnreachable:
+            return None
+        entries = licence_entries(read_header(card.read_bytes())) if card else {}
+        link = entries.get("license_link")
+        if link and "://" not in link:  # a file of the teacher's
+            del entries["license_link"]
+            if self.local_folder is None:
+                from huggingface_hub import hf_hub_url
+
+                repository, commit = self.identity["repository"], self.identity["commit"]
+                entries["license_link"] = hf_hub_url(repository, link, revision=commit)
+        return entries
+
+    @cached_property
+    def hidden(self) -> str | None:
+        """`private` or `gated` if the teacher's repository is; None for one that everyone may read, and for a folder.
+
+        One that the Hub doesn't show any more counts as private.
+
+        Raises:
+            TeacherError: The Hub can't be asked, or refuses.
+        """
+        if self.local_folder is not None:
+            return None
+        import httpx
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import RepositoryNotFoundError
+
+        repository, commit = self.identity["repository"], self.identity["commit"]
+        ask = partial(HfApi().model_info, repository, timeout=ANSWER_SECONDS)
+        try:
+            info = Patience(self.patience_seconds).retry(ask)
+        except RepositoryNotFoundError:
+            return "private"
+        except (httpx.HTTPError, OSError) as error:
+            if is_refusal(error):
+                raise teacher_error(error, repository, commit) from None
+            raise TeacherUnreachable(
+                f"the Hub is out of reach, so nobody knows whether the teacher {repository} is private: try later, or "
+                "set private to true or false"
+            ) from None
+        return "private" if info.private else "gated" if info.gated else None
+
+    def _file(self, name: str) -> Path | None:
+        """Return one small file of the teacher, without the others, or None. Raises as `download_file`."""
+        if self.local_folder is None:
+            return download_file(**self.identity, name=name, patience_seconds=self.patience_seconds)
+        return self.local_folder / name if (self.local_folder / name).is_file() else None
 
 
 def resolve_teacher(
@@ -199,25 +263,15 @@ def _find_commit(
     try:
         commit = patience.retry(lambda: fetch_commit(repository, revision, timeout=answer_seconds))
     except (httpx.HTTPError, OSError) as error:
-        refused = hub_status(error) is not None and not is_transient(error)
-        if name in known and not refused:
-            return known[name], f"the Hub is out of reach; using {name} as last seen: commit {known[name]}"
-        cached = None if refused else _cached_commit(repository, revision)
-        if cached is not None:
-            return cached, f"the Hub is out of reach; using {name} as the Hub's cache holds it: commit {cached}"
+        if not is_refusal(error):
+            if name in known:
+                return known[name], f"the Hub is out of reach; using {name} as last seen: commit {known[name]}"
+            cached = cached_snapshot(repository, revision)
+            if cached is not None:
+                note = f"the Hub is out of reach; using {name} as the Hub's cache holds it: commit {cached.name}"
+                return cached.name, note
         raise teacher_error(error, repository, revision) from None
     if known.get(name) != commit:
         known_commits.parent.mkdir(parents=True, exist_ok=True)
         write_json(known_commits, {**known, name: commit})
     return commit, None
-
-
-def _cached_commit(repository: str, revision: str | None) -> str | None:
-    """Return the commit of a branch or tag that the Hub's cache holds, if it holds one."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(repository, revision=revision, local_files_only=True)).name
-    except LocalEntryNotFoundError:
-        return None

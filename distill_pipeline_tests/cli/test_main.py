@@ -15,6 +15,7 @@ from distill_pipeline.chain.home import Home
 from distill_pipeline.cli.flags import UsageError, check_command_line, with_truths
 from distill_pipeline.cli.main import COMMANDS, main
 from distill_pipeline.recipe.reading import read_recipe
+from distill_pipeline_tests.servers.hub import Hub
 
 SMALL = ["--vocabulary_words", "300", "--generated_texts=300"]
 
@@ -175,6 +176,44 @@ def test_a_failed_run_ends_with_status_1_and_one_message(
     said = capsys.readouterr().err
     assert "quality_report: check floors_are_reached failed: similarity_correlation 0." in said
     assert not re.search(r"Traceback|Stack Trace|File \"|Dependencies", said)
+
+
+def test_where_a_release_may_not_go_is_known_before_any_work(
+    own_home: Home, bert: Path, hub: Hub, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ending(*arguments: str) -> str:
+        with pytest.raises(SystemExit) as ended:
+            main(list(arguments))
+        assert ended.value.code == 2
+        return capsys.readouterr().err
+
+    hub.create("me/tiny", {"config.json": b"{}"})
+    teacher = ["--base_model_name", str(bert), "--pca_dims", "8", "--name", "tiny", *SMALL]
+    refused = "tiny is not released: me/tiny holds something else than a release of distill-pipeline: config.json"
+    assert refused in ending("distill", *teacher, "--model_repository_name", "me/tiny")
+    assert not own_home.root.exists()
+    own_home.recipes.mkdir(parents=True)
+    (own_home.recipes / "tiny.yaml").write_text(f"teacher: {bert}\nrepository: me/tiny\npca_dims: 8\n")
+    (own_home.recipes / "open.yaml").write_text(f"teacher: {bert}\nrepository: me/new\npca_dims: 8\n")
+    for how in ((), ("--dry_run",)):
+        assert refused in ending("run", "tiny", *how)
+    main(["plan", "tiny"])
+    assert "the release will be refused: me/tiny holds something else" in capsys.readouterr().err
+    main(["plan", "open"])
+    assert "me/new is public, and so will be the student of the folder" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["sweep", str(_a_sweep(own_home, bert)), "--release"])
+    assert "small.dims-4 failed: small.dims-4 is not released: me/tiny holds" in capsys.readouterr().err
+    monkeypatch.delenv("HF_TOKEN")
+    assert "there is no access token" in ending("run", "open")
+    assert not own_home.store.root.exists()
+    assert not hub.releases("me/tiny")
+
+
+def _a_sweep(home: Home, teacher: Path) -> Path:
+    path = home.root / "small.yaml"
+    path.write_text(f"teacher: {teacher}\nrepository: me/tiny\nsweep:\n  pca_dims: [4]\n")
+    return path
 
 
 def test_a_sweeps_plan_has_a_line_for_each_of_its_recipes(

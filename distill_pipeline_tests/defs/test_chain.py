@@ -16,12 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from distill_pipeline.chain.stages import STAGES
+from distill_pipeline.hub.cards import CARD
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.provenance import without_run_details
 from distill_pipeline.store.disk import file_table
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.store.verdicts import cached_verdict
-from distill_pipeline.student.files import CARD, PROVENANCE
+from distill_pipeline.student.files import PROVENANCE
 from distill_pipeline_tests.running import HITS, TO_MATRIX, Chain
 
 MakeRecipe = Callable[..., Recipe]

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from distill_pipeline.hub.explain import HubError
-from distill_pipeline.release.publish import Destination, HubCommit, publish
+from distill_pipeline.release.destination import Destination
+from distill_pipeline.release.publish import HubCommit, publish
 from distill_pipeline.release.rollback import rollback
 from distill_pipeline.release.verify import VerificationFailed, fetched, verify
 from distill_pipeline_tests.patience import FakeTime
@@ -55,7 +56,7 @@ def test_a_next_release_removes_its_own_old_files_and_leaves_those_of_others(hub
 
 def test_a_private_release_never_goes_to_a_public_repository(hub: Hub, tmp_path: Path) -> None:
     hub.create(REPOSITORY)
-    with pytest.raises(HubError, match="the recipe says private, but the repository is public"):
+    with pytest.raises(HubError, match="but this repository is public; make it private"):
         put(make_release(tmp_path / "a"), private=True)
     assert not hub.releases(REPOSITORY)
     put(tmp_path / "a", "me/new", private=True)
@@ -124,7 +125,8 @@ def test_a_release_killed_while_uploading_ends_in_one_commit_when_it_is_run_agai
     program = (
         "import sys; from pathlib import Path\n"
         "from distill_pipeline.hub.access import Patience\n"
-        "from distill_pipeline.release.publish import Destination, publish\n"
+        "from distill_pipeline.release.destination import Destination\n"
+        "from distill_pipeline.release.publish import publish\n"
         "publish(Path(sys.argv[1]), Destination('me/tiny'), Patience(60))\n"
     )
     child = subprocess.Popen([sys.executable, "-c", program, str(folder)], env=dict(os.environ))  # noqa: S603

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -237,3 +238,29 @@ def test_a_release_that_was_touched_fails_its_verification(tmp_path: Path, damag
     }
     with pytest.raises(VerificationFailed, match=expected[damage]):
         verify(folder)
+
+
+def test_the_card_says_which_prompts_the_teacher_names_and_which_was_used(tmp_path: Path) -> None:
+    named = "query 'find: ' (its default), passage 'text: '"
+    for prompt, used in ((None, "none was used"), ("text: ", "'text: ' was put before each text")):
+        ingredients = replace(make_ingredients(tmp_path / str(prompt), prompt=prompt, repository="none"), prompts=named)
+        go(ingredients, tmp_path / "released")
+        card = (tmp_path / "released" / "README.md").read_text(encoding="utf-8")
+        assert f"The teacher names prompts, {named}; for this student {used}." in card
+
+
+def test_a_licence_that_cant_be_had_is_called_unknown(tmp_path: Path) -> None:
+    told = go(replace(make_ingredients(tmp_path / "a", repository="none"), licence=None), tmp_path / "released")
+    assert told == ["the teacher's licence is unknown: the Hub is out of reach, and its cache lacks the teacher's card"]
+    assert "The teacher's licence: unknown" in (tmp_path / "released" / "README.md").read_text(encoding="utf-8")
+
+
+def test_no_text_of_a_file_of_ones_own_is_released(tmp_path: Path) -> None:
+    (tmp_path / "internal.txt").write_text("owl\nmice\nnight\n")
+    shown = make_release(tmp_path / "shown")
+    hidden = make_release(tmp_path / "hidden", evaluation_texts=str(tmp_path / "internal.txt"))
+    assert "| owl | mice | night |" in (shown / "README.md").read_text()
+    for name in ("README.md", "quality.json"):
+        assert "mice" not in (hidden / name).read_text().replace("the owl hunts mice", "")
+    stored = tmp_path / "shown-stages" / "quality" / "quality.json"
+    assert (shown / "quality.json").read_bytes() == stored.read_bytes()

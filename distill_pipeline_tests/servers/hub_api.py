@@ -124,7 +124,13 @@ class Api:
 
     def _info(self, commit: Commit) -> Any:
         siblings = [{"rfilename": path} for path in commit.files]
-        return {"id": self.name, "sha": commit.oid, "private": self.repository.private, "siblings": siblings}
+        return {
+            "id": self.name,
+            "sha": commit.oid,
+            "private": self.repository.private,
+            "siblings": siblings,
+            "gated": "auto" if self.repository.gated else False,
+        }
 
     def _log(self, commit: Commit) -> Any:
         found: list[Commit] = []

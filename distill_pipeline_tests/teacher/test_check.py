@@ -191,3 +191,16 @@ def test_the_teachers_prompts_are_said_unless_one_is_used(folder: Path) -> None:
     (folder / "config_sentence_transformers.json").write_text(json.dumps(prompts))
     assert "ask 'ask: ' (its default)" in str(resolve(folder).prompts_note(None))
     assert resolve(folder).prompts_note("tell: ") is None
+
+
+def test_a_teacher_that_reads_messages_is_refused_and_one_that_only_has_a_template_is_not(folder: Path) -> None:
+    (folder / "chat_template.jinja").write_text("{% for m in messages %}[{{ m.role }}] {{ m.content }}{% endfor %}")
+    check(folder)
+    way = {"method": "forward", "method_output_name": "last_hidden_state"}
+    ways = {"text": way, "message": {**way, "format": "flat"}}
+    path = folder / "sentence_bert_config.json"
+    change_json(path, modality_config=ways, module_output_name="token_embeddings")
+    with pytest.raises(TeacherError, match=r"through a chat template.*keep 'text' alone in the modality_config"):
+        check(folder)
+    change_json(path, modality_config={"text": way})
+    check(folder)

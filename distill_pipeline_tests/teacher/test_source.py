@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +53,8 @@ def teacher(hub: Hub, tmp_path: Path) -> Repository:
 def find(tmp_path: Path, revision: str | None = None, **fields: Any) -> TeacherSource:
     """Resolve the teacher with a little patience."""
     known = tmp_path / "teachers.json"
-    return resolve_teacher(TEACHER, revision, known_commits=known, **{"patience_seconds": 2, **fields})
+    fields = {"location": TEACHER, "patience_seconds": 2, **fields}
+    return resolve_teacher(revision=revision, known_commits=known, **fields)
 
 
 @pytest.mark.parametrize("moment", [("GET", "/api/models/"), ("HEAD", "/resolve/"), ("GET", "/resolve/")])
@@ -144,7 +147,7 @@ def test_the_licence_comes_from_the_teachers_own_card(hub: Hub, teacher: Reposit
         b"---\n!!python/object/apply:os.system ['false']\n---\n",
         b"---\n- a list\n---\n",
         b"---\nlicense: [mit\n---\n",
-        b"---\nlicense: [mit, apache-2.0]\n---\n",
+        b"---\nlicense: [{}]\n---\n",
         b"---\nlicense: mit\nreleased: 2026-99-99\n---\n",
         b"---\nlicense: mit\n1: one\n---\n",
     ):
@@ -153,6 +156,10 @@ def test_the_licence_comes_from_the_teachers_own_card(hub: Hub, teacher: Reposit
     other = b"---\nlicense: other\nlicense_name: own\nmodel-index: broken\n---\nna\xefve\n"
     teacher.commit("refs/heads/main", "card", {**teacher.head.files, "README.md": other})
     assert find(tmp_path).licence == {"license": "other", "license_name": "own"}
+    linked = b"---\nlicense: other\nlicense_link: LICENSE\n---\n"
+    commit = teacher.commit("refs/heads/main", "card", {**teacher.head.files, "README.md": linked}).oid
+    link = f"{hub.url}/{TEACHER}/resolve/{commit}/LICENSE"
+    assert find(tmp_path).licence == {"license": "other", "license_link": link}
     teacher.commit("refs/heads/main", "no card", {"config.json": b"{}"})
     assert find(tmp_path).licence == {}
 
@@ -240,3 +247,53 @@ def test_a_cached_commit_serves_a_new_home_while_the_hub_is_away(hub: Hub, teach
     away = find(tmp_path / "new")
     assert away.identity == {"repository": TEACHER, "commit": Path(folder).name}
     assert "as the Hub's cache holds it" in str(away.note)
+
+
+@pytest.fixture
+def offline(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Sets HF_HUB_OFFLINE as if it had been there from the start."""
+    return lambda: monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+
+
+@pytest.mark.parametrize("filled", ["by a user", "by another home", "by an older client"])
+def test_a_filled_cache_serves_a_new_home_that_is_offline(
+    hub: Hub, teacher: Repository, tmp_path: Path, offline: Callable[[], None], filled: str
+) -> None:
+    modules = {"modules.json": b'[{"path": "", "type": "Transformer"}]', "onnx/config.json": b"{}"}
+    commit = teacher.commit("refs/heads/main", "modules", {**teacher.head.files, **modules}).oid
+    known = json.dumps({f"{TEACHER}@main": commit}) if filled == "by another home" else "{}"
+    (tmp_path / "teachers.json").write_text(known)
+    if filled == "by another home":
+        _ = find(tmp_path).folder
+    else:
+        cache = Path(snapshot_download(TEACHER, ignore_patterns="README.md")).parents[1]
+    if filled == "by an older client":
+        shutil.rmtree(cache / "trees")
+    hub.requests.clear()
+    offline()
+    away = find(tmp_path)
+    assert away.identity["commit"] == commit
+    assert "the Hub is out of reach" in str(away.note)
+    assert (away.folder / "model.safetensors").read_bytes() == teacher.head.files["model.safetensors"]
+    assert (away.licence, away.prompts) == (None, "")
+    assert not hub.requests
+
+
+def test_offline_with_an_empty_cache_is_an_error_at_once(
+    hub: Hub, tmp_path: Path, offline: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda _: pytest.fail("nobody has to wait for this"))
+    offline()
+    source = TeacherSource({"repository": "them/unheard-of", "commit": "0" * 40}, patience_seconds=3600)
+    for ask in (lambda: source.folder, lambda: find(tmp_path, patience_seconds=3600, location="them/unheard-of")):
+        with pytest.raises(TeacherError, match="isn't in the Hub's cache, and HF_HUB_OFFLINE says not to ask"):
+            ask()
+
+
+def test_a_cache_that_lacks_a_file_is_not_taken_for_the_teacher(
+    hub: Hub, teacher: Repository, tmp_path: Path, offline: Callable[[], None]
+) -> None:
+    (find(tmp_path).folder / "vocab.txt").unlink()
+    offline()
+    with pytest.raises(TeacherError, match="isn't in the Hub's cache"):
+        _ = find(tmp_path).folder

@@ -15,6 +15,7 @@ from distill_pipeline.defs.stage import StageConfig, StageRun, materialize_stage
 from distill_pipeline.figures.captions import SINCE_RELEASE
 from distill_pipeline.figures.pictures import draw_kinds
 from distill_pipeline.quality.measures import comparable_figures
+from distill_pipeline.release.destination import look_ahead
 from distill_pipeline.release.gate import read_report
 from distill_pipeline.release.ingredients import gather
 from distill_pipeline.release.release import is_intact, preview, release
@@ -68,6 +69,8 @@ def hub_release(
 def _compute(run: StageRun, override_reason: str) -> Mapping[str, Any]:
     recipe, target = run.recipe, run.home.releases / run.recipe.name
     ingredients = gather(run.home.store, recipe, run.teacher_source)
+    for note in look_ahead(recipe, run.teacher_source, target)[1]:
+        run.log(note)
     # Drawn for the metadata alone, before the release is replaced: a release's bytes must not depend on history.
     _draw_since_release(run.folder, ingredients.quality.folder / REPORT, target / REPORT)
     files, commit = release(ingredients, target, override_reason=override_reason, log=run.log)
