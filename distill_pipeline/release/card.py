@@ -53,7 +53,7 @@ model = StaticModel.from_pretrained("{place}")
 embeddings = model.encode(["A static model needs no GPU."])
 ```
 
-It loads in `sentence_transformers` as well: `SentenceTransformer("{place}")`.
+{_in_sentence_transformers(place, student["dtype"])}
 {_variants_note(variants)}
 ## What it lost against its teacher
 
@@ -67,7 +67,7 @@ Measured on {quality["texts"]} {quality["texts_are"]}, without labels.
 {recipe_yaml(without_paths(recipe), exclude=RELEASE_FIELDS).strip()}
 ```
 {_pictures(figures, of_making=True)}
-
+{_accents_note(student["accents"])}
 The teacher's licence: {licence_text(ingredients) or unstated}. `golden.parquet` holds texts and the
 vectors that every runtime must give for them; `provenance.json` holds the sha256 of each file, and
 `distill-pipeline verify {name}` checks both.
@@ -123,6 +123,19 @@ def _prompts_note(ingredients: Ingredients) -> str:
     prompt = ingredients.recipe.prompt
     used = f"{prompt!r} was put before each text" if prompt else "none was used"
     return f"\nThe teacher names prompts, {ingredients.prompts}; for this student {used}.\n"
+
+
+def _in_sentence_transformers(place: str, dtype: str) -> str:
+    if dtype == "int8":
+        return "`sentence_transformers` can't load it: it averages no integers."
+    loads = f'It loads in `sentence_transformers` as well: `SentenceTransformer("{place}")'
+    if dtype != "float16":
+        return f"{loads}`."
+    return f"{loads}.float()`. In float16 its\nvector of a text without a known word is NaN; `model2vec` gives zeros."
+
+
+def _accents_note(accents: str) -> str:
+    return f"\nIn texts and vocabulary, {accents}.\n" if accents else ""
 
 
 def _override_note(overridden: Sequence[str], reason: str) -> str:

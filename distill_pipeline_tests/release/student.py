@@ -39,7 +39,8 @@ def make_ingredients(root: Path, seed: int = 0, **fields: Any) -> Ingredients:
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     rows = np.random.default_rng(seed).normal(size=(len(WORDS), 12)).astype(np.float32)
     model.mkdir(parents=True)
-    facts = write_student(model, tokenizer, rows, dtype="float16", config={}, texts=TEXTS)
+    facts = write_student(model, tokenizer, rows, dtype=recipe.dtype, config={}, texts=TEXTS)
+    facts["accents"] = "accents are folded: 12 words share an entry with a word of other accents"
     quality.mkdir()
     report = {
         **{"neighbour_overlap": 0.7, "nearest_retrieved": 0.6, **figures},

@@ -249,6 +249,22 @@ def test_the_card_says_which_prompts_the_teacher_names_and_which_was_used(tmp_pa
         assert f"The teacher names prompts, {named}; for this student {used}." in card
 
 
+@pytest.mark.parametrize(
+    ("dtype", "said"),
+    [
+        ("float16", 'SentenceTransformer("me/tiny").float()'),
+        ("float32", 'SentenceTransformer("me/tiny")`.'),
+        ("int8", "`sentence_transformers` can't load it"),
+    ],
+)
+def test_the_card_says_how_each_library_loads_it_and_what_folded_accents_merge(
+    tmp_path: Path, dtype: str, said: str
+) -> None:
+    card = (make_release(tmp_path / "a", dtype=dtype) / "README.md").read_text(encoding="utf-8")
+    assert said in card
+    assert "accents are folded: 12 words share an entry" in card
+
+
 def test_a_licence_that_cant_be_had_is_called_unknown(tmp_path: Path) -> None:
     told = go(replace(make_ingredients(tmp_path / "a", repository="none"), licence=None), tmp_path / "released")
     assert told == ["the teacher's licence is unknown: the Hub is out of reach, and its cache lacks the teacher's card"]

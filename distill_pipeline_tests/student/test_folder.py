@@ -28,10 +28,9 @@ def test_both_runtimes_give_the_golden_vectors(student: Path) -> None:
     assert verify_golden(student) < 2e-3
     texts, golden = read_golden(student)
     if "int8" not in (student / "config.json").read_text():  # sentence_transformers can't average integers
-        found = SentenceTransformer(str(student), device="cpu").encode(texts)
         # In float16 sentence_transformers 6.2 divides zero by zero for a text without tokens.
-        tokens = golden.any(axis=1)
-        np.testing.assert_allclose(found[tokens], golden[tokens], atol=2e-3)
+        found = SentenceTransformer(str(student), device="cpu").float().encode(texts)
+        np.testing.assert_allclose(found, golden, atol=2e-3)
 
 
 def test_a_changed_matrix_is_noticed(student: Path) -> None:

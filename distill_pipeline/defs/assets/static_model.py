@@ -49,7 +49,7 @@ def compute(run: StageRun) -> Mapping[str, Any]:
     )
     copy_pictures(matrix, run.folder)
     write_pictures(run.folder, draw_words(vocabulary, rows))
-    return {**facts, "golden_difference": verify_golden(run.folder)}
+    return {**facts, "accents": vocabulary.accents, "golden_difference": verify_golden(run.folder)}
 
 
 def _describe(output: Output) -> Mapping[str, Any]:
