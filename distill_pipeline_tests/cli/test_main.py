@@ -194,24 +194,24 @@ def test_where_a_release_may_not_go_is_known_before_any_work(
     assert not own_home.root.exists()
     own_home.recipes.mkdir(parents=True)
     (own_home.recipes / "tiny.yaml").write_text(f"teacher: {bert}\nrepository: me/tiny\npca_dims: 8\n")
-    (own_home.recipes / "open.yaml").write_text(f"teacher: {bert}\nrepository: me/new\npca_dims: 8\n")
+    (own_home.recipes / "other.yaml").write_text(f"teacher: {bert}\nrepository: me/new\npca_dims: 8\n")
     for how in ((), ("--dry_run",)):
         assert refused in ending("run", "tiny", *how)
     main(["plan", "tiny"])
     assert "the release will be refused: me/tiny holds something else" in capsys.readouterr().err
-    main(["plan", "open"])
+    main(["plan", "other"])
     assert "me/new is public, and so will be the student of the folder" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["sweep", str(_a_sweep(own_home, bert)), "--release"])
-    assert "small.dims-4 failed: small.dims-4 is not released: me/tiny holds" in capsys.readouterr().err
+    assert "grid.dims-4 failed: grid.dims-4 is not released: me/tiny holds" in capsys.readouterr().err
     monkeypatch.delenv("HF_TOKEN")
-    assert "there is no access token" in ending("run", "open")
+    assert "there is no access token" in ending("run", "other")
     assert not own_home.store.root.exists()
     assert not hub.releases("me/tiny")
 
 
 def _a_sweep(home: Home, teacher: Path) -> Path:
-    path = home.root / "small.yaml"
+    path = home.root / "grid.yaml"
     path.write_text(f"teacher: {teacher}\nrepository: me/tiny\nsweep:\n  pca_dims: [4]\n")
     return path
 
