@@ -101,7 +101,7 @@ def build_vocabulary(
         else:
             # An entry between a word and the teacher's pieces of it is read as its text.
             text = tokenizer.decode([row], skip_special_tokens=False).replace("�", "").strip()
-            teacher_ids.append(teacher.read(f" {added.get(row, text)}"))
+            teacher_ids.append(teacher.read_word(added.get(row, text)))
     frequencies, source = entry_probabilities(tokenizer, language, passages)
     return Vocabulary(tokens, teacher_ids, frequencies, source, tokenizer)
 
@@ -215,6 +215,9 @@ class _TeacherTokenizer:
         prompt_ids = self.tokenizer.encode(prompt.rstrip(), add_special_tokens=False).ids if prompt else []
         self._before, self._after = [*(self.model.bos_ids or []), *prompt_ids], list(self.model.eos_ids or [])
         self.unknown: int | None = loaded.unk_token_id
+        # SentencePiece's own normalizer puts a space before each text, so that another one would be read.
+        normalizer = self.tokenizer.normalizer
+        self._space = "" if normalizer and normalizer.normalize_str(" a").startswith("▁▁") else " "
         self._no_text = {self.unknown, self.tokenizer.token_to_id("▁")}  # Unigram puts this before what is unknown
         self._room = max(1, max_tokens(folder, loaded) - len(self._before) - len(self._after))
 
@@ -233,11 +236,15 @@ class _TeacherTokenizer:
         """Return the ids that the teacher reads for a text, cut to the length that it takes."""
         return self.framed(self.tokenizer.encode(text, add_special_tokens=False).ids[: self._room])
 
+    def read_word(self, word: str) -> list[int]:
+        """Return the ids that the teacher reads for a word as it stands within a sentence, after a space."""
+        return self.read(f"{self._space}{word}")
+
     def read_entry(self, entry: Entry) -> list[int]:
         """Return the ids that the teacher reads for an entry of words."""
         if entry.text is None:
             return self.framed([] if entry.piece is None else [entry.piece])
-        ids = self.read(f" {entry.text}" if entry.text[0].isalnum() else entry.text)
+        ids = self.read_word(entry.text) if entry.text[0].isalnum() else self.read(entry.text)
         return ids if entry.piece is None or self.knows(ids) else self.framed([entry.piece])
 
     def knows(self, ids: Sequence[int]) -> bool:

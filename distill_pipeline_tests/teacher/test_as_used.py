@@ -84,7 +84,8 @@ def test_rows_of_entries_and_texts_are_the_librarys(
     assert nearest(teacher.rows(sentence_ids(folder, TEXTS, prompt=prompt)), TEXTS) > 0.9999
     assert nearest(teacher.encode(TEXTS, prompt), TEXTS) > 0.9999
     vocabulary = build_word_vocabulary(folder, count=20, words=WORDS, lowercase=False, prompt=prompt)
-    rows = teacher.rows([vocabulary.teacher_ids[vocabulary.tokens.index(word)] for word in WORDS])
+    entries = [row for encoding in vocabulary.tokenizer.encode_batch(WORDS) for row in encoding.ids]
+    rows = teacher.rows([vocabulary.teacher_ids[row] for row in entries])
     # An entry is read as within a sentence, after a space, which a prompt ends with.
     assert nearest(rows, WORDS if prompt else [f" {word}" for word in WORDS]) > 0.999
     # vocabulary=teacher: a token is read as the text that it stands for.

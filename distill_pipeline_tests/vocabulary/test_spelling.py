@@ -224,6 +224,15 @@ def test_words_of_a_tokenizer_that_marks_their_end_are_entries(tmp_path: Path) -
     assert vocabulary.teacher_ids[vocabulary.tokens.index("lighthouse")] == own.ids
 
 
+def test_a_teacher_that_puts_a_space_before_each_text_reads_no_second_one(tmp_path: Path) -> None:
+    tokenizer = Tokenizer(models.BPE(unk_token="[UNK]", fuse_unk=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    trainer = trainers.BpeTrainer(vocab_size=100, special_tokens=SPECIAL, show_progress=False)
+    tokenizer.train_from_iterator(["lighthouse", "keeper"] * 20, trainer)
+    vocabulary = _vocabulary(_save(tmp_path / "teacher", tokenizer), count=0, words=["lighthouse"])
+    assert vocabulary.teacher_ids[vocabulary.tokens.index("lighthouse")] == tokenizer.encode("lighthouse").ids
+
+
 def test_clauses_of_a_corpus_are_no_words_and_that_is_said(tmp_path: Path) -> None:
     assert count_words([*CLAUSES, "café by the sea"]).words == ("by", "café", "sea", "the")
     vocabulary = _vocabulary(
