@@ -1,5 +1,8 @@
 """A teacher's tokenizer from its files, and how much of a text the teacher reads."""
 
+import logging
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +10,9 @@ from distill_pipeline.errors import TeacherError
 from distill_pipeline.teacher.layout import read_json, settings, transformer_folder
 
 MAX_TOKENS = 256
+
+UNUSED = re.compile(r"\[unused\d+\]")
+"""Matches the start of placeholder tokens in BERT's vocabularies, which are no text."""
 
 _VOCABULARIES = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 
@@ -58,3 +64,55 @@ def max_tokens(folder: Path, loaded: Any) -> int:
     config = read_json(transformer_folder(folder) / "config.json")
     limits = [loaded.model_max_length, settings(folder).get("max_seq_length"), config.get("max_position_embeddings")]
     return min([MAX_TOKENS, *(int(limit) for limit in limits if limit and limit > 0)])
+
+
+class TeacherTokenizer:
+    """A teacher's tokenizer, which puts its special tokens and the prompt around each entry.
+
+    Attributes:
+        model: The tokenizer as skeletoken changes it.
+        tokenizer: The same as `tokenizers` runs it.
+        unknown: The id for what it doesn't know, if it has one.
+    """
+
+    def __init__(self, folder: Path, prompt: str | None) -> None:
+        from skeletoken import TokenizerModel
+
+        # They log each token that an added or removed word affects: thousands of lines.
+        for library in ("skeletoken", "model2vec"):
+            logging.getLogger(library).setLevel(logging.ERROR)
+        loaded = load_tokenizer(folder)
+        self.model = TokenizerModel.from_transformers_tokenizer(loaded)
+        self.tokenizer = loaded.backend_tokenizer
+        self.tokenizer.no_padding()
+        prompt_ids = self.tokenizer.encode(prompt.rstrip(), add_special_tokens=False).ids if prompt else []
+        self._before, self._after = [*(self.model.bos_ids or []), *prompt_ids], list(self.model.eos_ids or [])
+        self.unknown: int | None = loaded.unk_token_id
+        # SentencePiece's own normalizer puts a space before each text, so that another one would be read.
+        normalizer = self.tokenizer.normalizer
+        self._space = "" if normalizer and normalizer.normalize_str(" a").startswith("▁▁") else " "
+        self._no_text = {self.unknown, self.tokenizer.token_to_id("▁")}  # Unigram puts this before what is unknown
+        self._room = max(1, max_tokens(folder, loaded) - len(self._before) - len(self._after))
+
+    @property
+    def special(self) -> frozenset[str]:
+        """Tokens that are no text: special and unused ones."""
+        added = {token.content for token in self.model.added_tokens.root if token.special}
+        unused = {token for token in self.tokenizer.get_vocab() if UNUSED.fullmatch(token)}
+        return frozenset(added | unused)
+
+    def framed(self, ids: Sequence[int]) -> list[int]:
+        """Return an entry's ids with those that the teacher reads before and after it."""
+        return [*self._before, *ids, *self._after]
+
+    def read(self, text: str) -> list[int]:
+        """Return the ids that the teacher reads for a text, cut to the length that it takes."""
+        return self.framed(self.tokenizer.encode(text, add_special_tokens=False).ids[: self._room])
+
+    def read_word(self, word: str) -> list[int]:
+        """Return the ids that the teacher reads for a word as it stands within a sentence, after a space."""
+        return self.read(f"{self._space}{word}")
+
+    def knows(self, ids: Sequence[int]) -> bool:
+        """Whether what `framed` returned holds more than unknown tokens."""
+        return not self._no_text.issuperset(ids[len(self._before) : len(ids) - len(self._after)])

@@ -1,7 +1,5 @@
 """The student's vocabulary: its entries, what the teacher reads for each, and the student's tokenizer."""
 
-import logging
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,7 +14,7 @@ import pyarrow.parquet as pq
 from tokenizers import Tokenizer
 
 from distill_pipeline.store.disk import Stamp, stamps
-from distill_pipeline.teacher.tokenizer import load_tokenizer, max_tokens
+from distill_pipeline.teacher.tokenizer import UNUSED, TeacherTokenizer
 from distill_pipeline.vocabulary.frequencies import (
     WordList,
     count_words,
@@ -36,9 +34,6 @@ SCHEMA = pa.schema(
 
 _MEASURED = 20_000
 """Words at least, by which it is measured what folding accents merges: 96 % of the words of English text."""
-
-_UNUSED = re.compile(r"\[unused\d+\]")
-"""Matches the start of placeholder tokens in BERT's vocabularies, which are left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,12 +77,12 @@ def build_vocabulary(
     """
     from model2vec.tokenizer import clean_and_create_vocabulary
 
-    teacher = _TeacherTokenizer(teacher_folder, prompt)
+    teacher = TeacherTokenizer(teacher_folder, prompt)
     pruned = teacher.model.prune_added_tokens()
     student = pruned.deep_copy()
     if student.adds_prefix_space is not None:
         student.adds_prefix_space = True
-    student = clean_and_create_vocabulary(student, list(words), token_remove_regex=_UNUSED)
+    student = clean_and_create_vocabulary(student, list(words), token_remove_regex=UNUSED)
     tokens: list[str] = student.sorted_vocabulary
 
     to_full = pruned.model_delta.token_mapping  # new id -> the teacher's id
@@ -131,7 +126,7 @@ def build_word_vocabulary(
         passages: A corpus.
         words_from_passages: Whether to take words and frequencies from the passages.
     """
-    teacher = _TeacherTokenizer(teacher_folder, prompt)
+    teacher = TeacherTokenizer(teacher_folder, prompt)
     listed = count_words(passages) if words_from_passages else word_list(language)
     spelling = Spelling.fit_for(teacher.tokenizer, lowercase=lowercase, unknown=teacher.unknown)
     spelling, accents = _fold_accents(spelling, listed, count)
@@ -147,7 +142,7 @@ def build_word_vocabulary(
         unknown=teacher.unknown,
         phrases=[*words, *of_corpus],
     )
-    read = [teacher.read_entry(entry) for entry in wanted]
+    read = [_read(teacher, entry) for entry in wanted]
     known = [entry.token in {PADDING, UNKNOWN} or teacher.knows(ids) for entry, ids in zip(wanted, read, strict=True)]
     entries = list(compress(wanted, known))
     tokenizer = word_tokenizer(entries, spelling)
@@ -164,6 +159,14 @@ def build_word_vocabulary(
             "counted: give some as `words`"
         )
     return Vocabulary(tokens, list(compress(read, known)), frequencies, source, tokenizer, accents, tuple(notes))
+
+
+def _read(teacher: TeacherTokenizer, entry: Entry) -> list[int]:
+    """Return the ids that the teacher reads for an entry."""
+    if entry.text is None:
+        return teacher.framed([] if entry.piece is None else [entry.piece])
+    ids = teacher.read_word(entry.text) if entry.text[0].isalnum() else teacher.read(entry.text)
+    return ids if entry.piece is None or teacher.knows(ids) else teacher.framed([entry.piece])
 
 
 def _fold_accents(spelling: Spelling, listed: WordList, count: int) -> tuple[Spelling, str]:
@@ -199,59 +202,6 @@ def _some(words: Sequence[str]) -> str:
     return ", ".join(words[:10]) + (", ..." if len(words) > 10 else "")
 
 
-class _TeacherTokenizer:
-    """A teacher's tokenizer, which puts its special tokens and the prompt around each entry."""
-
-    def __init__(self, folder: Path, prompt: str | None) -> None:
-        from skeletoken import TokenizerModel
-
-        # They log each token that an added or removed word affects: thousands of lines.
-        for library in ("skeletoken", "model2vec"):
-            logging.getLogger(library).setLevel(logging.ERROR)
-        loaded = load_tokenizer(folder)
-        self.model = TokenizerModel.from_transformers_tokenizer(loaded)
-        self.tokenizer = loaded.backend_tokenizer
-        self.tokenizer.no_padding()
-        prompt_ids = self.tokenizer.encode(prompt.rstrip(), add_special_tokens=False).ids if prompt else []
-        self._before, self._after = [*(self.model.bos_ids or []), *prompt_ids], list(self.model.eos_ids or [])
-        self.unknown: int | None = loaded.unk_token_id
-        # SentencePiece's own normalizer puts a space before each text, so that another one would be read.
-        normalizer = self.tokenizer.normalizer
-        self._space = "" if normalizer and normalizer.normalize_str(" a").startswith("▁▁") else " "
-        self._no_text = {self.unknown, self.tokenizer.token_to_id("▁")}  # Unigram puts this before what is unknown
-        self._room = max(1, max_tokens(folder, loaded) - len(self._before) - len(self._after))
-
-    @property
-    def special(self) -> frozenset[str]:
-        """Tokens that are no text: special and unused ones."""
-        added = {token.content for token in self.model.added_tokens.root if token.special}
-        unused = {token for token in self.tokenizer.get_vocab() if _UNUSED.fullmatch(token)}
-        return frozenset(added | unused)
-
-    def framed(self, ids: Sequence[int]) -> list[int]:
-        """Return an entry's ids with those that the teacher reads before and after it."""
-        return [*self._before, *ids, *self._after]
-
-    def read(self, text: str) -> list[int]:
-        """Return the ids that the teacher reads for a text, cut to the length that it takes."""
-        return self.framed(self.tokenizer.encode(text, add_special_tokens=False).ids[: self._room])
-
-    def read_word(self, word: str) -> list[int]:
-        """Return the ids that the teacher reads for a word as it stands within a sentence, after a space."""
-        return self.read(f"{self._space}{word}")
-
-    def read_entry(self, entry: Entry) -> list[int]:
-        """Return the ids that the teacher reads for an entry of words."""
-        if entry.text is None:
-            return self.framed([] if entry.piece is None else [entry.piece])
-        ids = self.read_word(entry.text) if entry.text[0].isalnum() else self.read(entry.text)
-        return ids if entry.piece is None or self.knows(ids) else self.framed([entry.piece])
-
-    def knows(self, ids: Sequence[int]) -> bool:
-        """Whether what `framed` returned holds more than unknown tokens."""
-        return not self._no_text.issuperset(ids[len(self._before) : len(ids) - len(self._after)])
-
-
 def _entry_of(student: Any, word: str) -> str | None:
     """Return the entry of an added word in the student's vocabulary, or None if it got none."""
     preprocessor = student.preprocessor
@@ -283,11 +233,11 @@ def read_vocabulary(folder: Path) -> Vocabulary:
     Several stages of a recipe, and all recipes of a sweep, ask for one vocabulary. They share its tokenizer too, so
     set its truncation before encoding with it.
     """
-    return _read(stamps([folder / VOCABULARY, folder / TOKENIZER]))
+    return _read_files(stamps([folder / VOCABULARY, folder / TOKENIZER]))
 
 
 @lru_cache(maxsize=1)
-def _read(files: tuple[Stamp, ...]) -> Vocabulary:
+def _read_files(files: tuple[Stamp, ...]) -> Vocabulary:
     table_file, tokenizer_file = (file.path for file in files)
     table = pq.read_table(table_file)
     metadata = table.schema.metadata
