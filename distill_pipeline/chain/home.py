@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from distill_pipeline.errors import RecipeError, did_you_mean
+from distill_pipeline.errors import RecipeError, did_you_mean, explained
 from distill_pipeline.recipe.presets import SHIPPED_RECIPES
-from distill_pipeline.recipe.reading import SWEEP, lasting_yaml, read_fields, read_recipe, resolved_fields
+from distill_pipeline.recipe.reading import SWEEP, lasting_yaml, make_recipe, read_fields, read_recipe, resolved_fields
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.recipe.sweeps import expand
 from distill_pipeline.store.local import Store
@@ -40,8 +41,8 @@ def default_home() -> Path:
 
 
 def is_recipe_file(path: Path) -> bool:
-    """Whether a path is a file of a recipe or a sweep, by its ending."""
-    return path.suffix in {".yaml", ".yml"} and path.is_file()
+    """Whether a path is that of a recipe or a sweep, by its name. Hidden ones are none: editors leave such."""
+    return path.suffix in {".yaml", ".yml"} and not path.name.startswith(".")
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,10 @@ class Home:
 
     def recipe_files(self) -> dict[str, Path]:
         """Return the path of each recipe file by its stem: the shipped ones, then this installation's own."""
-        folders = (SHIPPED_RECIPES, self.recipes)
-        paths = [path for folder in folders for path in sorted(folder.glob("*.y*ml")) if is_recipe_file(path)]
+        own: list[Path] = []
+        with suppress(OSError):  # `load_recipes` says so
+            own = sorted(self.recipes.iterdir())
+        paths = filter(is_recipe_file, [*sorted(SHIPPED_RECIPES.iterdir()), *own])
         return {path.stem: path for path in paths}
 
     def load_recipes(self) -> tuple[dict[str, Recipe], list[str]]:
@@ -127,9 +130,14 @@ class Home:
         """
         files = self.recipe_files()
         # A member's name begins with its sweep's; a file of the very name comes first.
+        problems: list[RecipeError] = []
         for stem in sorted(files, key=len, reverse=True):
             if name == stem or name.startswith(f"{stem}."):
-                members = _members(files[stem], files)
+                try:
+                    members = _members(files[stem], files)
+                except RecipeError as error:
+                    problems.append(error)  # perhaps it is a member of another file's sweep
+                    continue
                 if name in members:
                     return members[name]
                 if name == stem:
@@ -137,6 +145,8 @@ class Home:
                         f"{name!r} is a sweep of {len(members)} recipes: distill-pipeline sweep {name} runs them all. "
                         f"One of them is {next(iter(members))}"
                     )
+        if problems:
+            raise problems[0]
         known = sorted(self.load_recipes()[0])
         raise RecipeError(f"there is no recipe {name!r}{did_you_mean(name, known)} (known: {', '.join(known)})")
 
@@ -152,7 +162,7 @@ class Home:
         members = expand(fields, file)
         path = self.recipes / f"{file.stem}.yaml"
         taken = self.recipe_files().get(file.stem)
-        if taken and taken.read_bytes() != file.read_bytes():
+        if taken and read_fields(taken) != fields:
             raise RecipeError(f"{file}: there is another recipe file of this name, {taken}; rename one of them")
         if not taken:
             if members != expand(fields, path):
@@ -201,6 +211,12 @@ class Home:
 
     def _read_files(self) -> Iterator[tuple[Path, dict[str, Recipe] | RecipeError]]:
         """Yield each recipe file with its recipes by name, or with what is wrong with it."""
+        try:
+            next(self.recipes.iterdir(), None)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            yield self.recipes, RecipeError(f"{self.recipes}: can't be read, nor any recipe in it: {error.strerror}")
         files = self.recipe_files()
         for path in files.values():
             try:
@@ -217,10 +233,11 @@ def _members(path: Path, stems: Iterable[str]) -> dict[str, Recipe]:
     """
     if path.suffix == ".yml" and path.with_suffix(".yaml").exists():
         raise RecipeError(f"{path}: there is {path.stem}.yaml beside it; remove one of the two")
-    fields = read_fields(path)
-    if SWEEP not in fields:
-        return {path.stem: read_recipe(path)}
-    members = expand(fields, path)
+    with explained(RecipeError, str(path)):
+        fields = read_fields(path)
+        if SWEEP not in fields:
+            return {path.stem: make_recipe(fields, source=str(path), base=path.parent)}
+        members = expand(fields, path)
     for taken in members.keys() & set(stems):
         raise RecipeError(f"{path}: the sweep's member {taken!r} has the name of another file; rename that file")
     return members

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from distill_pipeline.errors import TeacherError, install_hint
+from distill_pipeline.errors import TeacherError, explained, install_hint
 from distill_pipeline.hub.access import Patience, is_refusal
 from distill_pipeline.hub.cards import CARD, licence_entries, read_header
 from distill_pipeline.recipe.presets import EMBEDDED
@@ -192,14 +192,15 @@ def resolve_teacher(
     Raises:
         TeacherError: It doesn't exist, can't be reached, or isn't what it should be.
     """
-    if not _is_local(location):
-        commit, note = _find_commit(location, revision, known_commits, patience_seconds, answer_seconds)
-        identity = {"repository": location, "commit": commit}
-        return TeacherSource(identity, None, note, patience_seconds, allow_pickled_weights)
-    folder = _embedded_folder() if location.startswith(EMBEDDED) else Path(location).expanduser()
-    check_whole(folder, allow_pickled_weights)
-    identity = {"files_sha256": _digest_of(folder, allow_pickled_weights)}
-    return TeacherSource(identity, folder, allow_pickled_weights=allow_pickled_weights)
+    with explained(TeacherError, location):
+        if not _is_local(location):
+            commit, note = _find_commit(location, revision, known_commits, patience_seconds, answer_seconds)
+            identity = {"repository": location, "commit": commit}
+            return TeacherSource(identity, None, note, patience_seconds, allow_pickled_weights)
+        folder = _embedded_folder() if location.startswith(EMBEDDED) else Path(location).expanduser()
+        check_whole(folder, allow_pickled_weights)
+        identity = {"files_sha256": _digest_of(folder, allow_pickled_weights)}
+        return TeacherSource(identity, folder, allow_pickled_weights=allow_pickled_weights)
 
 
 def tracks_branch(recipe: Recipe) -> bool:
