@@ -154,7 +154,7 @@ def _is_held(lock: Path) -> bool:
     try:
         with FileLock(lock).acquire(timeout=0):
             return False
-    except Timeout:
+    except (Timeout, PermissionError):  # of somebody else's lock nobody knows
         return True
 
 
@@ -172,7 +172,7 @@ def remove(home: Home, leftover: Leftover) -> bool:
             _remove_paths(path for path in leftover.paths if path != lock)
             lock.unlink(missing_ok=True)  # a run that waits for it notices, and makes another
             return True
-    except Timeout:
+    except (Timeout, PermissionError):
         return False
 
 

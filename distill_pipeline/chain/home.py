@@ -5,8 +5,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from urllib.parse import unquote
 
-from distill_pipeline.errors import RecipeError, did_you_mean, explained
+from distill_pipeline.errors import DistillError, RecipeError, did_you_mean, explained
 from distill_pipeline.recipe.presets import SHIPPED_RECIPES
 from distill_pipeline.recipe.reading import SWEEP, lasting_yaml, make_recipe, read_fields, read_recipe, resolved_fields
 from distill_pipeline.recipe.recipe import Recipe
@@ -35,9 +37,22 @@ _OF_ONE_RUN = frozenset({"commit_message", "device", "patience_seconds"})
 """Fields that say how to run, not what is made or where it goes."""
 
 
+class HomeError(DistillError):
+    """A home that can't be used; the message names the setting and says why."""
+
+
 def default_home() -> Path:
-    """Return `$DISTILL_HOME`, or `.distill` in the working folder."""
-    return Path(os.environ.get("DISTILL_HOME") or ".distill").expanduser().resolve()
+    """Return `$DISTILL_HOME`, or `.distill` in the working folder. Raises `HomeError`."""
+    return _folder("DISTILL_HOME", Path(".distill"))
+
+
+def _folder(setting: str, default: Path) -> Path:
+    """Return the folder that an environment variable names; an empty one names none. Raises `HomeError`."""
+    named = os.environ.get(setting) or default
+    try:
+        return Path(named).expanduser().resolve()
+    except (RuntimeError, OSError) as error:  # `~name` of nobody, links in a circle, a working folder that is gone
+        raise HomeError(f"{setting}={named}: {error}; set it to the whole path of a folder") from error
 
 
 def is_recipe_file(path: Path) -> bool:
@@ -76,10 +91,24 @@ class Home:
         """File of the commits that the teachers' branches were last seen at."""
         return self.root / "teachers.json"
 
+    def check_writable(self) -> None:
+        """Check that this process may write here, before any work. Raises `HomeError`."""
+        stages = (folder for folder in self.root.glob("store/*") if folder.is_dir())
+        for folder in (self.root, self.recipes, self.root / "store", self.releases, *stages):
+            _check_writable(folder, "DISTILL_HOME", self.root)
+
     def prepare_dagster(self) -> None:
-        """Set Dagster's home, `$DAGSTER_HOME` or the folder `dagster` in here, and configure it on first use."""
-        folder = Path(os.environ.get("DAGSTER_HOME") or self.root / "dagster").expanduser().resolve()
+        """Set Dagster's home, `$DAGSTER_HOME` or the folder `dagster` in here, and configure it on first use.
+
+        Raises:
+            HomeError: Nothing can be written here or there, or Dagster can't keep its history in such a folder.
+        """
+        self.check_writable()
+        folder = _folder("DAGSTER_HOME", self.root / "dagster")
+        if "?" in str(folder) or unquote(str(folder)) != str(folder):  # Dagster makes a URL of it, without quoting
+            raise HomeError(f"DAGSTER_HOME={folder}: Dagster can't use a path with '?' or such as '%20'; set another")
         os.environ["DAGSTER_HOME"] = str(folder)  # Dagster takes no other than an absolute one
+        _check_writable(folder, "DAGSTER_HOME", folder)
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "dagster.yaml").exists():
             (folder / "dagster.yaml").write_text(_DAGSTER_YAML, encoding="utf-8")
@@ -147,6 +176,7 @@ class Home:
                     )
         if problems:
             raise problems[0]
+        self._check_readable()
         known = sorted(self.load_recipes()[0])
         raise RecipeError(f"there is no recipe {name!r}{did_you_mean(name, known)} (known: {', '.join(known)})")
 
@@ -209,14 +239,20 @@ class Home:
         other = self.recipes / f"{name}.yml"
         return other if other.exists() else self.recipes / f"{name}.yaml"
 
+    def _check_readable(self) -> None:
+        try:
+            next(self.recipes.iterdir(), None)
+        except FileNotFoundError:  # no recipe was saved yet
+            pass
+        except OSError as error:
+            raise RecipeError(f"{self.recipes}: can't be read, nor any recipe in it: {error.strerror}") from error
+
     def _read_files(self) -> Iterator[tuple[Path, dict[str, Recipe] | RecipeError]]:
         """Yield each recipe file with its recipes by name, or with what is wrong with it."""
         try:
-            next(self.recipes.iterdir(), None)
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            yield self.recipes, RecipeError(f"{self.recipes}: can't be read, nor any recipe in it: {error.strerror}")
+            self._check_readable()
+        except RecipeError as error:
+            yield self.recipes, error
         files = self.recipe_files()
         for path in files.values():
             try:
@@ -241,6 +277,15 @@ def _members(path: Path, stems: Iterable[str]) -> dict[str, Recipe]:
     for taken in members.keys() & set(stems):
         raise RecipeError(f"{path}: the sweep's member {taken!r} has the name of another file; rename that file")
     return members
+
+
+def _check_writable(folder: Path, setting: str, home: Path) -> None:
+    try:
+        with TemporaryFile(dir=next(path for path in (folder, *folder.parents) if path.exists())):
+            pass
+    except OSError as error:
+        reason = f"{folder} can't be written to: {error.strerror}"
+        raise HomeError(f"{setting}={home}: {reason}; ask its owner, or set it to a folder of your own") from error
 
 
 def _write(path: Path, content: bytes) -> Path:

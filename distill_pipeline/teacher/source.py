@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -273,6 +274,7 @@ def _find_commit(
                 return cached.name, note
         raise teacher_error(error, repository, revision) from None
     if known.get(name) != commit:
-        known_commits.parent.mkdir(parents=True, exist_ok=True)
-        write_json(known_commits, {**known, name: commit})
+        with suppress(OSError):  # a plan may be made by one who may only read
+            known_commits.parent.mkdir(parents=True, exist_ok=True)
+            write_json(known_commits, {**known, name: commit})
     return commit, None

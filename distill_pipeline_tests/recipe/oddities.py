@@ -6,6 +6,7 @@ import os
 import random
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from distill_pipeline.recipe.presets import PRESETS
@@ -169,3 +170,21 @@ PATHS: Mapping[str, Callable[[Path], None]] = {
     "unreadable": lambda path: path.symlink_to("/proc/self/mem"),
 }
 """Makes at a path what is no file that can be read."""
+
+
+@contextmanager
+def nobody(folder: Path) -> Iterator[None]:
+    """Be nobody for a while, if this is root, who may read everything; the folders above may be passed meanwhile."""
+    if os.geteuid() != 0:
+        yield
+        return
+    above = {path: path.stat().st_mode & 0o777 for path in (folder, *folder.parents)}
+    for path, mode in above.items():
+        path.chmod(mode | 0o011)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        for path, mode in above.items():
+            path.chmod(mode)

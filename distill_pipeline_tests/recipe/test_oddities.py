@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,8 +13,9 @@ from distill_pipeline.chain.gc import find_leftovers
 from distill_pipeline.chain.home import Home
 from distill_pipeline.cli.main import main
 from distill_pipeline.defs.partitions import load_partitions
+from distill_pipeline.errors import RecipeError
 from distill_pipeline.recipe.yaml_file import MAX_BYTES
-from distill_pipeline_tests.recipe.oddities import CONTENTS, HEALTHY, PATHS, mutations, of_fields
+from distill_pipeline_tests.recipe.oddities import CONTENTS, HEALTHY, PATHS, mutations, nobody, of_fields
 
 UNEXPECTED = re.compile(r": \w+(Error|Exception): ")
 """In a line about an error that nobody foresaw."""
@@ -100,32 +99,16 @@ def test_a_folder_of_recipes_that_cannot_be_read_is_told_of_and_gc_keeps_all(tmp
     assert "minilm-256" in recipes
     assert [problem for problem in problems if said in problem] == problems != []
     assert find_leftovers(other).obstacles == problems
+    with pytest.raises(RecipeError, match=said):
+        other.recipe("mine")
 
 
 def test_a_file_that_nobody_else_may_read_is_left_out(home: Home) -> None:
     path = home.recipes / "odd.yaml"
     path.write_text(HEALTHY)
     path.chmod(0)
-    with _nobody(home.root):
+    with nobody(home.root):
         _all_is_well(home, path)
-
-
-@contextmanager
-def _nobody(folder: Path) -> Iterator[None]:
-    """Be nobody for a while, if this is root, who may read everything; the folders above may be passed meanwhile."""
-    if os.geteuid() != 0:
-        yield
-        return
-    above = {path: path.stat().st_mode & 0o777 for path in (folder, *folder.parents)}
-    for path, mode in above.items():
-        path.chmod(mode | 0o011)
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        for path, mode in above.items():
-            path.chmod(mode)
 
 
 def test_no_generated_file_ends_anything(home: Home) -> None:
@@ -149,7 +132,7 @@ def test_a_broken_file_does_not_hide_a_recipe_whose_name_begins_with_its_own(hom
     (home.recipes / "wide.yaml").write_text(f"{HEALTHY.replace('pca_dims: 8', '')}sweep: {{pca_dims: [4, 0.5]}}\n")
     (home.recipes / "wide.dims-0.yaml").write_text("teacher: [\n")
     assert home.recipe("wide.dims-0.5").pca_dims == 0.5
-    with pytest.raises(Exception, match="not readable as YAML"):
+    with pytest.raises(RecipeError, match="not readable as YAML"):
         home.recipe("wide.dims-0")
 
 
