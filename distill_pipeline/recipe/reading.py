@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from distill_pipeline.credentials import holds_access_token
 from distill_pipeline.errors import RecipeError, did_you_mean
 from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.fields import is_none, split_list
@@ -22,8 +23,6 @@ SWEEP = "sweep"
 
 _PATH_FIELDS = ("teacher", "words", "evaluation_texts", "labelled_sets", "corpus")
 _MAX_PROBLEMS = 20
-
-_ACCESS_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
 
 
 def make_recipe(fields: Mapping[str, Any], *, source: str, base: Path | None = None) -> Recipe:
@@ -59,13 +58,13 @@ def make_recipe(fields: Mapping[str, Any], *, source: str, base: Path | None = N
 
 
 def refuse_access_tokens(fields: Mapping[str, Any], source: str) -> None:
-    """Refuse a field that holds an access token, without repeating it: recipes are stored, shown and released.
+    """Refuse a field that holds an access token, without repeating it: such texts are stored, shown and released.
 
     Raises:
         RecipeError: Names the field.
     """
     for name, value in fields.items():
-        if _ACCESS_TOKEN.search(str(value)):
+        if holds_access_token(str(value)):
             raise RecipeError(f"{source}: {name} holds what looks like an access token; set HF_TOKEN instead")
 
 

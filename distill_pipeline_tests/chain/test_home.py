@@ -34,7 +34,7 @@ def test_a_name_that_dagster_reads_as_part_of_a_url_is_refused_for_its_history_a
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     home = Home(tmp_path / name)
-    with pytest.raises(HomeError, match="DAGSTER_HOME=.*Dagster can't use a path with '.' or such as"):
+    with pytest.raises(HomeError, match=r"DAGSTER_HOME=.*Dagster can't use a path with '.' or such as"):
         home.prepare_dagster()
     assert not home.root.exists()
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "history"))
