@@ -21,7 +21,9 @@ from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.plan import plan_recipes
 from distill_pipeline.defs.automation import stale_recipes, teacher_watch
 from distill_pipeline.defs.resources import DistillHome
+from distill_pipeline.texts.corpus import source_files
 from distill_pipeline_tests.recipe.oddities import PATHS
+from distill_pipeline_tests.servers.hub import Hub
 
 SETTINGS = "refinement: none\npca_dims: 8\nvocabulary_words: 300\ncompare_with_model2vec: false\n"
 
@@ -140,8 +142,8 @@ def test_a_file_of_odd_texts_is_at_most_its_recipes_problem(beside: Neighbours, 
 def test_an_odd_file_of_a_teacher_is_at_most_its_recipes_problem(
     beside: Neighbours, bert: Path, tmp_path: Path, name: str
 ) -> None:
-    for odd, make in PATHS.items():
-        make(_teacher(bert, tmp_path / odd, name))
+    for odd in ("fifo", "folder", "dangling", "unreadable"):
+        PATHS[odd](_teacher(bert, tmp_path / odd, name))
         beside(f"teacher: {tmp_path / odd}")
     contents = {
         "deep": b"[" * 100_000,
@@ -158,3 +160,22 @@ def test_an_odd_file_of_a_teacher_is_at_most_its_recipes_problem(
 def test_a_teacher_that_is_no_folder_is_its_recipes_problem(beside: Neighbours, tmp_path: Path, odd: str) -> None:
     PATHS[odd](tmp_path / "odd")
     assert beside(f"teacher: {tmp_path / 'odd'}")
+
+
+@pytest.mark.parametrize("branch", ["x" * 70_000, "a b/../c", "%", "a~b", "?#", "é" * 300])
+def test_a_branch_that_no_hub_can_have_is_its_recipes_problem(beside: Neighbours, hub: Hub, branch: str) -> None:
+    assert beside(f'teacher: acme/model\nrevision: "{branch}"')
+
+
+def test_links_that_lead_back_are_followed_once(beside: Neighbours, tmp_path: Path) -> None:
+    folder = tmp_path / "texts"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "a.txt").write_text("words of a text\n" * 9)
+    for name in ("one", "two", "three"):
+        (folder / name).symlink_to(".")
+    (folder / ".hidden").symlink_to("deep")
+    (tmp_path / "elsewhere").symlink_to("texts")
+    for pattern in ("texts/**/*.txt", "texts/**", "**/*.txt", "else*/**/d*/**/a.txt"):
+        assert source_files(str(tmp_path / pattern))[0][0].samefile(folder / "deep" / "a.txt")
+        assert len(source_files(str(tmp_path / pattern))[0]) == 1
+    assert beside(f"corpus: {folder}/**/*.no-such\nwords_from: corpus")

@@ -11,6 +11,7 @@ import pytest
 
 from distill_pipeline.chain.gc import find_leftovers
 from distill_pipeline.chain.home import Home
+from distill_pipeline.chain.plan import plan_recipes
 from distill_pipeline.cli.main import main
 from distill_pipeline.defs.partitions import load_partitions
 from distill_pipeline.errors import RecipeError
@@ -126,6 +127,10 @@ def test_no_generated_file_ends_anything(home: Home) -> None:
         assert (str(path) in told_of) != any(name.startswith(path.stem) for name in recipes)
     assert len(told_of) > 3000
     assert len(recipes) > 100
+    plans = plan_recipes(home, recipes.values())
+    assert {planned.recipe for planned in plans} == recipes.keys()
+    assert not [planned.problem for planned in plans if UNEXPECTED.search(planned.problem)]
+    assert {planned.state for planned in plans} == {"missing", "unknown"}
 
 
 def test_a_broken_file_does_not_hide_a_recipe_whose_name_begins_with_its_own(home: Home) -> None:
