@@ -60,7 +60,7 @@ def check_release(
     from distill_pipeline.release.destination import look_ahead
     from distill_pipeline.release.gate import refuse
 
-    refuse_access_tokens({"override_reason": override_reason}, "command line")  # before Dagster stores it
+    refuse_access_tokens({"override_reason": override_reason}, "this run")  # before Dagster stores it
     source = find_teacher(home, recipe)
     keys = stage_keys(recipe, source.identity)
     if not forced and not pending(plan_stages(home.store, recipe.name, keys)):
