@@ -154,7 +154,7 @@ def _is_held(lock: Path) -> bool:
     try:
         with FileLock(lock).acquire(timeout=0):
             return False
-    except (Timeout, PermissionError):  # of somebody else's lock nobody knows
+    except (Timeout, OSError):  # of somebody else's lock, or one on a read-only disk, nobody knows
         return True
 
 

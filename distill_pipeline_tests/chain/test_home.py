@@ -8,6 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from distill_pipeline.chain.gc import find_leftovers
 from distill_pipeline.chain.home import Home, HomeError, default_home
 from distill_pipeline.cli.main import main
 from distill_pipeline_tests.recipe.oddities import HEALTHY, nobody
@@ -94,6 +95,14 @@ def test_a_home_of_somebody_else_can_be_looked_at_and_not_run_in(
             path.chmod(mode)
     [line] = capsys.readouterr().err.splitlines()
     assert "can't be written to: Permission denied; ask its owner" in line
+
+
+def test_a_lock_of_somebody_else_counts_as_held(home: Home) -> None:
+    lock = home.root / "store" / "vocabulary" / f".{'0' * 64}.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch(0o400)
+    with nobody(home.root):
+        assert "a run that no recipe explains is making vocabulary 0000" in find_leftovers(home).obstacles[0]
 
 
 def test_one_stage_of_somebody_else_is_found_before_any_work(home: Home) -> None:
