@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import random
 import socket
@@ -181,6 +182,7 @@ def nobody(folder: Path) -> Iterator[None]:
     above = {path: path.stat().st_mode & 0o777 for path in (folder, *folder.parents)}
     for path, mode in above.items():
         path.chmod(mode | 0o011)
+    codecs.lookup("ascii")  # nobody may be unable to read Python's own folder, and Python keeps that it found no codec
     os.seteuid(65534)
     try:
         yield
