@@ -48,6 +48,7 @@ def distill(
     from distill_pipeline.cli.summary import explain_failure, stage_metadata
 
     home, forced = Home(default_home()), forced_stages(",".join(force))
+    home.check_writable()
     recipe = make_recipe(recipe.model_dump(exclude_unset=True), source="recipe")
     check_recipe(home, recipe)
     if not overwrite:

@@ -1,12 +1,29 @@
 """Errors whose messages are written for the user."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+_LINE = 2_000
 
 
 class DistillError(Exception):
-    """An error that the user can correct; the message names the value, what is wrong with it and what to do."""
+    """An error that the user can correct; the message names the value, what is wrong with it and what to do.
+
+    Files' names and values are part of messages, and may be anything. So a message has no letters that a terminal
+    obeys or that can't be stored, and no lines without end.
+    """
+
+    def __str__(self) -> str:
+        lines = super().__str__().split("\n")
+        return "\n".join(_printable(line if len(line) <= _LINE else f"{line[:1500]}...{line[-400:]}") for line in lines)
+
+
+def _printable(line: str) -> str:
+    if line.isprintable():
+        return line
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in line)
 
 
 class RecipeError(DistillError):
@@ -15,6 +32,24 @@ class RecipeError(DistillError):
 
 class TeacherError(DistillError):
     """A teacher can't be found, trusted or run."""
+
+
+@contextmanager
+def explained(kind: type[DistillError], what: str) -> Iterator[None]:
+    """Turn whatever goes wrong, except a `DistillError`, into an error of this kind that begins with `what`.
+
+    It stands where what serves everyone reads what one person wrote, and where a year of odd files must not end it.
+    """
+    try:
+        yield
+    except DistillError:
+        raise
+    except OSError as error:
+        raise kind(f"{what}: can't be read: {error}") from error
+    except RecursionError as error:
+        raise kind(f"{what}: can't be read: nested too deeply") from error
+    except Exception as error:
+        raise kind(f"{what}: {type(error).__name__}: {error}") from error
 
 
 def install_hint(extra: str) -> str:

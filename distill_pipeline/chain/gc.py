@@ -71,7 +71,7 @@ def find_leftovers(home: Home) -> Findings:
     for recipe in recipes.values():
         try:
             wanted |= set(_wanted_by(home, recipe))
-        except (DistillError, OSError) as error:  # about its teacher, corpus, words or labelled sets
+        except DistillError as error:  # about its teacher, corpus, words or labelled sets
             if recorded_keys(home.store, recipe.name):  # one that was never run has nothing here to lose
                 obstacles.append(f"{recipe.name}: {error}")
     wanted |= _recorded_addresses(home)
@@ -100,7 +100,7 @@ def find_leftovers(home: Home) -> Findings:
 
 
 def _wanted_by(home: Home, recipe: Recipe) -> Iterator[Address]:
-    """Yield what a recipe's present settings lead to. Raises `DistillError`, `OSError`."""
+    """Yield what a recipe's present settings lead to. Raises `DistillError`."""
     identity = find_teacher(home, recipe.model_copy(update={"patience_seconds": 0})).identity
     keys = stage_keys(recipe, identity)
     yield from _addresses([*keys.values(), *baseline_keys(recipe, identity, keys["quality_report"])])
@@ -154,7 +154,7 @@ def _is_held(lock: Path) -> bool:
     try:
         with FileLock(lock).acquire(timeout=0):
             return False
-    except Timeout:
+    except (Timeout, OSError):  # of somebody else's lock, or one on a read-only disk, nobody knows
         return True
 
 
@@ -172,7 +172,7 @@ def remove(home: Home, leftover: Leftover) -> bool:
             _remove_paths(path for path in leftover.paths if path != lock)
             lock.unlink(missing_ok=True)  # a run that waits for it notices, and makes another
             return True
-    except Timeout:
+    except (Timeout, PermissionError):
         return False
 
 

@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
+from urllib.parse import unquote
 
-from distill_pipeline.errors import RecipeError, did_you_mean
+from distill_pipeline.errors import DistillError, RecipeError, did_you_mean, explained
 from distill_pipeline.recipe.presets import SHIPPED_RECIPES
-from distill_pipeline.recipe.reading import SWEEP, lasting_yaml, read_fields, read_recipe, resolved_fields
+from distill_pipeline.recipe.reading import SWEEP, lasting_yaml, make_recipe, read_fields, read_recipe, resolved_fields
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.recipe.sweeps import expand
 from distill_pipeline.store.local import Store
@@ -34,14 +37,27 @@ _OF_ONE_RUN = frozenset({"commit_message", "device", "patience_seconds"})
 """Fields that say how to run, not what is made or where it goes."""
 
 
+class HomeError(DistillError):
+    """A home that can't be used; the message names the setting and says why."""
+
+
 def default_home() -> Path:
-    """Return `$DISTILL_HOME`, or `.distill` in the working folder."""
-    return Path(os.environ.get("DISTILL_HOME") or ".distill").expanduser().resolve()
+    """Return `$DISTILL_HOME`, or `.distill` in the working folder. Raises `HomeError`."""
+    return _folder("DISTILL_HOME", Path(".distill"))
+
+
+def _folder(setting: str, default: Path) -> Path:
+    """Return the folder that an environment variable names; an empty one names none. Raises `HomeError`."""
+    named = os.environ.get(setting) or default
+    try:
+        return Path(named).expanduser().resolve()
+    except (RuntimeError, OSError) as error:  # `~name` of nobody, links in a circle, a working folder that is gone
+        raise HomeError(f"{setting}={named}: {error}; set it to the whole path of a folder") from error
 
 
 def is_recipe_file(path: Path) -> bool:
-    """Whether a path is a file of a recipe or a sweep, by its ending."""
-    return path.suffix in {".yaml", ".yml"} and path.is_file()
+    """Whether a path is that of a recipe or a sweep, by its name. Hidden ones are none: editors leave such."""
+    return path.suffix in {".yaml", ".yml"} and not path.name.startswith(".")
 
 
 @dataclass(frozen=True)
@@ -75,18 +91,34 @@ class Home:
         """File of the commits that the teachers' branches were last seen at."""
         return self.root / "teachers.json"
 
+    def check_writable(self) -> None:
+        """Check that this process may write here, before any work. Raises `HomeError`."""
+        stages = (folder for folder in self.root.glob("store/*") if folder.is_dir())
+        for folder in (self.root, self.recipes, self.root / "store", self.releases, *stages):
+            _check_writable(folder, "DISTILL_HOME", self.root)
+
     def prepare_dagster(self) -> None:
-        """Set Dagster's home, `$DAGSTER_HOME` or the folder `dagster` in here, and configure it on first use."""
-        folder = Path(os.environ.get("DAGSTER_HOME") or self.root / "dagster").expanduser().resolve()
+        """Set Dagster's home, `$DAGSTER_HOME` or the folder `dagster` in here, and configure it on first use.
+
+        Raises:
+            HomeError: Nothing can be written here or there, or Dagster can't keep its history in such a folder.
+        """
+        self.check_writable()
+        folder = _folder("DAGSTER_HOME", self.root / "dagster")
+        if "?" in str(folder) or unquote(str(folder)) != str(folder):  # Dagster makes a URL of it, without quoting
+            raise HomeError(f"DAGSTER_HOME={folder}: Dagster can't use a path with '?' or such as '%20'; set another")
         os.environ["DAGSTER_HOME"] = str(folder)  # Dagster takes no other than an absolute one
+        _check_writable(folder, "DAGSTER_HOME", folder)
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "dagster.yaml").exists():
             (folder / "dagster.yaml").write_text(_DAGSTER_YAML, encoding="utf-8")
 
     def recipe_files(self) -> dict[str, Path]:
         """Return the path of each recipe file by its stem: the shipped ones, then this installation's own."""
-        folders = (SHIPPED_RECIPES, self.recipes)
-        paths = [path for folder in folders for path in sorted(folder.glob("*.y*ml")) if is_recipe_file(path)]
+        own: list[Path] = []
+        with suppress(OSError):  # `load_recipes` says so
+            own = sorted(self.recipes.iterdir())
+        paths = filter(is_recipe_file, [*sorted(SHIPPED_RECIPES.iterdir()), *own])
         return {path.stem: path for path in paths}
 
     def load_recipes(self) -> tuple[dict[str, Recipe], list[str]]:
@@ -127,9 +159,14 @@ class Home:
         """
         files = self.recipe_files()
         # A member's name begins with its sweep's; a file of the very name comes first.
+        problems: list[RecipeError] = []
         for stem in sorted(files, key=len, reverse=True):
             if name == stem or name.startswith(f"{stem}."):
-                members = _members(files[stem], files)
+                try:
+                    members = _members(files[stem], files)
+                except RecipeError as error:
+                    problems.append(error)  # perhaps it is a member of another file's sweep
+                    continue
                 if name in members:
                     return members[name]
                 if name == stem:
@@ -137,6 +174,9 @@ class Home:
                         f"{name!r} is a sweep of {len(members)} recipes: distill-pipeline sweep {name} runs them all. "
                         f"One of them is {next(iter(members))}"
                     )
+        if problems:
+            raise problems[0]
+        self._check_readable()
         known = sorted(self.load_recipes()[0])
         raise RecipeError(f"there is no recipe {name!r}{did_you_mean(name, known)} (known: {', '.join(known)})")
 
@@ -152,7 +192,7 @@ class Home:
         members = expand(fields, file)
         path = self.recipes / f"{file.stem}.yaml"
         taken = self.recipe_files().get(file.stem)
-        if taken and taken.read_bytes() != file.read_bytes():
+        if taken and read_fields(taken) != fields:
             raise RecipeError(f"{file}: there is another recipe file of this name, {taken}; rename one of them")
         if not taken:
             if members != expand(fields, path):
@@ -199,8 +239,20 @@ class Home:
         other = self.recipes / f"{name}.yml"
         return other if other.exists() else self.recipes / f"{name}.yaml"
 
+    def _check_readable(self) -> None:
+        try:
+            next(self.recipes.iterdir(), None)
+        except FileNotFoundError:  # no recipe was saved yet
+            pass
+        except OSError as error:
+            raise RecipeError(f"{self.recipes}: can't be read, nor any recipe in it: {error.strerror}") from error
+
     def _read_files(self) -> Iterator[tuple[Path, dict[str, Recipe] | RecipeError]]:
         """Yield each recipe file with its recipes by name, or with what is wrong with it."""
+        try:
+            self._check_readable()
+        except RecipeError as error:
+            yield self.recipes, error
         files = self.recipe_files()
         for path in files.values():
             try:
@@ -217,13 +269,23 @@ def _members(path: Path, stems: Iterable[str]) -> dict[str, Recipe]:
     """
     if path.suffix == ".yml" and path.with_suffix(".yaml").exists():
         raise RecipeError(f"{path}: there is {path.stem}.yaml beside it; remove one of the two")
-    fields = read_fields(path)
-    if SWEEP not in fields:
-        return {path.stem: read_recipe(path)}
-    members = expand(fields, path)
+    with explained(RecipeError, str(path)):
+        fields = read_fields(path)
+        if SWEEP not in fields:
+            return {path.stem: make_recipe(fields, source=str(path), base=path.parent)}
+        members = expand(fields, path)
     for taken in members.keys() & set(stems):
         raise RecipeError(f"{path}: the sweep's member {taken!r} has the name of another file; rename that file")
     return members
+
+
+def _check_writable(folder: Path, setting: str, home: Path) -> None:
+    try:
+        with TemporaryFile(dir=next(path for path in (folder, *folder.parents) if path.exists())):
+            pass
+    except OSError as error:
+        reason = f"{folder} can't be written to: {error.strerror}"
+        raise HomeError(f"{setting}={home}: {reason}; ask its owner, or set it to a folder of your own") from error
 
 
 def _write(path: Path, content: bytes) -> Path:

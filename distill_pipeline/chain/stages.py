@@ -7,6 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from distill_pipeline.errors import RecipeError, explained
 from distill_pipeline.quality.agreement import evaluation_texts
 from distill_pipeline.quality.labelled import check_set, set_identity
 from distill_pipeline.quality.measures import FLOORS
@@ -119,7 +120,11 @@ STAGES: Mapping[str, Stage] = {
 
 
 def stage_keys(recipe: Recipe, teacher_identity: Mapping[str, str]) -> dict[str, StageKey]:
-    """Return each stage's key for this recipe, in the chain's order; the identity pins the teacher's files."""
+    """Return each stage's key for this recipe, in the chain's order; the identity pins the teacher's files.
+
+    Raises:
+        DistillError: A file that the recipe names can't be used.
+    """
     keys: dict[str, StageKey] = {}
     for stage in STAGES.values():
         fields = {field: recipe.resolved(field) for field in stage.reads(recipe)}
@@ -160,6 +165,11 @@ def _evaluation_key(report: StageKey, name: str, **upstream: str) -> StageKey:
 
 def _identity(field: str, value: Any) -> Any:
     """Return what a field's value counts as, in JSON; a file counts by its content, wherever it is."""
+    with explained(RecipeError, f"{field}={value}"):
+        return _content_of(field, value)
+
+
+def _content_of(field: str, value: Any) -> Any:
     if field == "corpus":
         return [_source_identity(source) for source in value]
     # These raise here, before the first stage, when a file is bad.

@@ -196,14 +196,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # Otherwise Python's last flush would fail once more.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except DistillError as error:
+    except (DistillError, OSError) as error:  # OSError: a full disk, a folder of somebody else's
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(2)
 
 
 def _usable_home() -> Home:
-    """Return the home, after checking that its store can be used. Raises `RemoteError`."""
+    """Return the home, after checking that it and its store can be used. Raises `HomeError`, `RemoteError`."""
     home = Home(default_home())
+    home.check_writable()
     _ = home.store
     return home
 

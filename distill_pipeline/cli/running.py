@@ -16,6 +16,7 @@ from distill_pipeline.chain.stages import RELEASE, STAGES, stage_keys
 from distill_pipeline.chain.teachers import find_teacher
 from distill_pipeline.cli.flags import UsageError
 from distill_pipeline.errors import did_you_mean
+from distill_pipeline.recipe.reading import refuse_access_tokens
 from distill_pipeline.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -52,12 +53,14 @@ def check_release(
     Raises:
         ReleaseRefused: Something else is there, and there is no reason to replace it.
         HubError, TeacherError: The Hub refuses, or there is no token to write with.
+        RecipeError: The reason holds an access token.
     """
     from distill_pipeline.chain.plan import pending, plan_stages
     from distill_pipeline.hub.explain import require_token
     from distill_pipeline.release.destination import look_ahead
     from distill_pipeline.release.gate import refuse
 
+    refuse_access_tokens({"override_reason": override_reason}, "this run")  # before Dagster stores it
     source = find_teacher(home, recipe)
     keys = stage_keys(recipe, source.identity)
     if not forced and not pending(plan_stages(home.store, recipe.name, keys)):

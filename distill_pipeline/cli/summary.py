@@ -53,8 +53,8 @@ def interrupted(result: dg.ExecuteInProcessResult) -> bool:
 
 
 def explain_failure(result: dg.ExecuteInProcessResult) -> str:
-    """Return each failed step's error, with its stack unless it is a `DistillError`, and each failed check."""
-    names = {error.__name__ for error in _with_subclasses(DistillError)}
+    """Return each failed step's error, with its stack unless it says enough without, and each failed check."""
+    names = {error.__name__ for error in (*_with_subclasses(DistillError), PermissionError)}
     lines = []
     for event in result.filter_events(lambda event: event.is_step_failure):
         error = event.step_failure_data.error

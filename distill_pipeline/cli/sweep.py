@@ -33,6 +33,7 @@ def sweep(name: str, force: str = "", *, release: bool = False, encoder: str = "
         encoder: Where the teacher runs: local, or ray. $DISTILL_ENCODER, or local, when not given.
     """
     home = Home(default_home())
+    home.check_writable()
     _ = home.store  # fails before any work when it can't be used
     forced = forced_stages(force)
     choose_encoder(encoder)

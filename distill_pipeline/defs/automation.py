@@ -26,6 +26,7 @@ from distill_pipeline.defs.assets.recipe_comparison import recipe_comparison
 from distill_pipeline.defs.jobs import DISTILL
 from distill_pipeline.defs.partitions import RECIPES
 from distill_pipeline.defs.resources import DistillHome
+from distill_pipeline.errors import DistillError
 from distill_pipeline.hub.access import retry_after, use_client_without_retries
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.teacher.download import teacher_error
@@ -106,6 +107,8 @@ def _ask(teacher: str, branch: str | None) -> str:
         raise HubUnavailable(
             str(teacher_error(error, teacher, branch)), retry_after(error) or ERROR_WAIT_SECONDS
         ) from None
+    except (DistillError, httpx.InvalidURL, ValueError) as error:  # an answer, or a branch's name, that makes no sense
+        raise HubUnavailable(str(error), ERROR_WAIT_SECONDS) from None
 
 
 def _observations(recipes: list[Recipe], check: TeacherCheck) -> list[dg.AssetObservation]:

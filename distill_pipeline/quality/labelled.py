@@ -58,9 +58,11 @@ def set_files(name: str) -> list[Path]:
         return []
     if kind not in _KINDS:
         raise LabelledSetError(f"labelled set {name!r}: its kind must be one of {', '.join([*_KINDS, 'mteb'])}")
-    if not path.exists():
-        raise LabelledSetError(f"labelled set {name!r}: there is no {where}")
-    return sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+    if path.is_dir():
+        return sorted(file for file in path.iterdir() if file.is_file())
+    if not path.is_file():
+        raise LabelledSetError(f"labelled set {name!r}: there is no file {where}")
+    return [path]
 
 
 def check_set(name: str) -> None:
@@ -247,7 +249,7 @@ _KINDS: Mapping[str, _Kind] = {
 
 
 def _part(folder: Path, stem: str) -> Path:
-    found = sorted(folder.glob(f"{stem}.*"))
+    found = sorted(path for path in folder.glob(f"{stem}.*") if path.is_file())
     if not found:
         raise LabelledSetError(f"labelled set retrieval:{folder}: there is no {stem}.tsv or {stem}.parquet in it")
     return found[0]

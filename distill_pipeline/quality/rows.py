@@ -48,15 +48,20 @@ class Rows:
     def _table(self) -> pa.Table:
         try:
             with explaining_file(self.path):
-                if self._kind == "parquet":
-                    return pq.read_table(self.path)
-                with opened(self.path) as file:
-                    if self._kind == "json":
-                        return pyarrow.json.read_json(file, pyarrow.json.ReadOptions(block_size=MAX_LINE))
-                    types = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(_NOT_NUMBERS, pa.string()))
-                    return pyarrow.csv.read_csv(file, convert_options=types, **delimited_options(self.path))
+                table = self._read()
+                table.column_names  # noqa: B018 -- raises where a header isn't UTF-8
+                return table
         except TextFileError as error:
             raise LabelledSetError(f"labelled set {error}") from error
+
+    def _read(self) -> pa.Table:
+        if self._kind == "parquet":
+            return pq.read_table(self.path)
+        with opened(self.path) as file:
+            if self._kind == "json":
+                return pyarrow.json.read_json(file, pyarrow.json.ReadOptions(block_size=MAX_LINE))
+            types = pyarrow.csv.ConvertOptions(column_types=dict.fromkeys(_NOT_NUMBERS, pa.string()))
+            return pyarrow.csv.read_csv(file, convert_options=types, **delimited_options(self.path))
 
     @property
     def names(self) -> list[str]:

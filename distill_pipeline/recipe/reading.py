@@ -3,22 +3,26 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
+from distill_pipeline.credentials import holds_access_token
 from distill_pipeline.errors import RecipeError, did_you_mean
 from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.fields import is_none, split_list
 from distill_pipeline.recipe.presets import ALIASES, PRESETS
-from distill_pipeline.recipe.recipe import RELEASE_FIELDS, Recipe
+from distill_pipeline.recipe.recipe import RELEASE_FIELDS, Recipe, is_folder
+from distill_pipeline.recipe.yaml_file import read_yaml
 
 SWEEP = "sweep"
 """The field that makes a recipe file a sweep; see `sweeps.py`."""
 
-_ACCESS_TOKEN = re.compile(r"\bhf_[A-Za-z0-9]{20,}")
+_PATH_FIELDS = ("teacher", "words", "evaluation_texts", "labelled_sets", "corpus")
+_MAX_PROBLEMS = 20
 
 
 def make_recipe(fields: Mapping[str, Any], *, source: str, base: Path | None = None) -> Recipe:
@@ -34,47 +38,57 @@ def make_recipe(fields: Mapping[str, Any], *, source: str, base: Path | None = N
     """
     refuse_access_tokens(fields, source)
     preset = fields.get("preset")
-    if not is_none(preset) and preset not in PRESETS:
+    if not is_none(preset) and str(preset) not in PRESETS:
         raise RecipeError(f"{source}: preset={preset!r} is unknown{did_you_mean(str(preset), PRESETS)}")
     values = {**PRESETS.get(str(preset), {}), **fields}
     values.pop("preset", None)
-    _resolve_paths(values, base or Path.cwd())
+    for field in [field for field in _PATH_FIELDS if field in values]:
+        try:
+            values[field] = _resolve_paths(field, values[field], base or Path.cwd())
+        except (ValueError, OSError, RuntimeError) as error:  # RuntimeError: `~name` of nobody
+            raise RecipeError(f"{source}: {field}={values[field]!r}: {error}") from None
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        problems = dict.fromkeys(_problems(error))  # a union's field has a problem for each of its types
-        raise RecipeError("\n".join(f"{source}: {problem}" for problem in problems)) from None
+        problems = list(islice(_problems(error), _MAX_PROBLEMS))
+        if error.error_count() > _MAX_PROBLEMS:
+            problems.append(f"and {error.error_count() - _MAX_PROBLEMS:,} more")
+        # A union's field has a problem for each of its types.
+        raise RecipeError("\n".join(f"{source}: {problem}" for problem in dict.fromkeys(problems))) from None
 
 
 def refuse_access_tokens(fields: Mapping[str, Any], source: str) -> None:
-    """Refuse a field that holds an access token, without repeating it: recipes are stored, shown and released.
+    """Refuse a field that holds an access token, without repeating it: such texts are stored, shown and released.
 
     Raises:
         RecipeError: Names the field.
     """
     for name, value in fields.items():
-        if _ACCESS_TOKEN.search(str(value)):
+        if holds_access_token(str(value)):
             raise RecipeError(f"{source}: {name} holds what looks like an access token; set HF_TOKEN instead")
 
 
-def _resolve_paths(values: dict[str, Any], base: Path) -> None:
-    """Make the paths among the values absolute, so that a recipe means the same from any folder."""
-    teacher = values.get("teacher")
-    if isinstance(teacher, str) and teacher not in ALIASES:
-        folder = base / Path(teacher).expanduser()
-        if teacher.startswith(("./", "../", "~", "/")) or folder.is_dir():
-            values["teacher"] = str(folder.resolve())
-    for field in {"words", "evaluation_texts", "labelled_sets", "corpus"} & values.keys():
-        value = values[field]
-        if is_none(value):
-            del values[field]
-        elif field in {"words", "evaluation_texts"}:
-            if isinstance(value, str | Path):
-                values[field] = _resolve_file(field, value, base)
-        elif isinstance(value, str | list | tuple):
-            resolve = _resolve_set if field == "labelled_sets" else _resolve_source
-            names = _written_list(field, value, base) if isinstance(value, str) else value
-            values[field] = [resolve(str(name), base) for name in names]
+def _resolve_paths(field: str, value: Any, base: Path) -> Any:
+    """Return a field's value with its paths absolute, so that a recipe means the same from any folder.
+
+    Raises:
+        ValueError, OSError, RuntimeError: There is no such file, or no path of this kind.
+    """
+    if field == "teacher":
+        if isinstance(value, str) and value not in ALIASES:
+            folder = base / Path(value).expanduser()
+            if is_folder(value) or os.path.isdir(folder):  # noqa: PTH112 -- False, too, where a name is too long
+                return str(folder.resolve())
+        return value
+    if is_none(value):
+        return Recipe.model_fields[field].default
+    if field in {"words", "evaluation_texts"}:
+        return _resolve_file(field, value, base) if isinstance(value, str | Path) else value
+    if not isinstance(value, str | list | tuple):
+        return value
+    resolve = _resolve_set if field == "labelled_sets" else _resolve_source
+    names = _written_list(field, value, base) if isinstance(value, str) else value
+    return [resolve(str(name), base) for name in names]
 
 
 def _resolve_file(field: str, name: str | Path, base: Path) -> Path | list[str]:
@@ -85,7 +99,7 @@ def _resolve_file(field: str, name: str | Path, base: Path) -> Path | list[str]:
     if field == "words" and "," in str(name) and os.sep not in str(name):
         return split_list(str(name))
     hint = ", or write the words with commas, as in kiwi,plum" if field == "words" else ""
-    raise RecipeError(f"{field}={str(name)!r}: there is no such file; it has one entry a line{hint}")
+    raise ValueError(f"there is no such file; it has one entry a line{hint}")
 
 
 def _written_list(field: str, text: str, base: Path) -> list[str]:
@@ -126,35 +140,13 @@ def _problems(error: ValidationError) -> Iterator[str]:
             yield f"{field}={value!r}: {message}"
 
 
-class _Loader(yaml.SafeLoader):
-    """Reads every value as text, as a command line gives it, so that `no`, `2024` and `1.10` are what is written."""
-
-    yaml_implicit_resolvers = {"<": yaml.SafeLoader.yaml_implicit_resolvers["<"]}  # noqa: RUF012
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Return the mapping, after checking that no key is given twice."""
-        seen: set[str] = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value} is given twice", key.start_mark)
-            seen.add(key.value)
-        found: dict[Any, Any] = super().construct_mapping(node, deep)
-        return found
-
-
 def read_fields(path: Path) -> dict[str, Any]:
     """Return the unchecked fields of a YAML file, each value as text, with its stem as the name.
 
     Raises:
-        RecipeError: The file isn't a mapping of fields, gives one twice, or a name that differs from its own.
+        RecipeError: The file can't be read, isn't a mapping of fields, or gives a name that differs from its own.
     """
-    try:
-        fields = yaml.load(path.read_bytes(), _Loader)  # noqa: S506 -- a safe loader
-    except yaml.MarkedYAMLError as error:
-        line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
-        raise RecipeError(f"{path}: not readable as YAML: {error.problem}{line}") from error
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{path}: not readable as YAML: {error}") from error
+    fields = read_yaml(path)
     if not isinstance(fields, dict):
         raise RecipeError(f"{path}: expected a mapping of fields such as 'teacher: MODERNBERT_BASE'")
     if fields.get("name", path.stem) != path.stem:

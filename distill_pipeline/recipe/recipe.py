@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -234,7 +235,7 @@ def derived_name(fields: Mapping[str, Any]) -> str:
 
 def is_folder(teacher: str) -> bool:
     """Whether a teacher's name is, or is written as, a folder on this machine."""
-    return teacher.startswith(("/", "./", "../", "~")) or Path(teacher).is_dir()
+    return teacher.startswith(("/", "./", "../", "~")) or os.path.isdir(teacher)  # noqa: PTH112 -- never raises
 
 
 RELEASE_FIELDS = frozenset(

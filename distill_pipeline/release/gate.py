@@ -12,6 +12,7 @@ from typing import Any
 
 from distill_pipeline.errors import DistillError
 from distill_pipeline.quality.measures import FLOORS, MEASURES
+from distill_pipeline.recipe.reading import refuse_access_tokens
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.student.files import model_digest
 
@@ -95,7 +96,9 @@ def check_evidence(
     Raises:
         ReleaseRefused: The report is about other files; or the student is too weak or would replace something else,
             and there is no override.
+        RecipeError: The reason holds an access token.
     """
+    refuse_access_tokens({"override_reason": override_reason}, recipe.name)
     quality: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
     if quality["model_digest"] != model_digest(model):
         raise ReleaseRefused(

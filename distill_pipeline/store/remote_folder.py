@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from distill_pipeline.credentials import credential_in
 from distill_pipeline.errors import DistillError, install_hint
 
 _OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
@@ -28,19 +29,22 @@ class RemoteFolder:
     """A folder at an fsspec URL, such as `s3://bucket/prefix`; errors name the setting that holds the URL.
 
     Raises:
-        RemoteError: It isn't such a URL, it holds a password, or its driver isn't installed. No server is asked.
+        RemoteError: It isn't such a URL, it holds a credential, or its driver isn't installed. No server is asked.
     """
 
     def __init__(self, url: str, setting: str) -> None:
         import fsspec
 
         url = url.rstrip("/")
-        self.url, self.setting = re.sub(r"^([^:/]+://)[^@/]*@", r"\1***@", url), setting
         protocol, separator, place = url.partition("://")
+        credential = credential_in(url)
+        self.url = f"{protocol}://***" if credential else re.sub(r"://[^@/]*@", "://***@", url)
+        self.setting = setting
         if not separator or not place.strip("/"):
             raise self._error(f"it isn't a URL of a folder; {_WRITE_A_URL}")
-        if re.match(r"[^:/]+://[^@/]*:[^@/]*@", url):
-            raise self._error("it holds a password; give credentials by the environment, such as AWS_SECRET_ACCESS_KEY")
+        if credential:
+            remedy = "give credentials by the environment, such as AWS_SECRET_ACCESS_KEY"
+            raise self._error(f"it holds {credential}; {remedy}")
         try:
             self._files, self.path = fsspec.core.url_to_fs(url)
         except ImportError as error:

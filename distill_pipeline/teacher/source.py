@@ -3,12 +3,13 @@
 import hashlib
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from distill_pipeline.errors import TeacherError, install_hint
+from distill_pipeline.errors import TeacherError, explained, install_hint
 from distill_pipeline.hub.access import Patience, is_refusal
 from distill_pipeline.hub.cards import CARD, licence_entries, read_header
 from distill_pipeline.recipe.presets import EMBEDDED
@@ -192,14 +193,15 @@ def resolve_teacher(
     Raises:
         TeacherError: It doesn't exist, can't be reached, or isn't what it should be.
     """
-    if not _is_local(location):
-        commit, note = _find_commit(location, revision, known_commits, patience_seconds, answer_seconds)
-        identity = {"repository": location, "commit": commit}
-        return TeacherSource(identity, None, note, patience_seconds, allow_pickled_weights)
-    folder = _embedded_folder() if location.startswith(EMBEDDED) else Path(location).expanduser()
-    check_whole(folder, allow_pickled_weights)
-    identity = {"files_sha256": _digest_of(folder, allow_pickled_weights)}
-    return TeacherSource(identity, folder, allow_pickled_weights=allow_pickled_weights)
+    with explained(TeacherError, location):
+        if not _is_local(location):
+            commit, note = _find_commit(location, revision, known_commits, patience_seconds, answer_seconds)
+            identity = {"repository": location, "commit": commit}
+            return TeacherSource(identity, None, note, patience_seconds, allow_pickled_weights)
+        folder = _embedded_folder() if location.startswith(EMBEDDED) else Path(location).expanduser()
+        check_whole(folder, allow_pickled_weights)
+        identity = {"files_sha256": _digest_of(folder, allow_pickled_weights)}
+        return TeacherSource(identity, folder, allow_pickled_weights=allow_pickled_weights)
 
 
 def tracks_branch(recipe: Recipe) -> bool:
@@ -272,6 +274,7 @@ def _find_commit(
                 return cached.name, note
         raise teacher_error(error, repository, revision) from None
     if known.get(name) != commit:
-        known_commits.parent.mkdir(parents=True, exist_ok=True)
-        write_json(known_commits, {**known, name: commit})
+        with suppress(OSError):  # a plan may be made by one who may only read
+            known_commits.parent.mkdir(parents=True, exist_ok=True)
+            write_json(known_commits, {**known, name: commit})
     return commit, None

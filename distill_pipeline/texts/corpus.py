@@ -3,6 +3,8 @@
 import glob
 import hashlib
 import heapq
+import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -140,8 +142,26 @@ def _matching(pattern: str) -> list[Path]:
     if path.is_file():
         return [path]
     folder = next((parent for parent in path.parents if parent.is_dir()), Path())
-    found = glob.glob(str(path.relative_to(folder)), root_dir=folder, recursive=True)  # noqa: PTH207
+    relative = re.sub(r"(^|/)\*\*$", r"\1**/*", str(path.relative_to(folder)))
+    above, deep, below = relative.partition("**/")
+    if deep and not above.rpartition("/")[2]:
+        tops = glob.glob(above, root_dir=folder) if above else [""]  # noqa: PTH207
+        return sorted(
+            {path for top in tops for each in _folders(folder / top) for path in _matching(f"{each}/{below}")}
+        )
+    found = glob.glob(relative, root_dir=folder)  # noqa: PTH207
     return sorted(folder / name for name in found if (folder / name).is_file())
+
+
+def _folders(top: Path) -> Iterator[str]:
+    """Yield a folder and those below it, each once though links lead there: glob would go round in circles."""
+    seen = set()
+    for folder, names, _ in os.walk(top, followlinks=True):
+        status = os.stat(folder)  # noqa: PTH116 -- as `os.walk` names it
+        names[:] = [] if (status.st_dev, status.st_ino) in seen else [name for name in names if name[0] != "."]
+        if (status.st_dev, status.st_ino) not in seen:
+            seen.add((status.st_dev, status.st_ino))
+            yield folder
 
 
 def _read_data_set(data_set: Dataset) -> Iterator[str]:
