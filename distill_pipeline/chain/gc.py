@@ -7,7 +7,6 @@ nobody knows what it wants, and nothing whose lock a run holds.
 
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +19,11 @@ from distill_pipeline.chain.stages import STAGES, stage_keys, teacher_evaluation
 from distill_pipeline.chain.teachers import find_teacher
 from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline.store.disk import remove as remove_path
 from distill_pipeline.store.disk import size_of
 from distill_pipeline.store.keys import StageKey
 from distill_pipeline.store.local import Store
+from distill_pipeline.store.locks import is_held
 
 Address = tuple[str, str]
 """Stage and fingerprint."""
@@ -31,7 +32,7 @@ OUTPUT, REMAINS, RECORD = "output", "left by a killed run", "record"
 """Kinds of leftovers."""
 
 _NAME = re.compile(
-    r"\.{0,2}(?P<fingerprint>[0-9a-f]{64})(?P<kind>|\.lock|\.verdict(\.\w+\.partial)?|\.partial|\.fetched|\.\d+\.old)"
+    r"\.{0,2}(?P<fingerprint>[0-9a-f]{64})(?P<kind>|\.lock|\.verdict(\.\w+\.partial)?|(\.\w+)?\.(partial|fetched|old))"
 )
 
 
@@ -76,7 +77,7 @@ def find_leftovers(home: Home) -> Findings:
                 obstacles.append(f"{recipe.name}: {error}")
     wanted |= _recorded_addresses(home)
     entries = _entries(home.store)
-    running = {address for address, paths in entries.items() if ".lock" in paths and _is_held(paths[".lock"])}
+    running = {address for address, paths in entries.items() if ".lock" in paths and is_held(paths[".lock"])}
     for stage, fingerprint in sorted(running - wanted):
         obstacles.append(f"a run that no recipe explains is making {stage} {fingerprint[:12]}")
     if obstacles:
@@ -146,16 +147,8 @@ def _entries(store: Store) -> dict[Address, dict[str, Path]]:
 def _unwanted(paths: Mapping[str, Path]) -> tuple[Path, ...]:
     """Return what can go of the paths of a wanted output. An unfinished one is where its next run goes on."""
     kinds = [kind for kind in paths if kind.endswith(".old") or kind.startswith(".verdict.")]
-    kinds += [kind for kind in (".partial", ".fetched") if "" in paths and kind in paths]
+    kinds += [kind for kind in paths if "" in paths and kind.endswith((".partial", ".fetched")) and kind not in kinds]
     return tuple(paths[kind] for kind in kinds)
-
-
-def _is_held(lock: Path) -> bool:
-    try:
-        with FileLock(lock).acquire(timeout=0):
-            return False
-    except Timeout:
-        return True
 
 
 def remove(home: Home, leftover: Leftover) -> bool:
@@ -182,10 +175,7 @@ def _remove_paths(paths: Iterable[Path]) -> None:
         if not path.name.startswith("."):  # by one rename out of a reader's sight: nobody finds half of it
             doomed = path.with_name(f".{path.name}.{os.getpid()}.old")
             path.rename(doomed)
-        if doomed.is_dir():
-            shutil.rmtree(doomed, ignore_errors=True)
-        else:
-            doomed.unlink(missing_ok=True)
+        remove_path(doomed)
 
 
 def sizes(store: Store, recipe_name: str) -> dict[Address, int]:

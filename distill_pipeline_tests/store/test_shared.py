@@ -17,7 +17,7 @@ from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import file_table
 from distill_pipeline.store.keys import StageKey, fingerprint
 from distill_pipeline.store.local import Store
-from distill_pipeline.store.output import OutputDamaged, OutputMissing
+from distill_pipeline.store.output import OutputDamaged, OutputMissing, sealed
 from distill_pipeline.store.remote_folder import RemoteError, RemoteFolder
 from distill_pipeline.store.shared import RemoteStore, remote_store
 from distill_pipeline_tests.running import HITS, Chain
@@ -199,7 +199,8 @@ def test_a_manifest_can_not_write_outside_of_the_store(machines: tuple[Store, St
     place = _object(bucket, "manifest.json")
     manifest = json.loads(bucket.objects()[place])
     manifest["files"]["../../../evil"] = {"sha256": "0", "size": 1}
-    bucket.put(place, json.dumps(manifest).encode())
+    del manifest["digest"]
+    bucket.put(place, json.dumps(sealed(manifest)).encode())
     with pytest.raises(OutputDamaged, match="outside"):
         b.get(KEY)
 
