@@ -1,4 +1,6 @@
-"""What the local store holds, for which recipes, and what can go. Decides nothing by age.
+"""What the local store holds, for which recipes, and what can go, with what killed releases left.
+
+Decides nothing by age.
 
 An output is wanted when a recipe's present settings lead to it, with the teacher as it stands now, or when a stage of
 the recipe was last made as it: a run in progress reads these. Nothing goes while a recipe can't be read, for then
@@ -35,10 +37,12 @@ _NAME = re.compile(
     r"\.{0,2}(?P<fingerprint>[0-9a-f]{64})(?P<kind>|\.lock|\.verdict(\.\w+\.partial)?|(\.\w+)?\.(partial|fetched|old))"
 )
 
+_OF_A_RELEASE = re.compile(r"\.(?P<name>.+)\.\w+\.(?P<kind>partial|old)")
+
 
 @dataclass(frozen=True)
 class Leftover:
-    """Something in the store that no recipe needs: of a stage's fingerprint, or the record of a recipe by name."""
+    """Something that no recipe needs: of a stage's fingerprint, or the record or the release of a recipe by name."""
 
     stage: str
     name: str
@@ -91,6 +95,7 @@ def find_leftovers(home: Home) -> Findings:
         if gone and address not in running:
             kind = REMAINS if address in wanted or "" not in paths else OUTPUT
             findings.leftovers.append(Leftover(*address, kind, gone, sum(map(size_of, gone))))
+    findings.leftovers += _remains_of_releases(home.releases)
     names = _names(home)
     findings.leftovers += [
         Leftover("recipes", path.name, RECORD, (path,), size_of(path))
@@ -98,6 +103,20 @@ def find_leftovers(home: Home) -> Findings:
         if path.name not in names
     ]
     return findings
+
+
+def _remains_of_releases(releases: Path) -> list[Leftover]:
+    """Return what killed releases left; a release that one had moved aside stays until the next puts it back."""
+    remains: dict[str, list[Path]] = {}
+    for path in sorted(releases.glob(".*")):
+        match = _OF_A_RELEASE.fullmatch(path.name)
+        if match and (match["kind"] == "partial" or (releases / match["name"]).exists()):
+            remains.setdefault(match["name"], []).append(path)
+    return [
+        Leftover(releases.name, name, REMAINS, tuple(paths), sum(map(size_of, paths)))
+        for name, paths in remains.items()
+        if not is_held(paths[0].with_name(f".{name}.lock"))
+    ]
 
 
 def _wanted_by(home: Home, recipe: Recipe) -> Iterator[Address]:

@@ -12,9 +12,9 @@ from distill_pipeline.cli.tables import rendered, table
 
 @command
 def gc(*, delete: bool = False) -> None:
-    """Show outputs in the store that no recipe needs, and remove them if told to. Releases are never touched.
+    """Show outputs in the store that no recipe needs, and what killed runs left, and remove them if told to.
 
-    Nothing is removed while a recipe that was run here, or its teacher, can't be read.
+    Releases are never touched. Nothing is removed while a recipe that was run here, or its teacher, can't be read.
 
     Args:
         delete: true to remove what is shown.

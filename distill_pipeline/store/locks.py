@@ -36,6 +36,8 @@ def locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
 
 def is_held(path: Path) -> bool:
     """Whether a process holds this lock."""
+    if not path.exists():
+        return False
     try:
         with FileLock(path).acquire(timeout=0):
             return False

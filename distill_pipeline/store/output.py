@@ -66,8 +66,8 @@ def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
 def read_manifest(content: bytes) -> dict[str, Any]:
     """Return a manifest. Raises `ValueError` when it was cut short or changed."""
     manifest = json.loads(content)
-    if not isinstance(manifest, dict):
-        raise ValueError("it is no JSON object")
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+        raise ValueError("it lists no files")
     plain = {name: value for name, value in manifest.items() if name != _DIGEST}
     if _DIGEST not in manifest and plain.keys() <= _WITHOUT_DIGEST:
         return manifest

@@ -139,6 +139,10 @@ def _no_object(output: Path) -> None:
     (output / "manifest.json").write_text("[1]")
 
 
+def _empty_object(output: Path) -> None:
+    (output / "manifest.json").write_text("{}")
+
+
 def _odd_files(output: Path) -> None:
     (output / "manifest.json").write_text('{"files": {"rows.bin": 3}}')
 
@@ -181,6 +185,7 @@ def _lock_is_a_folder(output: Path) -> None:
     "damage",
     [
         _no_object,
+        _empty_object,
         _odd_files,
         _in_place_of("rows.bin"),
         _in_place_of("manifest.json"),
