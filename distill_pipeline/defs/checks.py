@@ -1,7 +1,7 @@
 """Asset checks: what must hold for a stage's output before the next stage may use it.
 
-All checks but the last block: a failed one stops the run. A check's docstring is its description in the UI. The release checks its
-evidence again by itself.
+All checks but the last block: a failed one stops the run. A check's docstring is its description in the UI. The
+release checks its evidence again by itself.
 """
 
 import inspect

@@ -14,7 +14,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -29,7 +29,7 @@ from distill_pipeline.store.disk import (
     write_json,
 )
 from distill_pipeline.store.environment import library_versions, machine
-from distill_pipeline.store.keys import StageKey, fingerprint
+from distill_pipeline.store.keys import StageKey, fingerprint, recorded
 from distill_pipeline.store.locks import locked, locks_work
 from distill_pipeline.store.output import (
     Output,
@@ -274,13 +274,10 @@ class Store:
 
     def recorded_inputs(self, recipe_name: str, stage: str) -> Mapping[str, Any] | None:
         """Return the inputs that a recipe's stage was last made of, on any machine, or None."""
-        record = self.remote.record(recipe_name, stage) if self.remote else None
-        try:
-            if record is None:
-                record = json.loads((self.records / recipe_name / f"{stage}.json").read_text(encoding="utf-8"))
-            return dict(record["made_of"])
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
+        records: list[object] = [self.remote.record(recipe_name, stage)] if self.remote else []
+        with suppress(OSError, ValueError):
+            records.append(json.loads((self.records / recipe_name / f"{stage}.json").read_text(encoding="utf-8")))
+        return next(filter(None, (recorded(record, stage) for record in records)), None)
 
 
 def upstream_output(store: Store, recipe_name: str, key: StageKey) -> Output:

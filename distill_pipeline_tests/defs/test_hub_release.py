@@ -10,7 +10,6 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from distill_pipeline.defs import checks
 from distill_pipeline.definitions import build_defs
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.verify import verify
@@ -86,7 +85,7 @@ def _standing(chain: Chain, recipe: Recipe, monkeypatch: pytest.MonkeyPatch, day
     """Run the recipe so many days from now, and return what the check of its release saw."""
     now = time.time() + days * 86_400
     with monkeypatch.context() as patched:
-        patched.setattr(checks.time, "time", lambda: now)
+        patched.setattr(time, "time", lambda: now)
         result = chain.run(recipe)
     [found] = [one for one in result.get_asset_check_evaluations() if one.check_name == "release_stands"]
     return {**{name: value.value for name, value in found.metadata.items()}, "passed": found.passed}

@@ -328,7 +328,7 @@ def test_a_release_killed_while_it_replaces_another_is_still_compared_with_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: str
 ) -> None:
     target = tmp_path / "released"
-    strict = {"repository": "none", "max_regression": 0.05}
+    strict: dict[str, Any] = {"repository": "none", "max_regression": 0.05}
     go(make_ingredients(tmp_path / "a", correlation=0.8, **strict), target)
     if exchange == "impossible":
         monkeypatch.setattr("distill_pipeline.store.disk._exchange", lambda: lambda *_: errno.EINVAL)

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from distill_pipeline.store import disk
-from distill_pipeline.store.keys import StageKey, changes, fingerprint
+from distill_pipeline.store.keys import StageKey, changes
 from distill_pipeline.store.local import Store
 from distill_pipeline.store.locks import locks_work
 from distill_pipeline.store.output import Output, OutputDamaged, OutputMissing
 
-KEY = StageKey("student_matrix", fingerprint({"a": 1}), {"recipe": {"a": 1}})
+KEY = StageKey.of({"stage": "student_matrix", "recipe": {"a": 1}})
 
 
 def _write(folder: Path) -> dict[str, int]:
@@ -220,6 +220,18 @@ def test_a_file_that_the_disk_cant_read_is_damage(tmp_path: Path, monkeypatch: p
         with pytest.raises(OutputDamaged, match="Input/output error"):
             store.get(KEY)
     assert not store.get_or_make(KEY, _write, force=True)[1]
+
+
+@pytest.mark.parametrize("instead", ['"a": 2', '"b": 1', "", "[", "{}"])
+def test_a_record_that_was_changed_is_none(tmp_path: Path, instead: str) -> None:
+    store = Store(tmp_path)
+    store.get_or_make(KEY, _write, recipe_name="tiny")
+    record = store.records / "tiny" / f"{KEY.stage}.json"
+    text = record.read_text()
+    record.write_text(text.replace('"a": 1', instead) if ":" in instead else instead)
+    assert store.recorded_inputs("tiny", KEY.stage) is None
+    store.get_or_make(KEY, _write, recipe_name="tiny")
+    assert store.recorded_inputs("tiny", KEY.stage) == KEY.inputs
 
 
 def test_forced_work_says_whether_its_bytes_are_the_same(tmp_path: Path) -> None:

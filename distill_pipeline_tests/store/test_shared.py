@@ -15,7 +15,7 @@ from distill_pipeline.chain.plan import plan_stages
 from distill_pipeline.chain.stages import STAGES
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import file_table
-from distill_pipeline.store.keys import StageKey, fingerprint
+from distill_pipeline.store.keys import StageKey
 from distill_pipeline.store.local import Store
 from distill_pipeline.store.output import OutputDamaged, OutputMissing, sealed
 from distill_pipeline.store.remote_folder import RemoteError, RemoteFolder
@@ -23,7 +23,7 @@ from distill_pipeline.store.shared import RemoteStore, remote_store
 from distill_pipeline_tests.running import HITS, Chain
 from distill_pipeline_tests.servers.bucket import SECRET, Bucket, for_a_process
 
-KEY = StageKey("student_matrix", fingerprint({"a": 1}), {"recipe": {"a": 1}})
+KEY = StageKey.of({"stage": "student_matrix", "recipe": {"a": 1}})
 ROWS = "rows/rows.bin"
 
 MakeRecipe = Callable[..., Recipe]
@@ -76,7 +76,7 @@ def test_a_stage_alone_finds_what_another_machine_made_before_it(
 
 def test_the_plan_is_the_same_on_each_machine(machines: tuple[Store, Store]) -> None:
     a, b = machines
-    changed = StageKey(KEY.stage, fingerprint({"a": 2}), {"recipe": {"a": 2}})
+    changed = StageKey.of({"stage": KEY.stage, "recipe": {"a": 2}})
     a.get_or_make(KEY, _write)
     a.record_inputs("tiny", KEY)
     assert plan_stages(b, "tiny", {KEY.stage: KEY})[0].state == "fresh"
