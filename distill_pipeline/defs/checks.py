@@ -22,7 +22,7 @@ from distill_pipeline.fitting.reduction import MATRIX
 from distill_pipeline.quality.measures import FLOORS, MEASURES
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.gate import failed_floors
-from distill_pipeline.release.standing import standing
+from distill_pipeline.release.standing import release_standing
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.store.output import Output
 from distill_pipeline.store.verdicts import Verdict, cached_verdict
@@ -153,16 +153,13 @@ def floors_are_reached(recipe: Recipe, output: Output) -> Verdict:
 
 def release_stands(context: dg.AssetCheckExecutionContext, distill_home: DistillHome) -> dg.AssetCheckResult:
     """The Hub still holds the released files. It is asked at most once a day; this check warns and stops nothing."""
-    recipe = distill_home.recipe(context.partition_key)
-    store = distill_home.store
-    output = store.get(distill_home.stage_keys(recipe)[RELEASE])
-    stands, seen = standing(
-        output, recipe.branch, pull_request=recipe.pull_request, kept=store.verdict(output.key), now=time.time()
-    )
-    if not stands:
-        context.log.warning(seen["problem"])
-    return dg.AssetCheckResult(passed=stands, severity=dg.AssetCheckSeverity.WARN, metadata=dict(seen))
+    look = release_standing(distill_home.store, context.partition_key, time.time())
+    if not look.stands:
+        context.log.warning(look.seen["problem"])
+    return dg.AssetCheckResult(passed=look.stands, severity=dg.AssetCheckSeverity.WARN, metadata=dict(look.seen))
 
+
+RELEASE_STANDS = release_stands.__name__
 
 CHECKS = [
     _check("vocabulary", entries_are_unique_and_readable),
@@ -171,5 +168,5 @@ CHECKS = [
     _check("student_matrix", matrix_is_finite),
     _check("static_model", golden_vectors_come_back),
     _check("quality_report", floors_are_reached, reads_recipe=True),
-    _defined(RELEASE, release_stands.__name__, inspect.getdoc(release_stands), release_stands, blocking=False),
+    _defined(RELEASE, RELEASE_STANDS, inspect.getdoc(release_stands), release_stands, blocking=False),
 ]

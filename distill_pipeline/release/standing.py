@@ -3,13 +3,16 @@
 import json
 import time
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
+from distill_pipeline.chain.stages import RELEASE
 from distill_pipeline.hub.access import Patience
 from distill_pipeline.hub.explain import HubError, explaining
 from distill_pipeline.release.repository import read_remote
 from distill_pipeline.store.disk import write_json
+from distill_pipeline.store.keys import StageKey
+from distill_pipeline.store.local import Store
 from distill_pipeline.store.output import Output
 
 RECEIPT = "receipt.json"
@@ -17,8 +20,13 @@ RECEIPT = "receipt.json"
 
 SECONDS_BETWEEN_LOOKS = 86_400.0
 
-Standing = tuple[bool, Mapping[str, Any]]
-"""Whether the release stands as far as is known, and as of when and of which commit."""
+
+class Standing(NamedTuple):
+    """Whether a release stands as far as is known, what was seen of it and when, and whether the Hub answered now."""
+
+    stands: bool
+    seen: Mapping[str, Any]
+    asked: bool = False
 
 
 def read_receipt(output: Output) -> dict[str, Any]:
@@ -27,33 +35,41 @@ def read_receipt(output: Output) -> dict[str, Any]:
     return receipt
 
 
-def standing(output: Output, branch: str | None, *, pull_request: bool, kept: Path, now: float) -> Standing:
-    """Return whether the Hub holds a release; `kept` is a file for what was last seen.
+def release_standing(store: Store, recipe_name: str, now: float) -> Standing:
+    """Return whether the Hub holds what was last released of a recipe, whatever its settings and teacher are now.
 
     Others' commits that leave the release's files alone change nothing. A pull request's commit only has to exist.
+
+    Raises:
+        StoreError: The stored output that says what was released is missing or damaged.
     """
-    receipt = read_receipt(output)
+    made_of = store.recorded_inputs(recipe_name, RELEASE)
+    if made_of is None:
+        return Standing(True, {"hub": "this recipe was never released"})
+    output = store.get(StageKey.of(made_of))
+    receipt, kept = read_receipt(output), store.verdict(output.key)
     hub = receipt.get("hub")
     if hub is None:
-        return True, {"hub": "the recipe names no repository"}
-    try:
+        return Standing(True, {"hub": "the recipe names no repository"})
+    before = None
+    with suppress(OSError, ValueError, KeyError, TypeError):
         last = json.loads(kept.read_text(encoding="utf-8"))
-        before = (bool(last["stands"]), dict(last["seen"])) if last["commit"] == hub["commit"] else None
-        if before and 0 <= now - last["at"] < SECONDS_BETWEEN_LOOKS:
-            return before
-    except (OSError, ValueError, KeyError, TypeError):
-        before = None
+        if last["commit"] == hub["commit"]:
+            before = Standing(bool(last["stands"]), dict(last["seen"]))
+            if 0 <= now - last["at"] < SECONDS_BETWEEN_LOOKS:
+                return before
+    fields = made_of["recipe"]
     try:
-        head, problem = _look(hub, branch, receipt["files"], pull_request=pull_request)
+        head, problem = _look(hub, fields["branch"], receipt["files"], pull_request=fields["pull_request"])
     except HubError as error:
-        stands, seen = before or (True, {"released_commit": hub["commit"], "looked_at": "never"})
-        return stands, {**seen, "not_seen_now": str(error)}
+        before = before or Standing(True, {"released_commit": hub["commit"], "looked_at": "never"})
+        return Standing(before.stands, {**before.seen, "not_seen_now": str(error)})
     looked_at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now))
     seen = {"released_commit": hub["commit"], "head": head, "looked_at": looked_at}
     if problem:
         seen["problem"] = f"{problem}; --force hub_release releases it again"
     write_json(kept, {"commit": hub["commit"], "at": now, "stands": not problem, "seen": seen})
-    return not problem, seen
+    return Standing(not problem, seen, asked=True)
 
 
 def _look(

@@ -83,8 +83,11 @@ def write_json(path: Path, value: object) -> None:
     """Write a value as JSON; a reader sees the old file or the new one, never half of it."""
     # Not the process id: machines that share a folder may have equal ones.
     partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
-    partial.write_bytes(json_bytes(value))
-    partial.replace(path)
+    try:
+        partial.write_bytes(json_bytes(value))
+        partial.replace(path)
+    finally:
+        remove(partial)
 
 
 def replace_folder(source: Path, target: Path) -> None:

@@ -180,6 +180,9 @@ class Store:
             log: Receives a line when the caller waits, or when an output was fetched, uploaded or found damaged.
         """
         with self._locked(key, log):
+            if self.root not in _TOLD and not locks_work(self.root):
+                _TOLD.add(self.root)
+                log(f"locks do nothing on the file system of {self.root}: runs at once may do the same work twice")
             if not force:
                 try:
                     output = self._read_or_fetch(key, log)
@@ -193,7 +196,7 @@ class Store:
             if self.remote is not None:
                 self.remote.check_writable()
             before = self.manifest(key)
-            attempt = self._begin(key, resume=resumable and not force, log=log)
+            attempt = self._begin(key, resume=resumable and not force)
             started = time.monotonic()
             facts = make(attempt)
             output = self._finish(key, attempt, facts, time.monotonic() - started, run_id)
@@ -202,7 +205,7 @@ class Store:
             self._record_and_upload(output, recipe_name, log, made_now=True)
             return output, False
 
-    def _begin(self, key: StageKey, *, resume: bool, log: Log) -> Path:
+    def _begin(self, key: StageKey, *, resume: bool) -> Path:
         """Return a new attempt's folder, with what the most advanced of the earlier attempts finished."""
         attempt = self._attempt(key)
         earlier = [*attempt.parent.glob(f".{key.fingerprint}*.partial")]
@@ -212,9 +215,6 @@ class Store:
         if locks_work(self.root):  # and this process holds the lock, so the others are dead
             for path in earlier:
                 remove(path)
-        elif self.root not in _TOLD:
-            _TOLD.add(self.root)
-            log(f"locks do nothing on the file system of {self.root}: runs at the same time may do the same work twice")
         return attempt
 
     def _finish(

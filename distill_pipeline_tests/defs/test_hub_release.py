@@ -11,6 +11,8 @@ import dagster as dg
 import pytest
 
 from distill_pipeline.definitions import build_defs
+from distill_pipeline.defs.automation import release_watch
+from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.verify import verify
 from distill_pipeline_tests.running import HITS, Chain
@@ -124,3 +126,26 @@ def test_a_repository_that_was_written_over_or_deleted_is_noticed_within_a_day(
     assert "no longer on the Hub" in seen["problem"]
     assert finished.cache(finished.run(wanted, force=["hub_release"]))["hub_release"] == "computed"
     assert _standing(finished, wanted, monkeypatch, 3.5)["passed"]
+
+
+def test_the_sensor_looks_at_each_release_once_a_day(finished: Chain, recipe: MakeRecipe, hub: Hub) -> None:
+    finished.run(recipe(repository="me/tiny"))
+    finished.home.save_recipe(recipe(name="other", repository="me/other"))
+
+    def tick(days: float) -> list[tuple[str | None, bool]]:
+        now = time.time() + days * 86_400
+        resources = {"distill_home": DistillHome(path=str(finished.home.root))}
+        with pytest.MonkeyPatch.context() as patched, dg.build_sensor_context(resources=resources) as context:
+            patched.setattr(time, "time", lambda: now)
+            result = release_watch(context)
+        assert isinstance(result, dg.SensorResult)
+        events = [event for event in result.asset_events if isinstance(event, dg.AssetCheckEvaluation)]
+        return [(event.partition, event.passed) for event in events]
+
+    assert tick(0.1) == [], "the run looked already"
+    assert tick(1.1) == [("tiny", True)]
+    del hub.repositories["me/tiny"]
+    hub.requests.clear()
+    assert tick(1.2) == []
+    assert not hub.requests
+    assert tick(2.2) == [("tiny", False)]
