@@ -1,4 +1,6 @@
-"""What the local store holds, for which recipes, and what can go. Decides nothing by age.
+"""What the local store holds, for which recipes, and what can go, with what killed releases left.
+
+Decides nothing by age.
 
 An output is wanted when a recipe's present settings lead to it, with the teacher as it stands now, or when a stage of
 the recipe was last made as it: a run in progress reads these. Nothing goes while a recipe can't be read, for then
@@ -7,7 +9,6 @@ nobody knows what it wants, and nothing whose lock a run holds.
 
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +21,11 @@ from distill_pipeline.chain.stages import STAGES, stage_keys, teacher_evaluation
 from distill_pipeline.chain.teachers import find_teacher
 from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline.store.disk import remove as remove_path
 from distill_pipeline.store.disk import size_of
 from distill_pipeline.store.keys import StageKey
 from distill_pipeline.store.local import Store
+from distill_pipeline.store.locks import is_held
 
 Address = tuple[str, str]
 """Stage and fingerprint."""
@@ -31,13 +34,15 @@ OUTPUT, REMAINS, RECORD = "output", "left by a killed run", "record"
 """Kinds of leftovers."""
 
 _NAME = re.compile(
-    r"\.{0,2}(?P<fingerprint>[0-9a-f]{64})(?P<kind>|\.lock|\.verdict(\.\w+\.partial)?|\.partial|\.fetched|\.\d+\.old)"
+    r"\.{0,2}(?P<fingerprint>[0-9a-f]{64})(?P<kind>|\.lock|\.verdict(\.\w+\.partial)?|(\.\w+)?\.(partial|fetched|old))"
 )
+
+_OF_A_RELEASE = re.compile(r"\.(?P<name>.+)\.\w+\.(?P<kind>partial|old)")
 
 
 @dataclass(frozen=True)
 class Leftover:
-    """Something in the store that no recipe needs: of a stage's fingerprint, or the record of a recipe by name."""
+    """Something that no recipe needs: of a stage's fingerprint, or the record or the release of a recipe by name."""
 
     stage: str
     name: str
@@ -76,7 +81,7 @@ def find_leftovers(home: Home) -> Findings:
                 obstacles.append(f"{recipe.name}: {error}")
     wanted |= _recorded_addresses(home)
     entries = _entries(home.store)
-    running = {address for address, paths in entries.items() if ".lock" in paths and _is_held(paths[".lock"])}
+    running = {address for address, paths in entries.items() if ".lock" in paths and is_held(paths[".lock"])}
     for stage, fingerprint in sorted(running - wanted):
         obstacles.append(f"a run that no recipe explains is making {stage} {fingerprint[:12]}")
     if obstacles:
@@ -90,6 +95,7 @@ def find_leftovers(home: Home) -> Findings:
         if gone and address not in running:
             kind = REMAINS if address in wanted or "" not in paths else OUTPUT
             findings.leftovers.append(Leftover(*address, kind, gone, sum(map(size_of, gone))))
+    findings.leftovers += _remains_of_releases(home.releases)
     names = _names(home)
     findings.leftovers += [
         Leftover("recipes", path.name, RECORD, (path,), size_of(path))
@@ -97,6 +103,20 @@ def find_leftovers(home: Home) -> Findings:
         if path.name not in names
     ]
     return findings
+
+
+def _remains_of_releases(releases: Path) -> list[Leftover]:
+    """Return what killed releases left; a release that one had moved aside stays until the next puts it back."""
+    remains: dict[str, list[Path]] = {}
+    for path in sorted(releases.glob(".*")):
+        match = _OF_A_RELEASE.fullmatch(path.name)
+        if match and (match["kind"] == "partial" or (releases / match["name"]).exists()):
+            remains.setdefault(match["name"], []).append(path)
+    return [
+        Leftover(releases.name, name, REMAINS, tuple(paths), sum(map(size_of, paths)))
+        for name, paths in remains.items()
+        if not is_held(paths[0].with_name(f".{name}.lock"))
+    ]
 
 
 def _wanted_by(home: Home, recipe: Recipe) -> Iterator[Address]:
@@ -146,16 +166,8 @@ def _entries(store: Store) -> dict[Address, dict[str, Path]]:
 def _unwanted(paths: Mapping[str, Path]) -> tuple[Path, ...]:
     """Return what can go of the paths of a wanted output. An unfinished one is where its next run goes on."""
     kinds = [kind for kind in paths if kind.endswith(".old") or kind.startswith(".verdict.")]
-    kinds += [kind for kind in (".partial", ".fetched") if "" in paths and kind in paths]
+    kinds += [kind for kind in paths if "" in paths and kind.endswith((".partial", ".fetched")) and kind not in kinds]
     return tuple(paths[kind] for kind in kinds)
-
-
-def _is_held(lock: Path) -> bool:
-    try:
-        with FileLock(lock).acquire(timeout=0):
-            return False
-    except (Timeout, OSError):  # of somebody else's lock, or one on a read-only disk, nobody knows
-        return True
 
 
 def remove(home: Home, leftover: Leftover) -> bool:
@@ -182,10 +194,7 @@ def _remove_paths(paths: Iterable[Path]) -> None:
         if not path.name.startswith("."):  # by one rename out of a reader's sight: nobody finds half of it
             doomed = path.with_name(f".{path.name}.{os.getpid()}.old")
             path.rename(doomed)
-        if doomed.is_dir():
-            shutil.rmtree(doomed, ignore_errors=True)
-        else:
-            doomed.unlink(missing_ok=True)
+        remove_path(doomed)
 
 
 def sizes(store: Store, recipe_name: str) -> dict[Address, int]:

@@ -1,6 +1,5 @@
 """The stages: their names, order, code versions and inputs, and the fingerprints that follow. Knows no Dagster."""
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -191,7 +190,7 @@ def _source_identity(source: str) -> dict[str, Any]:
     if not files:
         return {"data_set": source}
     dataset = Dataset.parse(source)
-    found: dict[str, Any] = {"column": column, "sha256": sorted(map(_digest_of, files))}
+    found: dict[str, Any] = {"column": column, "sha256": sorted(map(sha256_of, files))}
     if dataset:
         return {**found, "part": [dataset.config, dataset.split]}
     with explaining_corpus():
@@ -203,19 +202,3 @@ def _source_identity(source: str) -> dict[str, Any]:
 @lru_cache(maxsize=4096)
 def _checked(file: Stamp, column: str) -> None:
     check_text_file(file.path, column)
-
-
-_SETTLED_NS = 2_000_000_000
-
-
-def _digest_of(path: Path) -> str:
-    """Return a file's sha256, read once per process: a corpus has gigabytes, and each stage and check asks for it."""
-    [file] = stamps([path])
-    if time.time_ns() - file.mtime_ns < _SETTLED_NS:  # it may be written again within the clock's grain
-        return sha256_of(path)
-    return _cached_digest(file)
-
-
-@lru_cache(maxsize=4096)
-def _cached_digest(file: Stamp) -> str:
-    return sha256_of(file.path)

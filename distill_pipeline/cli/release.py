@@ -4,17 +4,27 @@ import sys
 from pathlib import Path
 
 from distill_pipeline.chain.home import Home, default_home
-from distill_pipeline.cli.flags import command
+from distill_pipeline.cli.flags import UsageError, command
+from distill_pipeline.cli.gc import verify_store
 
 
 @command
-def verify(release: str, revision: str = "") -> None:
-    """Verify a release: the digest of each file, its evidence, and its golden vectors.
+def verify(release: str = "", revision: str = "", *, store: bool = False, repair: bool = False) -> None:
+    """Verify a release: the digest of each file, its evidence, and its golden vectors. Or all stored outputs.
 
     Args:
         release: A folder, the name of a recipe released here, or a Hub repository (owner/name).
         revision: Tag, branch or commit of a repository; main when not given.
+        store: true to verify each output in the store of this machine, instead of a release.
+        repair: true to fetch the damaged ones from the shared store, or to make them again.
     """
+    if store == bool(release):
+        raise UsageError("verify takes either a release or --store; see distill-pipeline verify --help")
+    if repair and not store:
+        raise UsageError("--repair goes with --store; a release is repaired by distill-pipeline run NAME")
+    if store:
+        verify_store(repair=repair)
+        return
     from distill_pipeline.release.verify import fetched
     from distill_pipeline.release.verify import verify as verify_folder
 

@@ -17,6 +17,7 @@ from distill_pipeline.chain.home import Home, default_home
 from distill_pipeline.chain.students import find_student
 from distill_pipeline.cli.flags import STDIN, UsageError, command
 from distill_pipeline.cli.tables import rendered, side_by_side
+from distill_pipeline.errors import TeacherError
 from distill_pipeline.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def search(
     """Search a file's lines with student and teacher side by side, to see the difference in results and speed.
 
     Args:
-        recipe: Name of a finished recipe, or a folder with a static model (then without its teacher).
+        recipe: Name of a finished recipe, or a folder with a static model (then without its teacher, as where that
+            can't be found).
         file: Texts, one per line (also .jsonl, .csv, .tsv or .parquet with a column "text").
         query: What to look for; read line by line from standard input when not given.
         top: Number of nearest lines to show.
@@ -49,7 +51,7 @@ def search(
 
     home = Home(default_home())
     student = find_student(home, recipe)
-    compared = student.recipe if teacher else None
+    compared = _with_teacher(home, student.recipe) if teacher else None
     limit = limit or (LINES_WITH_TEACHER if compared else None)
     lines = _lines_to_search(Path(file), limit, with_teacher=compared is not None)
     sides = [("student", Index(StaticModel.from_pretrained(student.folder).encode, lines))]
@@ -148,6 +150,19 @@ def _lines_to_search(path: Path, max_lines: int | None, *, with_teacher: bool) -
         hint = "--limit N for more" + (", --teacher false for all" if with_teacher else "")
         print(f"the first {len(lines):,} lines of {path.name}; {hint}", file=sys.stderr)
     return lines
+
+
+def _with_teacher(home: Home, recipe: Recipe | None) -> Recipe | None:
+    """Return the recipe if its teacher can be found; otherwise say why not."""
+    from distill_pipeline.chain.teachers import find_teacher
+
+    if recipe is not None:
+        try:
+            _ = find_teacher(home, recipe).folder
+        except TeacherError as error:
+            print(f"without the teacher: {error}", file=sys.stderr)
+            return None
+    return recipe
 
 
 def _teacher_index(home: Home, recipe: Recipe, lines: Sequence[str]) -> Index:

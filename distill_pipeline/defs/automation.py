@@ -1,4 +1,4 @@
-"""Automation: a schedule for stale recipes, a sensor for teachers that moved, and one for the overview assets.
+"""Automation: a schedule for stale recipes, sensors for teachers that moved, releases on the Hub and the overview.
 
 All are off until someone switches them on. What to run is decided in `chain/watching.py`.
 """
@@ -10,6 +10,7 @@ import dagster as dg
 import httpx
 
 from distill_pipeline.chain.plan import identify_teachers
+from distill_pipeline.chain.stages import RELEASE
 from distill_pipeline.chain.teachers import teacher_name
 from distill_pipeline.chain.watching import (
     HubUnavailable,
@@ -23,12 +24,14 @@ from distill_pipeline.chain.watching import (
 )
 from distill_pipeline.defs.assets.plan import plan
 from distill_pipeline.defs.assets.recipe_comparison import recipe_comparison
+from distill_pipeline.defs.checks import RELEASE_STANDS
 from distill_pipeline.defs.jobs import DISTILL
 from distill_pipeline.defs.partitions import RECIPES
 from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.errors import DistillError
 from distill_pipeline.hub.access import retry_after, use_client_without_retries
 from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline.release.standing import release_standing
 from distill_pipeline.teacher.download import teacher_error
 from distill_pipeline.teacher.source import fetch_commit
 
@@ -126,6 +129,43 @@ def _observations(recipes: list[Recipe], check: TeacherCheck) -> list[dg.AssetOb
                 )
             )
     return observations
+
+
+LOOKING_SECONDS = 20.0
+"""After which a tick begins no other look; the next tick goes on."""
+
+
+@dg.sensor(
+    minimum_interval_seconds=3600,
+    default_status=dg.DefaultSensorStatus.STOPPED,
+    description="Looks once a day whether the Hub still holds each release. Starts no run.",
+)
+def release_watch(context: dg.SensorEvaluationContext, distill_home: DistillHome) -> dg.SensorResult:
+    """Report for each release that wasn't looked at in the last day whether the Hub still holds it."""
+    last_start = time.monotonic() + LOOKING_SECONDS
+    found: list[dg.AssetCheckEvaluation] = []
+    for recipe in _recipes_with_partition(distill_home):
+        if time.monotonic() > last_start:
+            break
+        try:
+            look = release_standing(distill_home.store, recipe.name, time.time())
+        except DistillError as error:  # its stored receipt is missing or damaged, which its next run mends
+            context.log.warning(f"{recipe.name}: {error}")
+            continue
+        if look.asked:
+            found.append(
+                dg.AssetCheckEvaluation(
+                    asset_key=dg.AssetKey(RELEASE),
+                    check_name=RELEASE_STANDS,
+                    passed=look.stands,
+                    severity=dg.AssetCheckSeverity.WARN,
+                    metadata=look.seen,
+                    partition=recipe.name,
+                )
+            )
+        if "problem" in look.seen or "not_seen_now" in look.seen:
+            context.log.warning(f"{recipe.name}: {look.seen.get('not_seen_now') or look.seen['problem']}")
+    return dg.SensorResult(skip_reason=f"{len(found)} releases looked at", asset_events=found)
 
 
 PARTITION_TAG = "dagster/partition"

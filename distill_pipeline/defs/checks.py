@@ -1,11 +1,12 @@
 """Asset checks: what must hold for a stage's output before the next stage may use it.
 
-All checks block: a failed one stops the run. A check's docstring is its description in the UI. The release checks its
-evidence again by itself.
+All checks but the last block: a failed one stops the run. A check's docstring is its description in the UI. The
+release checks its evidence again by itself.
 """
 
 import inspect
 import json
+import time
 import warnings
 from collections.abc import Callable
 from functools import partial
@@ -21,6 +22,7 @@ from distill_pipeline.fitting.reduction import MATRIX
 from distill_pipeline.quality.measures import FLOORS, MEASURES
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.gate import failed_floors
+from distill_pipeline.release.standing import release_standing
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.store.output import Output
 from distill_pipeline.store.verdicts import Verdict, cached_verdict
@@ -55,11 +57,17 @@ def _check(stage: str, examine: Examine, *, reads_recipe: bool = False) -> dg.As
         )
 
     name = examine.__name__
+    return _defined(stage, name, inspect.getdoc(examine), check, blocking=True)
+
+
+def _defined(
+    stage: str, name: str, description: str | None, check: Callable[..., dg.AssetCheckResult], *, blocking: bool
+) -> dg.AssetChecksDefinition:
     with warnings.catch_warnings():
         # Partitioned checks are a preview in Dagster 1.13; without partitions a result would not name its recipe.
         warnings.simplefilter("ignore", dg.PreviewWarning)
         decorate = dg.asset_check(
-            asset=stage, name=name, description=inspect.getdoc(examine), blocking=True, partitions_def=RECIPES
+            asset=stage, name=name, description=description, blocking=blocking, partitions_def=RECIPES
         )
         return decorate(check)
 
@@ -143,6 +151,16 @@ def floors_are_reached(recipe: Recipe, output: Output) -> Verdict:
     }
 
 
+def release_stands(context: dg.AssetCheckExecutionContext, distill_home: DistillHome) -> dg.AssetCheckResult:
+    """The Hub still holds the released files. It is asked at most once a day; this check warns and stops nothing."""
+    look = release_standing(distill_home.store, context.partition_key, time.time())
+    if not look.stands:
+        context.log.warning(look.seen["problem"])
+    return dg.AssetCheckResult(passed=look.stands, severity=dg.AssetCheckSeverity.WARN, metadata=dict(look.seen))
+
+
+RELEASE_STANDS = release_stands.__name__
+
 CHECKS = [
     _check("vocabulary", entries_are_unique_and_readable),
     _check("token_embeddings", rows_are_finite_and_not_all_alike),
@@ -150,4 +168,5 @@ CHECKS = [
     _check("student_matrix", matrix_is_finite),
     _check("static_model", golden_vectors_come_back),
     _check("quality_report", floors_are_reached, reads_recipe=True),
+    _defined(RELEASE, RELEASE_STANDS, inspect.getdoc(release_stands), release_stands, blocking=False),
 ]

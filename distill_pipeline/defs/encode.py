@@ -14,9 +14,9 @@ from pydantic import Field
 
 from distill_pipeline.chain.stages import same_encoding
 from distill_pipeline.defs.stage import StageConfig, StageRun
-from distill_pipeline.store.disk import locked
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.store.environment import library_versions, machine
+from distill_pipeline.store.locks import locked
 from distill_pipeline.store.output import Output
 from distill_pipeline.teacher.backends import ENCODERS, check_encoder
 from distill_pipeline.teacher.encoding import EncodingWork, encode_to_parts, probe_sample, settle_precision

@@ -1,11 +1,11 @@
 """Release a checked student: assemble it, compare it with the current release, publish it, and replace that one."""
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from rich.filesize import decimal
 
@@ -21,8 +21,16 @@ from distill_pipeline.release.provenance import write_provenance
 from distill_pipeline.release.publish import HubCommit, publish
 from distill_pipeline.release.repository import Difference, compare, read_remote
 from distill_pipeline.release.variants import check_variant, write_variant
-from distill_pipeline.store.disk import MANIFEST, file_table, replace_folder, write_json
-from distill_pipeline.student.files import FIGURES, REPORT
+from distill_pipeline.store.disk import (
+    MANIFEST,
+    file_table,
+    let_others_read,
+    replace_folder,
+    restore_folder,
+    write_json,
+)
+from distill_pipeline.store.locks import locked
+from distill_pipeline.student.files import FIGURES, PROVENANCE, REPORT
 from distill_pipeline.student.folder import verify_golden
 
 Log = Callable[[str], None]
@@ -102,6 +110,20 @@ def _assembled(
     ingredients: Ingredients, target: Path, override_reason: str, patience: Patience, log: Log = lambda _: None
 ) -> Iterator[tuple[Path, str | None]]:
     """Yield a temporary folder with the release, and the Hub's head that the gate compared it with."""
+    waiting = f"another release of {target.name} is under way; waiting for it"
+    with locked(release_lock(target), lambda: log(waiting)):
+        restore_folder(target)
+        yield from _assemble(ingredients, target, override_reason, patience, log)
+
+
+def release_lock(target: Path) -> Path:
+    """Return the lock that a process holds while it assembles a release or replaces one."""
+    return target.with_name(f".{target.name}.lock")
+
+
+def _assemble(
+    ingredients: Ingredients, target: Path, override_reason: str, patience: Patience, log: Log
+) -> Iterator[tuple[Path, str | None]]:
     recipe = ingredients.recipe
     released, head, found = _current(recipe, target, patience)
     quality, overridden = check_evidence(
@@ -116,9 +138,8 @@ def _assembled(
         log(f"released against the gate: {'; '.join(overridden)}; reason: {override_reason}")
     if ingredients.licence is None:
         log("the teacher's licence is unknown: the Hub is out of reach, and its cache lacks the teacher's card")
-    folder = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder = target.with_name(f".{target.name}.{uuid4().hex}.partial")
+    folder.mkdir()
     try:
         prepare(folder, ingredients, quality, overridden, override_reason if overridden else "")
         yield folder, head
@@ -173,6 +194,7 @@ def prepare(
     )
     (folder / CARD).write_text(card, encoding="utf-8")
     write_provenance(folder, ingredients, override_reason)
+    let_others_read(folder, folder / PROVENANCE)
 
 
 def is_intact(target: Path, files: Mapping[str, Any]) -> bool:

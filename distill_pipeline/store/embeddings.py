@@ -77,15 +77,16 @@ class Ledger:
     def _read(self) -> dict[str, Any] | None:
         """Read the finished parts and return the plan with which they were made, or None."""
         plan = None
-        for line in self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else ():
+        content = self.path.read_bytes() if self.path.is_file() else b""
+        for line in content.splitlines():
             try:
                 entry = json.loads(line)
-            except ValueError:  # empty, or cut short when the run was killed
+                if "part" in entry:
+                    self._finished[entry["part"]] = entry["sha256"]
+                else:
+                    plan = dict(entry)
+            except (ValueError, KeyError, TypeError):  # empty, cut short when the run was killed, or damaged
                 continue
-            if "part" in entry:
-                self._finished[entry["part"]] = entry["sha256"]
-            else:
-                plan = entry
         return plan
 
     def _append(self, entry: Mapping[str, Any]) -> None:

@@ -34,6 +34,13 @@ def fingerprint(inputs: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def recorded(record: object, stage: str) -> Mapping[str, Any] | None:
+    """Return the inputs that a stage's record holds, or None if it was changed or is no record of the stage."""
+    if not isinstance(record, dict) or not isinstance(inputs := record.get("made_of"), dict):
+        return None
+    return inputs if inputs.get("stage") == stage and fingerprint(inputs) == record.get("fingerprint") else None
+
+
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Return each difference between the inputs of two outputs, e.g. `pca_dims: 256 -> 128`."""
     old, new = before.get("code_version"), after.get("code_version")

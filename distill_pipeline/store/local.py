@@ -1,30 +1,53 @@
 """The stage outputs on this machine, addressed by fingerprint: complete and verified, or absent.
 
 A folder `STAGE/FINGERPRINT/` appears by one rename, after its `manifest.json` was written last. Until then the work
-is in `STAGE/.FINGERPRINT.partial/`, where a resumable stage finds its finished parts. With a store that machines
-share (`shared.py`), what is missing here is fetched from there, and what is made here is uploaded.
+is in `STAGE/.FINGERPRINT.ATTEMPT.partial/`, a folder of this attempt alone; a resumable stage takes over the finished
+parts of an earlier attempt. So two that make the same output at once, because locks do nothing on a file system, waste
+time and harm nothing. With a store that machines share (`shared.py`), what is missing here is fetched from there, and
+what is made here is uploaded.
 Knows nothing of recipes' meaning, numerics or Dagster.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
-from distill_pipeline.store.disk import MANIFEST, file_table, json_bytes, locked, replace_folder, write_json
+from distill_pipeline.store.disk import (
+    MANIFEST,
+    file_table,
+    let_others_read,
+    remove,
+    replace_folder,
+    take_over,
+    write_json,
+)
 from distill_pipeline.store.environment import library_versions, machine
-from distill_pipeline.store.keys import StageKey, fingerprint
-from distill_pipeline.store.output import Output, OutputDamaged, OutputMissing, StoreError, verify_output
+from distill_pipeline.store.keys import StageKey, fingerprint, recorded
+from distill_pipeline.store.locks import locked, locks_work
+from distill_pipeline.store.output import (
+    Output,
+    OutputDamaged,
+    OutputMissing,
+    StoreError,
+    read_manifest,
+    sealed,
+    verify_output,
+)
 
 if TYPE_CHECKING:
     from distill_pipeline.store.shared import RemoteStore
 
 Log = Callable[[str], None]
+
+_TOLD: set[Path] = set()
+"""The stores of which this process has said that locks do nothing there."""
 
 
 class Store:
@@ -52,6 +75,10 @@ class Store:
     def lock(self, key: StageKey) -> Path:
         """Return the lock that a process holds while it makes or removes the output."""
         return self._hidden(key, "lock")
+
+    def _attempt(self, key: StageKey) -> Path:
+        """Return a folder to make or fetch an output in, of a name that no other attempt has."""
+        return self._hidden(key, f"{uuid4().hex}.partial")
 
     def verdict(self, key: StageKey) -> Path:
         """Return the file where a check keeps what it found in the output."""
@@ -81,7 +108,7 @@ class Store:
 
     def _read(self, key: StageKey) -> Output:
         folder = self.folder(key)
-        if not folder.is_dir():
+        if not os.path.lexists(folder):
             raise OutputMissing(f"{key.stage} {key.fingerprint[:12]} is not in the store ({self.root})")
         return verify_output(key, folder)
 
@@ -94,28 +121,31 @@ class Store:
                 raise
             reason = f": {error}" if isinstance(error, OutputDamaged) else ""
             log(f"fetching {key.stage} {key.fingerprint[:12]} from {self.remote.url}{reason}")
-        fetched = self._hidden(key, "fetched")
-        shutil.rmtree(fetched, ignore_errors=True)
-        manifest = self.remote.fetch(key, fetched).manifest
-        replace_folder(fetched, self.folder(key))
+        fetched = self._attempt(key)
+        try:
+            manifest = self.remote.fetch(key, fetched).manifest
+            replace_folder(fetched, self.folder(key))
+        finally:
+            remove(fetched)
         return Output(key, self.folder(key), manifest)
 
     def manifest(self, key: StageKey) -> Mapping[str, Any] | None:
-        """Return an output's manifest without looking at its files, or None when it isn't in the store."""
+        """Return an output's manifest without looking at its files, or None when the store has no intact one."""
         try:
-            return dict(json.loads((self.folder(key) / MANIFEST).read_text(encoding="utf-8")))
+            return read_manifest((self.folder(key) / MANIFEST).read_bytes())
         except (OSError, ValueError):
             return self.remote.manifest(key) if self.remote else None
 
     def contains(self, key: StageKey) -> bool:
         """Whether the output's manifest is in the store; its files are not read."""
-        return (self.folder(key) / MANIFEST).is_file() or (self.remote is not None and self.remote.contains(key))
+        here = os.path.isfile(self.folder(key) / MANIFEST)  # noqa: PTH113 - no error where it can't be looked at
+        return here or (self.remote is not None and self.remote.contains(key))
 
     def manifests(self, stage: str) -> Iterator[tuple[Path, Mapping[str, Any]]]:
         """Yield folder and manifest of each output of a stage on this machine; the other files are not read."""
         for path in sorted((self.root / stage).glob(f"[!.]*/{MANIFEST}")):
             try:
-                manifest = json.loads(path.read_text(encoding="utf-8"))
+                manifest = read_manifest(path.read_bytes())
                 intact = manifest["fingerprint"] == fingerprint(manifest["made_of"]) == path.parent.name
             except (OSError, ValueError, KeyError, TypeError):  # being removed, or damaged: `get` reports that
                 continue
@@ -150,6 +180,9 @@ class Store:
             log: Receives a line when the caller waits, or when an output was fetched, uploaded or found damaged.
         """
         with self._locked(key, log):
+            if self.root not in _TOLD and not locks_work(self.root):
+                _TOLD.add(self.root)
+                log(f"locks do nothing on the file system of {self.root}: runs at once may do the same work twice")
             if not force:
                 try:
                     output = self._read_or_fetch(key, log)
@@ -162,38 +195,53 @@ class Store:
                     log(f"{damage}; making it again")
             if self.remote is not None:
                 self.remote.check_writable()
-            partial = self._hidden(key, "partial")
-            if partial.exists() and (force or not resumable):
-                shutil.rmtree(partial)
-            partial.mkdir(parents=True, exist_ok=True)
+            before = self.manifest(key)
+            attempt = self._begin(key, resume=resumable and not force)
             started = time.monotonic()
-            facts = make(partial)
-            output = self._finish(key, partial, facts, time.monotonic() - started, run_id)
+            facts = make(attempt)
+            output = self._finish(key, attempt, facts, time.monotonic() - started, run_id)
+            if before is not None:
+                log(output.compared_with(before))
             self._record_and_upload(output, recipe_name, log, made_now=True)
             return output, False
 
+    def _begin(self, key: StageKey, *, resume: bool) -> Path:
+        """Return a new attempt's folder, with what the most advanced of the earlier attempts finished."""
+        attempt = self._attempt(key)
+        earlier = [*attempt.parent.glob(f".{key.fingerprint}*.partial")]
+        attempt.mkdir(parents=True)
+        if resume and earlier:
+            take_over(max(earlier, key=lambda path: len([*path.glob("*")])), attempt)
+        if locks_work(self.root):  # and this process holds the lock, so the others are dead
+            for path in earlier:
+                remove(path)
+        return attempt
+
     def _finish(
-        self, key: StageKey, partial: Path, facts: Mapping[str, Any], seconds: float, run_id: str | None
+        self, key: StageKey, attempt: Path, facts: Mapping[str, Any], seconds: float, run_id: str | None
     ) -> Output:
         """Write the manifest and move the output to its place."""
-        manifest = {
-            "fingerprint": key.fingerprint,
-            "made_of": key.inputs,
-            "files": file_table(partial),
-            "facts": facts,
-            "seconds": round(seconds, 3),
-            "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "run_id": run_id,
-            "machine": machine(),
-            "versions": library_versions(),
-        }
-        write_json(partial / MANIFEST, manifest)
+        manifest = sealed(
+            {
+                "fingerprint": key.fingerprint,
+                "made_of": key.inputs,
+                "files": file_table(attempt),
+                "facts": facts,
+                "seconds": round(seconds, 3),
+                "made_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "run_id": run_id,
+                "machine": machine(),
+                "versions": library_versions(),
+            }
+        )
+        write_json(attempt / MANIFEST, manifest)
+        let_others_read(attempt, attempt / MANIFEST)
         folder = self.folder(key)
-        replace_folder(partial, folder)
+        replace_folder(attempt, folder)
         # A resumable stage's notes about its finished parts go only now: killed before, it resumes.
         for path in folder.glob(".*"):
-            path.unlink()
-        return Output(key, folder, json.loads(json_bytes(manifest)))  # as readers will see it: tuples become lists
+            path.unlink(missing_ok=True)
+        return Output(key, folder, manifest)
 
     def _record_and_upload(self, output: Output, recipe_name: str | None, log: Log, *, made_now: bool) -> None:
         """Record the inputs here, upload the output, and only then record them in the remote store.
@@ -220,17 +268,16 @@ class Store:
     def _record_here(self, recipe_name: str, key: StageKey) -> None:
         path = self.records / recipe_name / f"{key.stage}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            remove(path)
         write_json(path, key.record)
 
     def recorded_inputs(self, recipe_name: str, stage: str) -> Mapping[str, Any] | None:
         """Return the inputs that a recipe's stage was last made of, on any machine, or None."""
-        record = self.remote.record(recipe_name, stage) if self.remote else None
-        try:
-            if record is None:
-                record = json.loads((self.records / recipe_name / f"{stage}.json").read_text(encoding="utf-8"))
-            return dict(record["made_of"])
-        except (OSError, ValueError, KeyError):
-            return None
+        records: list[object] = [self.remote.record(recipe_name, stage)] if self.remote else []
+        with suppress(OSError, ValueError):
+            records.append(json.loads((self.records / recipe_name / f"{stage}.json").read_text(encoding="utf-8")))
+        return next(filter(None, (recorded(record, stage) for record in records)), None)
 
 
 def upstream_output(store: Store, recipe_name: str, key: StageKey) -> Output:

@@ -22,7 +22,7 @@ from typing import Any
 
 from distill_pipeline.store.disk import MANIFEST, json_bytes
 from distill_pipeline.store.keys import StageKey, fingerprint
-from distill_pipeline.store.output import Output, OutputDamaged, verify_output
+from distill_pipeline.store.output import Output, OutputDamaged, read_manifest, verify_output
 from distill_pipeline.store.remote_folder import RemoteFolder
 
 STORE_URL = "DISTILL_STORE_URL"
@@ -66,7 +66,10 @@ class RemoteStore:
 
     def manifest(self, key: StageKey) -> Mapping[str, Any] | None:
         """Return an output's manifest without looking at its files, or None when it is missing or can't be read."""
-        return _mapping(self.files.read(_path(key, MANIFEST)))
+        try:
+            return read_manifest(self.files.read(_path(key, MANIFEST)) or b"")
+        except ValueError:
+            return None
 
     def fetch(self, key: StageKey, folder: Path) -> Output:
         """Copy an output into a folder and hash each of its files.

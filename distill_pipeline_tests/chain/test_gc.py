@@ -18,6 +18,7 @@ from distill_pipeline.chain.teachers import find_teacher
 from distill_pipeline.cli.main import main
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.keys import StageKey, fingerprint
+from distill_pipeline.store.locks import locked
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -271,8 +272,9 @@ def test_dead_runs_leave_nothing_but_what_the_next_run_resumes(home: Home, recip
     assert not replaced.exists()
     assert not stale_lock.exists()
     assert home.store.contains(finished)
-    left = {path.name for path in (home.store.root / wanted.stage).iterdir()}
-    assert left == {f".{wanted.fingerprint}.partial", f".{wanted.fingerprint}.lock"}
+    left = sorted(path.name for path in (home.store.root / wanted.stage).iterdir())
+    assert [name.startswith(f".{wanted.fingerprint}.") for name in left] == [True, True]
+    assert [name.rpartition(".")[2] for name in left] in (["lock", "partial"], ["partial", "lock"])
 
 
 def test_releases_and_foreign_files_in_the_store_are_never_touched(home: Home, recipe: MakeRecipe) -> None:
@@ -283,6 +285,17 @@ def test_releases_and_foreign_files_in_the_store_are_never_touched(home: Home, r
     _clean(home)
     assert (home.releases / "gone").is_dir()
     assert (home.store.root / "static_model" / "notes").is_dir()
+
+
+def test_what_killed_releases_left_goes_unless_it_is_all_there_is(home: Home, recipe: MakeRecipe) -> None:
+    _fill(home, recipe())
+    for name in ("tiny", ".tiny.1234.partial", ".tiny.0f3a.old", ".a.b.0f3a.partial", ".moved.0f3a.old", ".mine"):
+        (home.releases / name).mkdir(parents=True)
+    (home.releases / ".busy.0f3a.partial").mkdir()
+    with locked(home.releases / ".busy.lock", lambda: None):
+        _clean(home)
+    left = {path.name for path in home.releases.iterdir() if path.is_dir()}
+    assert left == {"tiny", ".moved.0f3a.old", ".mine", ".busy.0f3a.partial"}
 
 
 def test_sizes_count_shared_outputs_under_one_address(home: Home, recipe: MakeRecipe) -> None:

@@ -14,7 +14,7 @@ import pytest
 from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.stages import stage_keys
 from distill_pipeline.defs import automation
-from distill_pipeline.defs.automation import PARTITION_TAG, RUN_KEY_TAG, stale_recipes, teacher_watch
+from distill_pipeline.defs.automation import PARTITION_TAG, RUN_KEY_TAG, release_watch, stale_recipes, teacher_watch
 from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.hub import access
 from distill_pipeline.recipe.reading import make_recipe
@@ -144,8 +144,9 @@ def move(teacher: Repository) -> str:
     return teacher.commit("refs/heads/main", f"change {len(teacher.commits)}", dict(teacher.head.files)).oid
 
 
-def test_both_are_off_until_someone_switches_them_on() -> None:
+def test_all_are_off_until_someone_switches_them_on() -> None:
     assert teacher_watch.default_status == dg.DefaultSensorStatus.STOPPED
+    assert release_watch.default_status == dg.DefaultSensorStatus.STOPPED
     assert stale_recipes.default_status == dg.DefaultScheduleStatus.STOPPED
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from model2vec import StaticModel
 
 from distill_pipeline.chain.home import Home
+from distill_pipeline.chain.teachers import _resolve_once
 from distill_pipeline.cli.flags import UsageError
 from distill_pipeline.cli.main import main
 from distill_pipeline.cli.student import encode
@@ -164,6 +166,47 @@ def test_a_student_that_was_never_made_says_what_to_run(
         with pytest.raises(SystemExit):
             main(["search", named, str(tmp_path / "a.txt"), "--query", "text"])
         assert said in capsys.readouterr().err
+
+
+@pytest.fixture
+def without_teacher(home: Home, recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """A recipe that was run, in the process' home, whose teacher's folder has gone."""
+    teacher = shutil.copytree(recipe().teacher, home.root / "teacher")
+    monkeypatch.setenv("DISTILL_HOME", str(home.root))
+    wanted = recipe(teacher=str(teacher))
+    with Chain(home) as chain:
+        chain.run(wanted)
+    shutil.rmtree(teacher)
+    _resolve_once.cache_clear()
+    return wanted
+
+
+def test_a_finished_student_needs_no_teacher(
+    without_teacher: Recipe, home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_text("\n".join(TEXTS), encoding="utf-8")
+    names = ["one", "two"]
+    for name in names:
+        main(["encode", "tiny", str(tmp_path / "a.txt"), str(tmp_path / f"{name}.parquet")])
+        main(["search", "tiny", str(tmp_path / "a.txt"), "--query", "owl"])
+        captured = capsys.readouterr()
+        assert "student: " in captured.out
+        assert "teacher: " not in captured.out
+        assert "without the teacher: " in captured.err
+        main(["verify", "tiny"])
+        shutil.rmtree(home.root / "store", ignore_errors=True)  # the second time the release is all there is
+    tables = [pq.read_table(tmp_path / f"{name}.parquet") for name in names]
+    assert tables[0].equals(tables[1])
+
+
+def test_a_student_that_was_made_with_other_settings_is_not_taken_for_the_recipes(
+    without_teacher: Recipe, home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.save_recipe(without_teacher.model_copy(update={"pca_dims": 4}))
+    (tmp_path / "a.txt").write_text("text")
+    with pytest.raises(SystemExit):
+        main(["encode", "tiny", str(tmp_path / "a.txt"), str(tmp_path / "out.parquet")])
+    assert "tiny has changed since it was run (pca_dims: 8 -> 4): distill-pipeline run tiny" in capsys.readouterr().err
 
 
 def test_teacher_and_student_answer_side_by_side_within_the_width(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from distill_pipeline.definitions import build_defs
+from distill_pipeline.defs.automation import release_watch
+from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.verify import verify
 from distill_pipeline_tests.running import HITS, Chain
@@ -77,3 +81,71 @@ def test_a_dry_run_materialises_and_releases_nothing(chain: Chain, recipe: MakeR
     assert not (chain.home.releases / "tiny").exists()
     messages = [entry.user_message for entry in chain.instance.all_logs(result.run_id)]
     assert any("+ model.safetensors" in message for message in messages)
+
+
+def _standing(chain: Chain, recipe: Recipe, monkeypatch: pytest.MonkeyPatch, days: float) -> dict[str, Any]:
+    """Run the recipe so many days from now, and return what the check of its release saw."""
+    now = time.time() + days * 86_400
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "time", lambda: now)
+        result = chain.run(recipe)
+    [found] = [one for one in result.get_asset_check_evaluations() if one.check_name == "release_stands"]
+    return {**{name: value.value for name, value in found.metadata.items()}, "passed": found.passed}
+
+
+def test_a_repository_that_was_written_over_or_deleted_is_noticed_within_a_day(
+    finished: Chain, recipe: MakeRecipe, hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = recipe(repository="me/tiny")
+    seen = _standing(finished, wanted, monkeypatch, 0)
+    repository = hub.repositories["me/tiny"]
+    released = repository.head.oid
+    assert (seen["passed"], seen["released_commit"], seen["head"]) == (True, released, released)
+
+    files = dict(repository.head.files)
+    added = repository.commit("refs/heads/main", "Someone else", {**files, "theirs.txt": b"x"}).oid
+    seen = _standing(finished, wanted, monkeypatch, 1.1)
+    assert (seen["passed"], seen["released_commit"], seen["head"]) == (True, released, added)
+
+    repository.commit("refs/heads/main", "Oops", {**files, "config.json": b"{}"})
+    hub.requests.clear()
+    assert _standing(finished, wanted, monkeypatch, 1.2)["passed"], "looked at today already"
+    assert not hub.requests
+    seen = _standing(finished, wanted, monkeypatch, 2.2)
+    assert not seen["passed"]
+    assert "written over" in seen["problem"]
+    assert "config.json" in seen["problem"]
+
+    del hub.repositories["me/tiny"]
+    hub.faults.append(Fault("503", "GET", "me/tiny", times=100))
+    seen = _standing(finished, wanted, monkeypatch, 3.3)
+    assert not seen["passed"]
+    assert "out of reach" in seen["not_seen_now"]
+    hub.faults.clear()
+    seen = _standing(finished, wanted, monkeypatch, 3.4)
+    assert "no longer on the Hub" in seen["problem"]
+    assert finished.cache(finished.run(wanted, force=["hub_release"]))["hub_release"] == "computed"
+    assert _standing(finished, wanted, monkeypatch, 3.5)["passed"]
+
+
+def test_the_sensor_looks_at_each_release_once_a_day(finished: Chain, recipe: MakeRecipe, hub: Hub) -> None:
+    finished.run(recipe(repository="me/tiny"))
+    finished.home.save_recipe(recipe(name="other", repository="me/other"))
+
+    def tick(days: float) -> list[tuple[str | None, bool]]:
+        now = time.time() + days * 86_400
+        resources = {"distill_home": DistillHome(path=str(finished.home.root))}
+        with pytest.MonkeyPatch.context() as patched, dg.build_sensor_context(resources=resources) as context:
+            patched.setattr(time, "time", lambda: now)
+            result = release_watch(context)
+        assert isinstance(result, dg.SensorResult)
+        events = [event for event in result.asset_events if isinstance(event, dg.AssetCheckEvaluation)]
+        return [(event.partition, event.passed) for event in events]
+
+    assert tick(0.1) == [], "the run looked already"
+    assert tick(1.1) == [("tiny", True)]
+    del hub.repositories["me/tiny"]
+    hub.requests.clear()
+    assert tick(1.2) == []
+    assert not hub.requests
+    assert tick(2.2) == [("tiny", False)]

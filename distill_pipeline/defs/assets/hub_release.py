@@ -1,6 +1,5 @@
 """Asset: the student in the local registry and, when the recipe names a repository, on the Hugging Face Hub."""
 
-import json
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -19,11 +18,10 @@ from distill_pipeline.release.destination import look_ahead
 from distill_pipeline.release.gate import read_report
 from distill_pipeline.release.ingredients import gather
 from distill_pipeline.release.release import is_intact, preview, release
+from distill_pipeline.release.standing import RECEIPT, read_receipt
 from distill_pipeline.store.disk import write_json
 from distill_pipeline.store.output import Output
 from distill_pipeline.student.files import REPORT
-
-RECEIPT = "receipt.json"
 
 FRESHNESS = dg.FreshnessPolicy.time_window(fail_window=timedelta(days=90), warn_window=timedelta(days=30))
 """A run of a finished recipe takes seconds: it only verifies the store, the release and the teacher's commit."""
@@ -62,7 +60,7 @@ def hub_release(
         distill_home,
         lambda run: _compute(run, config.override_reason),
         describe=lambda output: _describe(output, str(target)),
-        still_valid=lambda output: is_intact(target, _receipt(output)["files"]),
+        still_valid=lambda output: is_intact(target, read_receipt(output)["files"]),
     )
 
 
@@ -89,13 +87,8 @@ def _draw_since_release(folder: Path, report: Path, released: Path) -> None:
         write_pictures(folder, {SINCE_RELEASE: draw_kinds(quality, found)})
 
 
-def _receipt(output: Output) -> dict[str, Any]:
-    receipt: dict[str, Any] = json.loads((output.folder / RECEIPT).read_text(encoding="utf-8"))
-    return receipt
-
-
 def _describe(output: Output, target: str) -> Mapping[str, Any]:
-    hub = _receipt(output).get("hub")
+    hub = read_receipt(output).get("hub")
     metadata: dict[str, Any] = {"release": dg.MetadataValue.path(target), "files": output.facts["files"]}
     metadata |= pictures_metadata(output.folder, [SINCE_RELEASE])
     if hub:
