@@ -50,14 +50,16 @@ def check_release(
     A release that a run would find done isn't looked at. While the Hub is out of reach, it is looked at later.
 
     Raises:
-        ReleaseRefused: Something else is there, and there is no reason to replace it.
+        ReleaseRefused: Something else is there, and there is no reason to replace it; or a card can't show the reason.
+        RecipeError: The reason holds a secret.
         HubError, TeacherError: The Hub refuses, or there is no token to write with.
     """
     from distill_pipeline.chain.plan import pending, plan_stages
     from distill_pipeline.hub.explain import require_token
     from distill_pipeline.release.destination import look_ahead
-    from distill_pipeline.release.gate import refuse
+    from distill_pipeline.release.gate import check_reason, refuse
 
+    check_reason(override_reason)
     source = find_teacher(home, recipe)
     keys = stage_keys(recipe, source.identity)
     if not forced and not pending(plan_stages(home.store, recipe.name, keys)):

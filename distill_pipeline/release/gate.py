@@ -12,12 +12,34 @@ from typing import Any
 
 from distill_pipeline.errors import DistillError
 from distill_pipeline.quality.measures import FLOORS, MEASURES
+from distill_pipeline.recipe.reading import refuse_access_tokens
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.student.files import model_digest
 
 
 class ReleaseRefused(DistillError):
     """A student must not be released; the message says which figure or file prevents it."""
+
+
+MAX_REASON = 500
+"""Characters of a reason that a card has room for."""
+
+
+def check_reason(reason: str) -> str:
+    """Return the reason for an override without spaces around it, after checking that a card can show it.
+
+    Raises:
+        RecipeError: It holds what looks like a secret.
+        ReleaseRefused: It is too long, or holds characters that can't be seen.
+    """
+    reason = reason.strip()
+    refuse_access_tokens({"override_reason": reason}, "launch")
+    if len(reason) > MAX_REASON:
+        raise ReleaseRefused(f"override_reason has {len(reason):,} characters; the card has room for {MAX_REASON}")
+    hidden = next((character for character in reason if not character.isprintable()), None)
+    if hidden is not None:
+        raise ReleaseRefused(f"override_reason holds the character {hidden!a}, which can't be seen; leave it out")
+    return reason
 
 
 def failed_floors(recipe: Recipe, quality: Mapping[str, Any]) -> list[str]:
@@ -108,7 +130,7 @@ def check_evidence(
 
 def refuse(recipe: Recipe, failed: Sequence[str], override_reason: str) -> None:
     """Raise `ReleaseRefused` if something speaks against a release and there is no reason to override it."""
-    if failed and not override_reason.strip():
+    if failed and not check_reason(override_reason):
         raise ReleaseRefused(
             f"{recipe.name} is not released: {'; '.join(failed)}. To release it all the same, give a reason, which "
             "the card will show: --override_reason '...'"

@@ -32,7 +32,7 @@ class Ticks:
 
     def __init__(self, home: Home, instance: dg.DagsterInstance) -> None:
         self.home, self.instance = home, instance
-        self.resource = DistillHome(path=str(home.root))
+        self.resource = DistillHome(home)
         self.cursor: str | None = None
         self.observed: list[dg.AssetObservation] = []
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
+import pytest
 
 from distill_pipeline.definitions import build_defs
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.verify import verify
 from distill_pipeline_tests.running import HITS, Chain
-from distill_pipeline_tests.servers.hub import Fault, Hub
+from distill_pipeline_tests.servers.hub import TOKEN, Fault, Hub
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -77,3 +79,24 @@ def test_a_dry_run_materialises_and_releases_nothing(chain: Chain, recipe: MakeR
     assert not (chain.home.releases / "tiny").exists()
     messages = [entry.user_message for entry in chain.instance.all_logs(result.run_id)]
     assert any("+ model.safetensors" in message for message in messages)
+
+
+@pytest.mark.parametrize(
+    ("reason", "problem"),
+    [
+        ({"env": "HF_TOKEN"}, "override_reason must be written out"),
+        (f"because of {TOKEN}", "holds what looks like an access token"),
+        ("x" * 501, "has 501 characters"),
+        ("seen\n## by nobody", r"the character '\\n'"),
+        ("right\u202eleft", r"the character '\\u202e'"),
+    ],
+)
+def test_a_reason_that_a_card_must_not_show_is_refused(
+    finished: Chain, recipe: MakeRecipe, hub: Hub, reason: Any, problem: str
+) -> None:
+    result = run_with(finished, recipe(repository="me/tiny", min_similarity_correlation=1), {"override_reason": reason})
+    assert not result.success
+    failed = [str(event.step_failure_data.error) for event in result.filter_events(lambda event: event.is_step_failure)]
+    assert any(re.search(problem, error) for error in failed), failed
+    assert not any(TOKEN in error for error in failed)
+    assert not hub.repositories

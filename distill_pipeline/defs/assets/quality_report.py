@@ -13,7 +13,7 @@ import numpy.typing as npt
 from distill_pipeline.chain.baseline import BASELINE_STAGES, baseline_recipe, baseline_record
 from distill_pipeline.chain.stages import model2vec_evaluation_key, teacher_evaluation_key
 from distill_pipeline.defs.assets import static_model, student_matrix, token_embeddings, vocabulary
-from distill_pipeline.defs.encode import EncoderConfig, teacher_lock
+from distill_pipeline.defs.encode import teacher_lock
 from distill_pipeline.defs.pictures import pictures_metadata, write_pictures
 from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.defs.stage import Compute, StageConfig, StageResult, StageRun, materialize_stage, stage_asset
@@ -42,7 +42,9 @@ WORDS = "words.parquet"
 
 
 @stage_asset(pool="teacher")
-def quality_report(context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome) -> StageResult:
+def quality_report(
+    context: dg.AssetExecutionContext, config: StageConfig, distill_home: dg.ResourceParam[DistillHome]
+) -> StageResult:
     """What the student lost against its teacher: agreement on texts, scores on labelled sets, size and speed.
 
     Unless the recipe says otherwise, the student that model2vec.distill makes of this teacher is measured too.
@@ -146,7 +148,7 @@ def _measure_baseline(
 
 _STAGES: Mapping[str, Compute] = {
     "vocabulary": vocabulary.compute,
-    "token_embeddings": lambda run: token_embeddings.compute(run, EncoderConfig()),
+    "token_embeddings": token_embeddings.compute,
     "student_matrix": student_matrix.compute,
     "static_model": static_model.compute,
 }
