@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -24,6 +25,7 @@ from distill_pipeline_tests.team.postgres import database, programs
 pytestmark = [
     pytest.mark.team,
     pytest.mark.skipif(programs() is None, reason="needs PostgreSQL: apt-get install postgresql"),
+    pytest.mark.skipif(shutil.which("caddy") is None, reason="needs the proxy: apt-get install caddy"),
 ]
 
 MakeRecipe = Callable[..., Recipe]
@@ -130,7 +132,7 @@ def test_nothing_is_lost_or_done_twice_when_the_daemon_and_a_run_are_killed(
     ]
     for each in recipes:
         home.save_recipe(each)
-    for service in ("init", "code", "webserver", "daemon"):
+    for service in ("init", "code", "webserver", "proxy", "daemon"):
         team.start(service)
     with dg.DagsterInstance.from_config(str(team.home)) as instance:
         watched = Watched(instance)
@@ -156,8 +158,27 @@ def test_nothing_is_lost_or_done_twice_when_the_daemon_and_a_run_are_killed(
         _check(watched, victim.dagster_run.run_id, shared, home)
 
 
+def test_nothing_reaches_the_ui_but_its_own_pages_for_someone_who_is_signed_in(team: Deployment) -> None:
+    for service in ("init", "code", "webserver", "proxy"):
+        team.start(service)
+    assert team.ask("{ version }", proxy=True)["version"] == dg.__version__
+    assert team.status("GET", "/runs") == 200
+    assert team.status("GET", "/runs", signed_in=False) == 401
+    assert team.status("POST", "/graphql", signed_in=False) == 401
+    for method in ("GET", "HEAD", "PUT"):
+        for path in ("/graphql", "/%67raphql", "/GraphQL"):
+            link = f"{path}?query=mutation%7BsetNuxSeen%7D"
+            assert team.status(method, link) == 405, (method, path)
+            assert team.status(method, link, Upgrade="websocket") == 405
+    for origin in ("http://elsewhere.example", "null", f"{team.url}.elsewhere.example", f"{team.url}1"):
+        assert team.status("POST", "/graphql", Origin=origin) == 403
+        assert team.status("GET", "/graphql", Connection="Upgrade", Upgrade="websocket", Origin=origin) == 403
+    for name in ("elsewhere.example", "localhost", f"elsewhere.example:{team.ports['443']}"):
+        assert team.status("POST", "/graphql", Host=name) == 421
+
+
 def _launch(team: Deployment, recipes: list[str]) -> None:
-    """Ask the web server for a run of each recipe, all in one request, as its UI does."""
+    """Ask for a run of each recipe, all in one request, as the UI of someone who is signed in does."""
     job = {"repositoryName": "__repository__", "repositoryLocationName": "distill_pipeline", "jobName": "distill"}
     runs = [
         {
@@ -167,7 +188,7 @@ def _launch(team: Deployment, recipes: list[str]) -> None:
         }
         for name in recipes
     ]
-    said = team.ask(LAUNCH, runs=runs)["launchMultipleRuns"]
+    said = team.ask(LAUNCH, proxy=True, runs=runs)["launchMultipleRuns"]
     assert said == {"launchMultipleRunsResult": [{"__typename": "LaunchRunSuccess"}] * len(recipes)}
 
 
