@@ -98,7 +98,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "static_model",
-            version="4",
+            version="5",
             kinds=("model2vec", "huggingface"),
             reads=lambda _: ("teacher_label", "pooling", "weighting", "pca_dims", "dtype"),
             upstream=("vocabulary", "student_matrix"),

@@ -127,7 +127,7 @@ def _prompts_note(ingredients: Ingredients) -> str:
 
 def _in_sentence_transformers(place: str, dtype: str) -> str:
     if dtype == "int8":
-        return "`sentence_transformers` can't load it: it averages no integers."
+        return f'It loads in `sentence_transformers` 6 and later as well: `SentenceTransformer("{place}")`.'
     loads = f'It loads in `sentence_transformers` as well: `SentenceTransformer("{place}")'
     if dtype != "float16":
         return f"{loads}`."
