@@ -104,11 +104,11 @@ STAGES: Mapping[str, Stage] = {
             upstream=("vocabulary", "student_matrix"),
         ),
         Stage(
-            "quality_report", version="10", kinds=("python", "json"), reads=_report_fields, upstream=("static_model",)
+            "quality_report", version="11", kinds=("python", "json"), reads=_report_fields, upstream=("static_model",)
         ),
         Stage(
             RELEASE,
-            version="6",
+            version="7",
             kinds=("huggingface",),
             reads=_release_fields,
             upstream=("static_model", "quality_report"),
