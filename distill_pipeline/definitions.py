@@ -4,6 +4,7 @@ import dagster as dg
 
 from distill_pipeline.chain.home import Home, default_home
 from distill_pipeline.defs import assets
+from distill_pipeline.defs.alarm import failure_alarm
 from distill_pipeline.defs.automation import OVERVIEW, stale_recipes, teacher_watch
 from distill_pipeline.defs.checks import CHECKS
 from distill_pipeline.defs.jobs import DISTILL, MEASURE
@@ -21,7 +22,7 @@ def build_defs(home: Home) -> dg.Definitions:
         asset_checks=CHECKS,
         jobs=[DISTILL, MEASURE],
         schedules=[stale_recipes],
-        sensors=[teacher_watch, OVERVIEW],
+        sensors=[teacher_watch, OVERVIEW, failure_alarm],
         resources=resources_of(home),
         # All steps of a run in one process: torch is imported once, and a run of cache hits takes seconds. If the
         # process dies, the next run finds each finished stage and part.

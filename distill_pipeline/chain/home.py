@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from distill_pipeline.recipe.presets import SHIPPED_RECIPES
 from distill_pipeline.recipe.reading import SWEEP, lasting_yaml, read_fields, read_recipe, resolved_fields
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.recipe.sweeps import expand
+from distill_pipeline.store.disk import locked
 from distill_pipeline.store.local import Store
 from distill_pipeline.store.shared import STORE_URL, remote_store
 
@@ -58,7 +60,12 @@ class Home:
             RemoteError: That URL can't be used.
         """
         url = os.environ.get(STORE_URL)
-        return Store(self.root / "store", remote_store(url) if url else None)
+        return Store(self.local_store.root, remote_store(url) if url else None)
+
+    @property
+    def local_store(self) -> Store:
+        """The stage outputs on this machine alone; whoever asks about them asks no server."""
+        return Store(self.root / "store")
 
     @property
     def releases(self) -> Path:
@@ -79,9 +86,13 @@ class Home:
         """Set Dagster's home, `$DAGSTER_HOME` or the folder `dagster` in here, and configure it on first use."""
         folder = Path(os.environ.get("DAGSTER_HOME") or self.root / "dagster").expanduser().resolve()
         os.environ["DAGSTER_HOME"] = str(folder)  # Dagster takes no other than an absolute one
-        folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / "dagster.yaml").exists():
-            (folder / "dagster.yaml").write_text(_DAGSTER_YAML, encoding="utf-8")
+        with self.first_use_of_dagster():
+            if not (folder / "dagster.yaml").exists():
+                _write(folder / "dagster.yaml", _DAGSTER_YAML.encode())
+
+    def first_use_of_dagster(self) -> AbstractContextManager[None]:
+        """Return a lock for what is made in Dagster's home at its first use: of two runs, one waits for the other."""
+        return locked(Path(os.environ["DAGSTER_HOME"]) / ".first-use.lock", lambda: None)
 
     def recipe_files(self) -> dict[str, Path]:
         """Return the path of each recipe file by its stem: the shipped ones, then this installation's own."""

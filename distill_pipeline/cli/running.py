@@ -79,11 +79,10 @@ def running(home: Home) -> Iterator[RunRecipe]:
     The function takes the recipe and, by keyword, `forced` (stages to compute in any case), `override_reason` and
     `release` (false stops before hub_release). A failed step doesn't raise: the result says so.
     """
-    home.prepare_dagster()
-    import dagster as dg
+    with _instance(home) as instance:
+        import dagster as dg
 
-    job = _load_job(home)
-    with dg.DagsterInstance.get() as instance:
+        job = _load_job(home)
 
         def run(
             recipe: Recipe, *, forced: Sequence[str] = (), override_reason: str = "", release: bool = True
@@ -104,6 +103,22 @@ def running(home: Home) -> Iterator[RunRecipe]:
             )
 
         yield run
+
+
+@contextmanager
+def _instance(home: Home) -> Iterator[dg.DagsterInstance]:
+    """Yield Dagster's instance, with settings and tables.
+
+    Each storage makes its tables when it is first asked for; two processes that do so in SQLite at once fail.
+    """
+    home.prepare_dagster()
+    import dagster as dg
+
+    with home.first_use_of_dagster():
+        instance = dg.DagsterInstance.get()
+        _ = instance.run_storage, instance.event_log_storage, instance.schedule_storage
+    with instance:
+        yield instance
 
 
 def _load_job(home: Home) -> dg.JobDefinition:
@@ -135,10 +150,7 @@ def prepare_dagster(home: Home) -> None:
     Dagster 1.13 sets a new pool's default limit while it dequeues runs, but counts with the limits it knew before:
     without this, all runs in the queue at the first dequeuing would start at once.
     """
-    home.prepare_dagster()
-    import dagster as dg
-
-    with dg.DagsterInstance.get() as instance:
+    with _instance(home) as instance:
         storage = instance.event_log_storage
         known = {limit.name for limit in storage.get_pool_limits()}
         for pool in _load_job(home).graph.pools - known:

@@ -8,6 +8,7 @@ Knows nothing of recipes' meaning, numerics or Dagster.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
@@ -20,6 +21,7 @@ from distill_pipeline.store.disk import MANIFEST, file_table, json_bytes, locked
 from distill_pipeline.store.environment import library_versions, machine
 from distill_pipeline.store.keys import StageKey, fingerprint
 from distill_pipeline.store.output import Output, OutputDamaged, OutputMissing, StoreError, verify_output
+from distill_pipeline.store.remote_folder import RemoteDenied
 
 if TYPE_CHECKING:
     from distill_pipeline.store.shared import RemoteStore
@@ -161,7 +163,10 @@ class Store:
                 except OutputDamaged as damage:
                     log(f"{damage}; making it again")
             if self.remote is not None:
-                self.remote.check_writable()
+                try:
+                    self.remote.check_writable()
+                except RemoteDenied as denied:
+                    log(f"{denied}. It can be read, so the work goes on; its result stays on this machine")
             partial = self._hidden(key, "partial")
             if partial.exists() and (force or not resumable):
                 shutil.rmtree(partial)
@@ -204,18 +209,20 @@ class Store:
             self._record_here(recipe_name, output.key)  # first, so that `gc` keeps it when the upload fails
         if self.remote is None:
             return
-        if made_now or not self.remote.contains(output.key):
-            started = time.monotonic()
-            self.remote.publish(output)
-            log(f"uploaded {output.size:,} bytes to {self.remote.url} in {time.monotonic() - started:.1f} s")
-        if recipe_name is not None:
-            self.remote.record_inputs(recipe_name, output.key)
+        with contextlib.suppress(RemoteDenied):  # said before the work; nothing here needs the upload
+            if made_now or not self.remote.contains(output.key):
+                started = time.monotonic()
+                self.remote.publish(output)
+                log(f"uploaded {output.size:,} bytes to {self.remote.url} in {time.monotonic() - started:.1f} s")
+            if recipe_name is not None:
+                self.remote.record_inputs(recipe_name, output.key)
 
     def record_inputs(self, recipe_name: str, key: StageKey) -> None:
         """Record what a recipe's stage was last made of, on this machine and for the others."""
         self._record_here(recipe_name, key)
         if self.remote is not None:
-            self.remote.record_inputs(recipe_name, key)
+            with contextlib.suppress(RemoteDenied):
+                self.remote.record_inputs(recipe_name, key)
 
     def _record_here(self, recipe_name: str, key: StageKey) -> None:
         path = self.records / recipe_name / f"{key.stage}.json"
