@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
 
 import dagster as dg
 import pytest
@@ -15,34 +11,7 @@ from distill_pipeline.defs.alarm import FAILURE_URL, failure_alarm
 from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline_tests.running import Chain
-
-SECRET = "a-secret-in-its-path"
-
-
-@contextmanager
-def listening(*statuses: int) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """A server that gives these answers in turn; yields its URL and what was posted."""
-    posted: list[dict[str, str]] = []
-    answers = iter(statuses)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(next(answers))
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/{SECRET}", posted
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+from distill_pipeline_tests.servers.listener import SECRET, listening
 
 
 def _evaluate(chain: Chain, result: dg.ExecuteInProcessResult) -> None:

@@ -19,6 +19,7 @@ from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.stages import STAGES
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline_tests.servers.bucket import KEYS, Bucket, S3Server
+from distill_pipeline_tests.servers.listener import listening
 from distill_pipeline_tests.team.deployment import Deployment, free_port, wait_until
 from distill_pipeline_tests.team.postgres import database, programs
 
@@ -50,13 +51,23 @@ def shared(s3: S3Server) -> Bucket:
 
 
 @pytest.fixture
-def team(tmp_path: Path, shared: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+def told() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Where failed runs are posted, and what was."""
+    with listening() as listener:
+        yield listener
+
+
+@pytest.fixture
+def team(
+    tmp_path: Path, shared: Bucket, told: tuple[str, list[dict[str, str]]], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Deployment]:
     """The deployment, its daemon not yet started."""
     values = {
         **KEYS,
         "DISTILL_HOME": str(tmp_path / "home"),
         "HF_HOME": str(tmp_path / "huggingface"),
         "DISTILL_STORE_URL": shared.url,
+        "DISTILL_FAILURE_URL": told[0],
         "FSSPEC_S3": json.dumps(
             {
                 "endpoint_url": shared.environment["AWS_ENDPOINT_URL"],
@@ -119,9 +130,9 @@ class Watched:
 
 
 def test_nothing_is_lost_or_done_twice_when_the_daemon_and_a_run_are_killed(
-    team: Deployment, shared: Bucket, recipe: MakeRecipe, bert: Path, tmp_path: Path
+    team: Deployment, shared: Bucket, told: tuple[str, list[dict[str, str]]], recipe: MakeRecipe, bert: Path
 ) -> None:
-    home = Home(tmp_path / "home")
+    home = Home(team.folder / "home")
     # Students of random weights may agree with their teachers less than not at all, by the last digits of a processor.
     any_student = {"min_similarity_correlation": -1.0}
     recipes = [
@@ -156,6 +167,8 @@ def test_nothing_is_lost_or_done_twice_when_the_daemon_and_a_run_are_killed(
             lambda: len(watched.with_status(dg.DagsterRunStatus.SUCCESS)) == 4, 4 * SECONDS_FOR_A_RUN, "all succeeded"
         )
         _check(watched, victim.dagster_run.run_id, shared, home)
+        wait_until(lambda: bool(told[1]), SECONDS_FOR_A_RUN, "the killed run is told of")
+        assert [report["run_id"] for report in told[1]] == [victim.dagster_run.run_id]
 
 
 def test_nothing_reaches_the_ui_but_its_own_pages_for_someone_who_is_signed_in(team: Deployment) -> None:
