@@ -116,5 +116,16 @@ def test_the_image_is_built_from_files_that_are_there_and_runs_as_nobody_special
 def test_volumes_and_dependencies_are_declared() -> None:
     compose = _read(DEPLOY / "compose.yaml")
     for service in compose["services"].values():
-        assert {volume.partition(":")[0] for volume in service.get("volumes", [])} <= set(compose["volumes"])
+        volumes = {volume.partition(":")[0] for volume in service.get("volumes", [])}
+        # A file of the deployer's own, which the README has made.
+        assert volumes - {"./users"} <= set(compose["volumes"])
         assert set(service.get("depends_on", {})) <= set(compose["services"])
+
+
+def test_the_proxy_alone_is_reached_from_outside_and_has_what_its_file_asks_for() -> None:
+    assert [name for name, service in _services().items() if service.get("ports")] == ["proxy"]
+    proxy, caddyfile = _services()["proxy"], (DEPLOY / "Caddyfile").read_text(encoding="utf-8")
+    asked = set(re.findall(r"\{\$(\w+)\}", caddyfile))
+    assert asked == {"DISTILL_UI_URL", "DISTILL_WEBSERVER"}
+    assert asked <= set(proxy["environment"])
+    assert "deploy/users" in (PROJECT / ".gitignore").read_text(encoding="utf-8")

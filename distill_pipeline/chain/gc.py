@@ -17,8 +17,8 @@ from filelock import FileLock, Timeout
 
 from distill_pipeline.chain.baseline import baseline_keys
 from distill_pipeline.chain.home import Home
+from distill_pipeline.chain.plan import Identity, identify_teachers
 from distill_pipeline.chain.stages import STAGES, stage_keys, teacher_evaluation_key
-from distill_pipeline.chain.teachers import find_teacher
 from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import remove as remove_path
@@ -69,18 +69,22 @@ class Findings:
 def find_leftovers(home: Home) -> Findings:
     """Return what can go, without changing anything.
 
-    Asks the Hub, once and without patience, where the teachers stand that recipes follow.
+    Asks the Hub, once for each teacher that recipes follow and without patience, where it stands, and a shared store
+    nothing: it is about this machine's, which has records of its own.
     """
     recipes, obstacles = home.load_recipes()
+    store = home.local_store
+    identified, problems = identify_teachers(home, recipes.values())
     wanted: set[Address] = set()
-    for recipe in recipes.values():
+    for recipe, identity in identified:
         try:
-            wanted |= set(_wanted_by(home, recipe))
-        except DistillError as error:  # about its teacher, corpus, words or labelled sets
-            if recorded_keys(home.store, recipe.name):  # one that was never run has nothing here to lose
-                obstacles.append(f"{recipe.name}: {error}")
+            wanted |= set(_wanted_by(recipe, identity))
+        except DistillError as error:  # about its corpus, words or labelled sets
+            problems[recipe.name] = str(error)
+    # One that was never run has nothing here to lose.
+    obstacles += [f"{name}: {problem}" for name, problem in problems.items() if recorded_keys(store, name)]
     wanted |= _recorded_addresses(home)
-    entries = _entries(home.store)
+    entries = _entries(store)
     running = {address for address, paths in entries.items() if ".lock" in paths and is_held(paths[".lock"])}
     for stage, fingerprint in sorted(running - wanted):
         obstacles.append(f"a run that no recipe explains is making {stage} {fingerprint[:12]}")
@@ -99,7 +103,7 @@ def find_leftovers(home: Home) -> Findings:
     names = _names(home)
     findings.leftovers += [
         Leftover("recipes", path.name, RECORD, (path,), size_of(path))
-        for path in sorted(home.store.records.glob("*/"))
+        for path in sorted(store.records.glob("*/"))
         if path.name not in names
     ]
     return findings
@@ -119,15 +123,14 @@ def _remains_of_releases(releases: Path) -> list[Leftover]:
     ]
 
 
-def _wanted_by(home: Home, recipe: Recipe) -> Iterator[Address]:
+def _wanted_by(recipe: Recipe, identity: Identity) -> Iterator[Address]:
     """Yield what a recipe's present settings lead to. Raises `DistillError`."""
-    identity = find_teacher(home, recipe.model_copy(update={"patience_seconds": 0})).identity
     keys = stage_keys(recipe, identity)
     yield from _addresses([*keys.values(), *baseline_keys(recipe, identity, keys["quality_report"])])
 
 
 def _recorded_addresses(home: Home) -> set[Address]:
-    return {address for name in _names(home) for address in _addresses(recorded_keys(home.store, name))}
+    return {address for name in _names(home) for address in _addresses(recorded_keys(home.local_store, name))}
 
 
 def _names(home: Home) -> set[str]:
@@ -193,7 +196,10 @@ def _remove_paths(paths: Iterable[Path]) -> None:
         doomed = path
         if not path.name.startswith("."):  # by one rename out of a reader's sight: nobody finds half of it
             doomed = path.with_name(f".{path.name}.{os.getpid()}.old")
-            path.rename(doomed)
+            try:
+                path.rename(doomed)
+            except FileNotFoundError:  # another has removed it meanwhile
+                continue
         remove_path(doomed)
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -14,6 +14,7 @@ from distill_pipeline.recipe.reading import SWEEP, lasting_yaml, make_recipe, re
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.recipe.sweeps import expand
 from distill_pipeline.store.local import Store
+from distill_pipeline.store.locks import locked
 from distill_pipeline.store.shared import STORE_URL, remote_store
 
 _DAGSTER_YAML = """\
@@ -74,7 +75,12 @@ class Home:
             RemoteError: That URL can't be used.
         """
         url = os.environ.get(STORE_URL)
-        return Store(self.root / "store", remote_store(url) if url else None)
+        return Store(self.local_store.root, remote_store(url) if url else None)
+
+    @property
+    def local_store(self) -> Store:
+        """The stage outputs on this machine alone; whoever asks about them asks no server."""
+        return Store(self.root / "store")
 
     @property
     def releases(self) -> Path:
@@ -110,8 +116,13 @@ class Home:
         os.environ["DAGSTER_HOME"] = str(folder)  # Dagster takes no other than an absolute one
         _check_writable(folder, "DAGSTER_HOME", folder)
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / "dagster.yaml").exists():
-            (folder / "dagster.yaml").write_text(_DAGSTER_YAML, encoding="utf-8")
+        with self.first_use_of_dagster():
+            if not (folder / "dagster.yaml").exists():
+                _write(folder / "dagster.yaml", _DAGSTER_YAML.encode())
+
+    def first_use_of_dagster(self) -> AbstractContextManager[None]:
+        """Return a lock for what is made in Dagster's home at its first use: of two runs, one waits for the other."""
+        return locked(Path(os.environ["DAGSTER_HOME"]) / ".first-use.lock", lambda: None)
 
     def recipe_files(self) -> dict[str, Path]:
         """Return the path of each recipe file by its stem: the shipped ones, then this installation's own."""

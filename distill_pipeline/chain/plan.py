@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,9 @@ from distill_pipeline.teacher.source import resolve_teacher
 
 ANSWER_TIMEOUT_SECONDS = 5.0
 """Shorter than a run's: a schedule's tick has one minute for all teachers."""
+
+ASKING_SECONDS = 20.0
+"""For all teachers together. Those after it are asked with hardly any time for an answer, and stand as last seen."""
 
 Identity = Mapping[str, str]
 """What pins a teacher's files (see `TeacherSource.identity`)."""
@@ -82,11 +86,14 @@ class RecipePlan:
         return f"{len(stages)} of {len(self.stages)} stages, from {stages[0].stage}: {stages[0].why}"
 
 
-def identify_teachers(home: Home, recipes: Iterable[Recipe]) -> tuple[list[tuple[Recipe, Identity]], dict[str, str]]:
+def identify_teachers(
+    home: Home, recipes: Iterable[Recipe], clock: Callable[[], float] = time.monotonic
+) -> tuple[list[tuple[Recipe, Identity]], dict[str, str]]:
     """Return each recipe with its teacher's present identity, and by recipe why the other teachers can't be found."""
     # Not `find_teacher`, which caches for a process's life: a code server lives for months.
     found: dict[tuple[str, bool], Identity | str] = {}
     identified, problems = [], {}
+    end = clock() + ASKING_SECONDS
     for recipe in recipes:
         name = (teacher_name(recipe), recipe.allow_pickled_weights)
         if name not in found:
@@ -95,10 +102,10 @@ def identify_teachers(home: Home, recipes: Iterable[Recipe]) -> tuple[list[tuple
                     recipe.teacher_location,
                     recipe.revision,
                     known_commits=home.known_commits,
-                    answer_seconds=ANSWER_TIMEOUT_SECONDS,
+                    answer_seconds=min(ANSWER_TIMEOUT_SECONDS, max(0.1, end - clock())),
                     allow_pickled_weights=recipe.allow_pickled_weights,
                 ).identity
-            except DistillError as error:
+            except (DistillError, OSError) as error:
                 found[name] = str(error)
         identity = found[name]
         if isinstance(identity, str):

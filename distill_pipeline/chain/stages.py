@@ -98,17 +98,17 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "static_model",
-            version="4",
+            version="5",
             kinds=("model2vec", "huggingface"),
             reads=lambda _: ("teacher_label", "pooling", "weighting", "pca_dims", "dtype"),
             upstream=("vocabulary", "student_matrix"),
         ),
         Stage(
-            "quality_report", version="10", kinds=("python", "json"), reads=_report_fields, upstream=("static_model",)
+            "quality_report", version="11", kinds=("python", "json"), reads=_report_fields, upstream=("static_model",)
         ),
         Stage(
             RELEASE,
-            version="6",
+            version="7",
             kinds=("huggingface",),
             reads=_release_fields,
             upstream=("static_model", "quality_report"),

@@ -4,12 +4,13 @@ A failed run leaves its recipe as stale as before, so it is found again. That do
 request's key contains the day: the same state of things causes at most one run a day.
 """
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter, ValidationError
 
-from distill_pipeline.chain.plan import Identity, pending, plan_stages
+from distill_pipeline.chain.plan import ASKING_SECONDS, Identity, pending, plan_stages
 from distill_pipeline.chain.stages import RELEASE, stage_keys
 from distill_pipeline.chain.teachers import teacher_name
 from distill_pipeline.errors import DistillError
@@ -66,22 +67,34 @@ class HubUnavailable(Exception):
 
 
 def check_teachers(
-    recipes: Iterable[Recipe], before: Mapping[str, BranchState], ask: Callable[[str, str | None], str], now: float
+    recipes: Iterable[Recipe],
+    before: Mapping[str, BranchState],
+    ask: Callable[[str, str | None], str],
+    now: float,
+    clock: Callable[[], float] = time.monotonic,
 ) -> TeacherCheck:
     """Check each teacher whose branch recipes follow, once, unless it was checked a moment ago.
+
+    Those that haven't been asked for longest come first, and after `ASKING_SECONDS` the others wait for the next check:
+    a tick that took longer than its limit would lose all answers.
 
     Args:
         recipes: All recipes.
         before: The states that the last check found.
         ask: Returns the commit of (teacher, branch); raises `HubUnavailable`.
         now: Seconds since the epoch.
+        clock: Seconds since any time.
     """
     followed = {teacher_name(recipe): recipe for recipe in recipes if tracks_branch(recipe)}
     check = TeacherCheck({name: before.get(name, BranchState()) for name in followed})
-    for name, recipe in followed.items():
-        last = check.states[name]
-        if now < last.ask_again_at:
-            continue
+    end = clock() + ASKING_SECONDS
+    due = [name for name, state in check.states.items() if now >= state.ask_again_at]
+    due.sort(key=lambda name: check.states[name].ask_again_at)
+    for asked, name in enumerate(due):
+        if clock() >= end:
+            check.problems.append(f"the Hub is slow: {len(due) - asked} teachers wait for the next tick, as its first")
+            break
+        last, recipe = check.states[name], followed[name]
         try:
             commit = ask(recipe.teacher_location, recipe.revision)
         except HubUnavailable as problem:

@@ -148,7 +148,7 @@ def recipes() -> None:
     listed = table("recipe", "about")
     together: dict[Address, int] = {}
     for name, recipe in sorted(valid.items()):
-        kept = sizes(home.store, name)
+        kept = sizes(home.local_store, name)
         together |= kept
         about = f"{recipe.teacher_label}, {recipe.pca_dims} dims"
         if (home.releases / name).is_dir():
@@ -163,7 +163,7 @@ def recipes() -> None:
     print(rendered(listed, ""))
     print(
         f"all recipes together {decimal(sum(together.values()))}, what they share counted once; "
-        f"the store holds {decimal(size_of(home.store.root))} (distill-pipeline gc shows what can go)"
+        f"the store holds {decimal(size_of(home.local_store.root))} (distill-pipeline gc shows what can go)"
     )
     _print_left_out(problems)
 

@@ -16,7 +16,6 @@ from distill_pipeline.chain.stages import RELEASE, STAGES, stage_keys
 from distill_pipeline.chain.teachers import find_teacher
 from distill_pipeline.cli.flags import UsageError
 from distill_pipeline.errors import did_you_mean
-from distill_pipeline.recipe.reading import refuse_access_tokens
 from distill_pipeline.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -51,16 +50,17 @@ def check_release(
     A release that a run would find done isn't looked at. While the Hub is out of reach, it is looked at later.
 
     Raises:
-        ReleaseRefused: Something else is there, and there is no reason to replace it.
+        ReleaseRefused: Something else is there, and there is no reason to replace it; or a card can't show the reason.
+        RecipeError: The reason holds a secret.
         HubError, TeacherError: The Hub refuses, or there is no token to write with.
         RecipeError: The reason holds an access token.
     """
     from distill_pipeline.chain.plan import pending, plan_stages
     from distill_pipeline.hub.explain import require_token
     from distill_pipeline.release.destination import look_ahead
-    from distill_pipeline.release.gate import refuse
+    from distill_pipeline.release.gate import check_reason, refuse
 
-    refuse_access_tokens({"override_reason": override_reason}, "this run")  # before Dagster stores it
+    check_reason(override_reason)  # before Dagster stores it
     source = find_teacher(home, recipe)
     keys = stage_keys(recipe, source.identity)
     if not forced and not pending(plan_stages(home.store, recipe.name, keys)):
@@ -80,11 +80,10 @@ def running(home: Home) -> Iterator[RunRecipe]:
     The function takes the recipe and, by keyword, `forced` (stages to compute in any case), `override_reason` and
     `release` (false stops before hub_release). A failed step doesn't raise: the result says so.
     """
-    home.prepare_dagster()
-    import dagster as dg
+    with _instance(home) as instance:
+        import dagster as dg
 
-    job = _load_job(home)
-    with dg.DagsterInstance.get() as instance:
+        job = _load_job(home)
 
         def run(
             recipe: Recipe, *, forced: Sequence[str] = (), override_reason: str = "", release: bool = True
@@ -105,6 +104,22 @@ def running(home: Home) -> Iterator[RunRecipe]:
             )
 
         yield run
+
+
+@contextmanager
+def _instance(home: Home) -> Iterator[dg.DagsterInstance]:
+    """Yield Dagster's instance, with settings and tables.
+
+    Each storage makes its tables when it is first asked for; two processes that do so in SQLite at once fail.
+    """
+    home.prepare_dagster()
+    import dagster as dg
+
+    with home.first_use_of_dagster():
+        instance = dg.DagsterInstance.get()
+        _ = instance.run_storage, instance.event_log_storage, instance.schedule_storage
+    with instance:
+        yield instance
 
 
 def _load_job(home: Home) -> dg.JobDefinition:
@@ -136,10 +151,7 @@ def prepare_dagster(home: Home) -> None:
     Dagster 1.13 sets a new pool's default limit while it dequeues runs, but counts with the limits it knew before:
     without this, all runs in the queue at the first dequeuing would start at once.
     """
-    home.prepare_dagster()
-    import dagster as dg
-
-    with dg.DagsterInstance.get() as instance:
+    with _instance(home) as instance:
         storage = instance.event_log_storage
         known = {limit.name for limit in storage.get_pool_limits()}
         for pool in _load_job(home).graph.pools - known:

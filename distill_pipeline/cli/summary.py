@@ -41,8 +41,11 @@ def summarise(result: dg.ExecuteInProcessResult) -> Group:
         f"similarities correlate {quality['similarity_correlation']:.3f} with the teacher's; "
         f"{quality['neighbour_overlap']:.0%} of its 10 nearest texts shared",
     )
-    speeds = (quality["student_texts_per_second"], quality["teacher_texts_per_second"])
-    student.add_row("speed", "{:,} texts/s (teacher {:,} texts/s)".format(*speeds))
+    student.add_row(
+        "speed",
+        f"{quality['student_texts_per_second']:,} texts/s (teacher {quality['teacher_texts_per_second']:,} texts/s on "
+        f"{quality['teacher_ran_on']})",
+    )
     return Group(stages, "", student)
 
 

@@ -51,7 +51,7 @@ OVERVIEW = dg.AutomationConditionSensorDefinition(
     description="Runs each released recipe that has a stale or missing output, every day at 03:00.",
 )
 def stale_recipes(
-    context: dg.ScheduleEvaluationContext, distill_home: DistillHome
+    context: dg.ScheduleEvaluationContext, distill_home: dg.ResourceParam[DistillHome]
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Request a run of each stale recipe that isn't running; a failed one is retried at the next tick."""
     identified, problems = identify_teachers(distill_home.home, _recipes_with_partition(distill_home))
@@ -83,7 +83,7 @@ ERROR_WAIT_SECONDS = 120.0
     description="Asks the Hub for the current commit of each teacher without a pinned one, every 15 minutes, and runs "
     "each released recipe that was made from an earlier commit.",
 )
-def teacher_watch(context: dg.SensorEvaluationContext, distill_home: DistillHome) -> dg.SensorResult:
+def teacher_watch(context: dg.SensorEvaluationContext, distill_home: dg.ResourceParam[DistillHome]) -> dg.SensorResult:
     """Report teachers that moved, and request a run for each released recipe that follows one."""
     recipes = _recipes_with_partition(distill_home)
     now = time.time()

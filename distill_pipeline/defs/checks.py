@@ -10,12 +10,12 @@ import time
 import warnings
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 import dagster as dg
 import numpy as np
 
 from distill_pipeline.chain.stages import RELEASE
+from distill_pipeline.defs.launch import override_reason
 from distill_pipeline.defs.partitions import RECIPES
 from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.fitting.reduction import MATRIX
@@ -42,13 +42,15 @@ def _check(stage: str, examine: Examine, *, reads_recipe: bool = False) -> dg.As
     A check that reads only the output keeps its verdict in the store; one that also reads the recipe always runs.
     """
 
-    def check(context: dg.AssetCheckExecutionContext, distill_home: DistillHome) -> dg.AssetCheckResult:
+    def check(
+        context: dg.AssetCheckExecutionContext, distill_home: dg.ResourceParam[DistillHome]
+    ) -> dg.AssetCheckResult:
         recipe = distill_home.recipe(context.partition_key)
         store = distill_home.store
         output = store.get(distill_home.stage_keys(recipe)[stage])
         run = partial(examine, recipe, output)
         passed, metadata = run() if reads_recipe else cached_verdict(store, output, f"{name} {_VERSION}", run)
-        reason = _override_reason(context) if stage == "quality_report" else ""
+        reason = override_reason(context.run) if stage == "quality_report" else ""
         if passed or not reason:
             return dg.AssetCheckResult(passed=passed, metadata=dict(metadata))
         # A warning doesn't block: the student is released all the same, and its card says so.
@@ -70,14 +72,6 @@ def _defined(
             asset=stage, name=name, description=description, blocking=blocking, partitions_def=RECIPES
         )
         return decorate(check)
-
-
-def _override_reason(context: dg.AssetCheckExecutionContext) -> str:
-    """Return the override reason in this run's configuration of hub_release, or an empty text."""
-    config: Any = context.run.run_config
-    for name in ("ops", RELEASE, "config"):
-        config = config.get(name, {})
-    return str(config.get("override_reason", "")).strip()
 
 
 def entries_are_unique_and_readable(_: Recipe, output: Output) -> Verdict:

@@ -7,46 +7,26 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from distill_pipeline.chain.stages import same_encoding
-from distill_pipeline.defs.stage import StageConfig, StageRun
+from distill_pipeline.defs.stage import StageRun
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.store.environment import library_versions, machine
 from distill_pipeline.store.locks import locked
 from distill_pipeline.store.output import Output
-from distill_pipeline.teacher.backends import ENCODERS, check_encoder
+from distill_pipeline.teacher.backends import check_encoder
 from distill_pipeline.teacher.encoding import EncodingWork, encode_to_parts, probe_sample, settle_precision
 from distill_pipeline.teacher.reuse import EarlierOutput
 
 
-class EncoderConfig(StageConfig):
-    """Where the teacher runs. It changes no byte of the output, so it is in no fingerprint."""
-
-    encoder: str = Field(
-        default="",
-        description=f"One of {', '.join(ENCODERS)}: this machine, or a Ray cluster (extra ray). "
-        "Empty: $DISTILL_ENCODER, or local.",
-    )
-    parts_url: str = Field(
-        default="",
-        description="fsspec URL that Ray's workers write to, such as s3://bucket/parts. Empty: $DISTILL_PARTS_URL, "
-        "or the store's own folder, which all machines must see.",
-    )
-
-
 def encode_with_teacher(
-    run: StageRun,
-    config: EncoderConfig,
-    sequences: Sequence[Sequence[int]],
-    *,
-    texts: Sequence[str] | None = None,
-    groups: Sequence[int] = (),
+    run: StageRun, sequences: Sequence[Sequence[int]], *, texts: Sequence[str] | None = None, groups: Sequence[int] = ()
 ) -> dict[str, Any]:
-    """Encode token-id sequences into the stage's folder, where the configuration says, and return facts.
+    """Encode token-id sequences into the stage's folder, where `$DISTILL_ENCODER` says, and return facts.
+
+    Where the teacher runs changes no byte of the output, so it is in no fingerprint; and it is the process's setting,
+    not a run's: a launch must not send a recipe to another machine.
 
     Texts that the same teacher encoded for an earlier output are copied from there, unless the stage is forced. Each of
     the groups, given by their sizes, begins a new part, so that a longer group doesn't move the rows of the next ones.
@@ -54,12 +34,12 @@ def encode_with_teacher(
     Raises:
         DistillError: The encoder doesn't exist.
     """
-    encoder = check_encoder(config.encoder or os.environ.get("DISTILL_ENCODER") or "local")
+    encoder = check_encoder(os.environ.get("DISTILL_ENCODER") or "local")
     with nullcontext() if encoder == "ray" else teacher_lock(run):
         # Listed only now: while this run waited, another may have encoded some of the texts.
-        earlier = [] if texts is None or config.force else _earlier(run)
+        earlier = [] if texts is None or run.forced else _earlier(run)
         work = EncodingWork(sequences, texts, groups, earlier)
-        facts = _on_ray(run, config, work) if encoder == "ray" else _here(run, work)
+        facts = _on_ray(run, work) if encoder == "ray" else _here(run, work)
     return {
         **facts,
         "dimensions": Embeddings.of_parts(run.folder).dimensions,
@@ -82,7 +62,7 @@ def teacher_lock(run: StageRun) -> AbstractContextManager[Any]:
 
     Dagster's pool limits the runs of a daemon; this also covers runs from command lines.
     """
-    busy = Path(run.home.path) / f"teacher.{platform.node()}.lock"
+    busy = run.home.home.root / f"teacher.{platform.node()}.lock"
     return locked(busy, lambda: run.log("another run on this machine uses a teacher; waiting for it"))
 
 
@@ -99,10 +79,10 @@ def _here(run: StageRun, work: EncodingWork) -> dict[str, Any]:
     return setup.facts(len(work.sequences), kept)
 
 
-def _on_ray(run: StageRun, config: EncoderConfig, work: EncodingWork) -> dict[str, Any]:
+def _on_ray(run: StageRun, work: EncodingWork) -> dict[str, Any]:
     from distill_pipeline.teacher.cluster import PARTS_URL, TeacherSpec, encode_on_ray
 
-    url = config.parts_url or os.environ.get(PARTS_URL)
+    url = os.environ.get(PARTS_URL)
     return encode_on_ray(
         work,
         TeacherSpec(run.recipe, run.teacher_source.identity),

@@ -1,10 +1,13 @@
-"""The resource of all assets: this installation's folders, recipes and teachers."""
+"""The resources of all assets. They are settings of the process that loads the code location.
+
+None has configuration: whoever may launch a run could otherwise lead it to another folder's recipes and their code.
+"""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
-from pydantic import Field
 
 from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.stages import stage_keys
@@ -15,15 +18,11 @@ from distill_pipeline.store.local import Store
 from distill_pipeline.teacher.source import TeacherSource
 
 
-class DistillHome(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The installation's home folder with recipes, stage outputs and releases."""
+@dataclass(frozen=True)
+class DistillHome:
+    """This installation's folders, recipes and teachers, as the assets ask for them."""
 
-    path: str = Field(description="Folder of recipes, stage outputs and releases.")
-
-    @property
-    def home(self) -> Home:
-        """The home as the rest of the package knows it."""
-        return Home(Path(self.path))
+    home: Home
 
     @property
     def store(self) -> Store:
@@ -46,3 +45,12 @@ class DistillHome(dg.ConfigurableResource):  # type: ignore[type-arg]
     def stage_keys(self, recipe: Recipe) -> Mapping[str, StageKey]:
         """Return the key of each stage of this recipe."""
         return stage_keys(recipe, self.teacher(recipe).identity)
+
+
+def resources_of(home: Home) -> dict[str, dg.ResourceDefinition]:
+    """Return the code location's resources for this home."""
+    return {
+        "distill_home": dg.ResourceDefinition(lambda _: DistillHome(home), config_schema={}),
+        # The stages pass on folders of the store, no values; Dagster's own choice takes a folder from a launch.
+        "io_manager": dg.IOManagerDefinition(dg.mem_io_manager.resource_fn, config_schema={}),
+    }

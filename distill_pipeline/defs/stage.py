@@ -72,6 +72,7 @@ class StageRun:
     home: DistillHome
     keys: Mapping[str, StageKey]
     log: Callable[[str], None]
+    forced: bool = False
 
     def upstream(self, stage: str) -> Output:
         """Return the verified output of an earlier stage of the same recipe.
@@ -157,7 +158,7 @@ def materialize_stage(
                 context.log.warning(note)
         if isinstance(recipe.pca_dims, int):
             check_dimensions(recipe.pca_dims, source.max_dimensions)
-        return compute(StageRun(recipe, keys[stage], folder, home, keys, context.log.info))
+        return compute(StageRun(recipe, keys[stage], folder, home, keys, context.log.info, config.force))
 
     started = time.monotonic()
     output, hit = store.get_or_make(

@@ -85,8 +85,13 @@ def _check(name: str, _files: tuple[Stamp, ...]) -> None:
 
 
 def set_identity(name: str) -> dict[str, Any]:
-    """Return a set's kind, its name without the path, and its files' sha256, which tell sets of one name apart."""
+    """Return a set's kind, its name without the path, and what tells sets of one name apart.
+
+    That is its files' sha256, or the revision of a task's data set.
+    """
     kind, _, where = name.partition(":")
+    if kind == "mteb":
+        return {"kind": kind, "set": where, "revision": _mteb_task(where).metadata.dataset.get("revision")}
     contents = {path.name: sha256_of(path) for path in set_files(name)}
     return {"kind": kind, "set": where.rsplit("/", 1)[-1], "sha256": contents}
 

@@ -1,5 +1,6 @@
 """Figures of a quality report by kind: agreement with the teacher, and the mean score on each kind of labelled set."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,11 @@ FLOORS = ("similarity_correlation", "neighbour_overlap")
 """The measures for which a recipe sets a floor: `min_similarity_correlation`, `min_neighbour_overlap`."""
 
 
+def identity_of(entry: Mapping[str, Any]) -> str:
+    """Return what tells a labelled set in a report from others, its content included."""
+    return json.dumps([entry.get(name) for name in ("kind", "set", "sha256", "revision")], sort_keys=True)
+
+
 def figures_by_kind(report: Mapping[str, Any], side: str = "student") -> dict[str, float]:
     """Return the figures by kind of `student` or `teacher` in a report, or in its part about model2vec.
 
@@ -24,19 +30,31 @@ def figures_by_kind(report: Mapping[str, Any], side: str = "student") -> dict[st
     return figures | {kind: round(sum(values) / len(values), 6) for kind, values in scores.items()}
 
 
+def on_the_same_texts(released: Mapping[str, Any], report: Mapping[str, Any]) -> bool:
+    """Whether two reports' measures without labels are about the same texts; a report of another age doesn't say."""
+    return bool(released.get("texts_sha256") == report["texts_sha256"])
+
+
 def comparable_figures(released: Mapping[str, Any] | None, report: Mapping[str, Any]) -> dict[str, float]:
     """Return the released student's figures by kind that can be compared with a report's.
 
-    That excludes figures on a different number of texts, and means over different sets. Empty if nothing was
-    released, or this very student.
+    That excludes figures on other texts, and means over sets of other content. Empty if nothing was released, or this
+    very student.
     """
     if released is None or released.get("model_digest") == report["model_digest"]:
         return {}
     figures = figures_by_kind(released) if MEASURES.keys() <= released.keys() else {}
-    kept = set(MEASURES.values()) if released.get("texts") == report["texts"] else set()
-    sets, released_sets = _by_kind(report, "set"), _by_kind(released, "set")
+    kept = set(MEASURES.values()) if on_the_same_texts(released, report) else set()
+    sets, released_sets = _sets_by_kind(report), _sets_by_kind(released)
     kept |= {kind for kind in sets if released_sets.get(kind) == sets[kind]}
     return {kind: value for kind, value in figures.items() if kind in kept}
+
+
+def _sets_by_kind(report: Mapping[str, Any]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for entry in report.get("labelled_sets", ()):
+        found.setdefault(entry["kind"], []).append(identity_of(entry))
+    return found
 
 
 def _by_kind(report: Mapping[str, Any], field: str) -> dict[str, list[Any]]:

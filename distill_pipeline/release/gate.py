@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from distill_pipeline.errors import DistillError
-from distill_pipeline.quality.measures import FLOORS, MEASURES
+from distill_pipeline.quality.measures import FLOORS, MEASURES, identity_of, on_the_same_texts
 from distill_pipeline.recipe.reading import refuse_access_tokens
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.student.files import model_digest
@@ -19,6 +19,27 @@ from distill_pipeline.student.files import model_digest
 
 class ReleaseRefused(DistillError):
     """A student must not be released; the message says which figure or file prevents it."""
+
+
+MAX_REASON = 500
+"""Characters of a reason that a card has room for."""
+
+
+def check_reason(reason: str) -> str:
+    """Return the reason for an override without spaces around it, after checking that a card can show it.
+
+    Raises:
+        RecipeError: It holds what looks like a secret.
+        ReleaseRefused: It is too long, or holds characters that can't be seen.
+    """
+    reason = reason.strip()
+    refuse_access_tokens({"override_reason": reason}, "launch")
+    if len(reason) > MAX_REASON:
+        raise ReleaseRefused(f"override_reason has {len(reason):,} characters; the card has room for {MAX_REASON}")
+    hidden = next((character for character in reason if not character.isprintable()), None)
+    if hidden is not None:
+        raise ReleaseRefused(f"override_reason holds the character {hidden!a}, which can't be seen; leave it out")
+    return reason
 
 
 def failed_floors(recipe: Recipe, quality: Mapping[str, Any]) -> list[str]:
@@ -37,12 +58,11 @@ def failed_floors(recipe: Recipe, quality: Mapping[str, Any]) -> list[str]:
 def regressions(recipe: Recipe, quality: Mapping[str, Any], released: Mapping[str, Any] | None) -> list[str]:
     """Return a line for each figure that is worse than the released one's by more than the recipe's tolerance.
 
-    Figures measured on different numbers of texts can't be compared, nor can scores on labelled sets whose content
-    changed.
+    What can't be compared is told by `not_compared`.
     """
     if released is None:
         return []
-    same_texts = released.get("texts") == quality["texts"]
+    same_texts = on_the_same_texts(released, quality)
     figures = [(figure, released.get(figure), quality[figure]) for figure in MEASURES if same_texts]
     scores = _scores(released)
     figures += [(name, scores[key][1], now) for key, (name, now) in _scores(quality).items() if key in scores]
@@ -54,13 +74,29 @@ def regressions(recipe: Recipe, quality: Mapping[str, Any], released: Mapping[st
     ]
 
 
+def not_compared(quality: Mapping[str, Any], released: Mapping[str, Any] | None) -> list[str]:
+    """Return a line for what can't be compared with the current release, and why."""
+    if released is None:
+        return []
+    lines = []
+    if not on_the_same_texts(released, quality):
+        why = "it was measured on other texts" if "texts_sha256" in released else "it doesn't say on which texts"
+        lines.append(f"{', '.join(MEASURES)}: {why}")
+    now, before = _scores(quality), _scores(released)
+    before_names, now_names = ({name for name, _ in scores.values()} for scores in (before, now))
+    lines += [
+        f"{name}: {'its content changed' if name in before_names else 'the release has no score on it'}"
+        for key, (name, _) in now.items()
+        if key not in before
+    ]
+    lines += [f"{name}: the recipe doesn't name it any more" for name in sorted(before_names - now_names)]
+    return [f"not compared with the current release: {line}" for line in lines]
+
+
 def _scores(quality: Mapping[str, Any]) -> dict[str, tuple[str, float]]:
     """Return `{identity: (name, the student's score)}` of each labelled set of a report."""
     return {
-        json.dumps([entry["kind"], entry["set"], entry.get("sha256")], sort_keys=True): (
-            f"{entry['kind']}:{entry['set']}",
-            entry["student"],
-        )
+        identity_of(entry): (f"{entry['kind']}:{entry['set']}", entry["student"])
         for entry in quality.get("labelled_sets", ())
     }
 
@@ -111,7 +147,7 @@ def check_evidence(
 
 def refuse(recipe: Recipe, failed: Sequence[str], override_reason: str) -> None:
     """Raise `ReleaseRefused` if something speaks against a release and there is no reason to override it."""
-    if failed and not override_reason.strip():
+    if failed and not check_reason(override_reason):
         raise ReleaseRefused(
             f"{recipe.name} is not released: {'; '.join(failed)}. To release it all the same, give a reason, which "
             "the card will show: --override_reason '...'"

@@ -10,7 +10,7 @@ from distill_pipeline.store.local import Store, upstream_output
 from distill_pipeline.store.output import Output
 from distill_pipeline.teacher.source import TeacherSource
 
-SPEEDS = ("student_texts_per_second", "teacher_texts_per_second")
+SPEEDS = ("student_texts_per_second", "teacher_texts_per_second", "teacher_ran_on")
 """Facts of the quality report's stage that differ from run to run."""
 
 
@@ -61,7 +61,7 @@ def gather(store: Store, recipe: Recipe, teacher: TeacherSource) -> Ingredients:
 def run_details(manifests: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Return for each stage the run that made it, when, where, in how many seconds and with which libraries.
 
-    The quality report's stage also has the texts per second that student and teacher encoded.
+    The quality report's stage also has the texts per second that student and teacher encoded, and on what.
     """
     keys = ("run_id", "machine", "made_at", "seconds", "versions")
     return {

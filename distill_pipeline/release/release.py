@@ -15,7 +15,7 @@ from distill_pipeline.hub.explain import explaining
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.card import model_card
 from distill_pipeline.release.destination import Destination, objections
-from distill_pipeline.release.gate import check_evidence, read_report
+from distill_pipeline.release.gate import check_evidence, not_compared, read_report
 from distill_pipeline.release.ingredients import Ingredients
 from distill_pipeline.release.provenance import write_provenance
 from distill_pipeline.release.publish import HubCommit, publish
@@ -134,6 +134,8 @@ def _assemble(
         objections=found,
         override_reason=override_reason,
     )
+    for line in not_compared(quality, released):
+        log(line)
     if overridden:
         log(f"released against the gate: {'; '.join(overridden)}; reason: {override_reason}")
     if ingredients.licence is None:

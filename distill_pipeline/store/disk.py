@@ -69,9 +69,20 @@ def file_table(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def size_of(path: Path) -> int:
-    """Return the bytes of a file, or of all files below a folder; 0 when there is nothing."""
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+    """Return the bytes of a file, or of all files below a folder; 0 when there is nothing.
+
+    What a run moves or removes meanwhile isn't counted.
+    """
+    if not path.is_dir():
+        return _size(path)
+    return sum(_size(Path(folder, name)) for folder, _, names in os.walk(path) for name in names)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def json_bytes(value: object) -> bytes:

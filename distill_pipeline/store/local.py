@@ -10,6 +10,7 @@ Knows nothing of recipes' meaning, numerics or Dagster.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -40,6 +41,7 @@ from distill_pipeline.store.output import (
     sealed,
     verify_output,
 )
+from distill_pipeline.store.remote_folder import RemoteDenied
 
 if TYPE_CHECKING:
     from distill_pipeline.store.shared import RemoteStore
@@ -194,7 +196,10 @@ class Store:
                 except OutputDamaged as damage:
                     log(f"{damage}; making it again")
             if self.remote is not None:
-                self.remote.check_writable()
+                try:
+                    self.remote.check_writable()
+                except RemoteDenied as denied:
+                    log(f"{denied}. It can be read, so the work goes on; its result stays on this machine")
             before = self.manifest(key)
             attempt = self._begin(key, resume=resumable and not force)
             started = time.monotonic()
@@ -252,18 +257,20 @@ class Store:
             self._record_here(recipe_name, output.key)  # first, so that `gc` keeps it when the upload fails
         if self.remote is None:
             return
-        if made_now or not self.remote.contains(output.key):
-            started = time.monotonic()
-            self.remote.publish(output)
-            log(f"uploaded {output.size:,} bytes to {self.remote.url} in {time.monotonic() - started:.1f} s")
-        if recipe_name is not None:
-            self.remote.record_inputs(recipe_name, output.key)
+        with contextlib.suppress(RemoteDenied):  # said before the work; nothing here needs the upload
+            if made_now or not self.remote.contains(output.key):
+                started = time.monotonic()
+                self.remote.publish(output)
+                log(f"uploaded {output.size:,} bytes to {self.remote.url} in {time.monotonic() - started:.1f} s")
+            if recipe_name is not None:
+                self.remote.record_inputs(recipe_name, output.key)
 
     def record_inputs(self, recipe_name: str, key: StageKey) -> None:
         """Record what a recipe's stage was last made of, on this machine and for the others."""
         self._record_here(recipe_name, key)
         if self.remote is not None:
-            self.remote.record_inputs(recipe_name, key)
+            with contextlib.suppress(RemoteDenied):
+                self.remote.record_inputs(recipe_name, key)
 
     def _record_here(self, recipe_name: str, key: StageKey) -> None:
         path = self.records / recipe_name / f"{key.stage}.json"

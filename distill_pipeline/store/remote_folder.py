@@ -4,6 +4,7 @@ Credentials come only from the environment, as the driver reads them (`AWS_*`, `
 no message repeats one.
 """
 
+import errno
 import re
 import sys
 from collections.abc import Iterator
@@ -15,14 +16,18 @@ from uuid import uuid4
 from distill_pipeline.credentials import credential_in
 from distill_pipeline.errors import DistillError, install_hint
 
-_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss"})
+_OBJECT_STORES = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf"})
 """Protocols where an object becomes visible only when all of it is written."""
 
-_WRITE_A_URL = "write s3://BUCKET/PREFIX, or another that fsspec knows"
+_WRITE_A_URL = "write s3://BUCKET/PREFIX, hf://buckets/OWNER/BUCKET/PREFIX, or another that fsspec knows"
 
 
 class RemoteError(DistillError):
     """A URL, bucket or credentials can't be used; the message says why and what to do."""
+
+
+class RemoteDenied(RemoteError):
+    """The server is there and refuses, such as to write with rights to read alone."""
 
 
 class RemoteFolder:
@@ -50,7 +55,7 @@ class RemoteFolder:
         except ImportError as error:
             remedy = install_hint("s3") if protocol in {"s3", "s3a"} else str(error)
             raise self._error(f"the driver of {protocol}:// isn't installed: {remedy}") from error
-        except ValueError as error:
+        except Exception as error:  # whatever a driver's constructor raises
             raise self._error(f"{error}; {_WRITE_A_URL}") from error
         self._is_object_store = protocol in _OBJECT_STORES
 
@@ -111,15 +116,27 @@ class RemoteFolder:
                 raise
             raise self._error(f"no such bucket or folder ({error}); make it, or correct the name") from error
         except PermissionError as error:
-            raise self._error(f"access is denied ({error}); check the credentials and their rights") from error
-        except OSError as error:
-            raise self._error(f"{type(error).__name__}: {error}") from error
+            raise self._denied(error) from error
         except _s3_errors() as error:
             remedy = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or give the machine a role"
             raise self._error(f"{error}; {remedy}" if "credentials" in str(error) else str(error)) from error
+        except Exception as error:  # each driver has its own, without a common base
+            if getattr(error, "errno", None) == errno.EROFS or _status(error) in {401, 403}:
+                raise self._denied(error) from error
+            raise self._error(f"{type(error).__name__}: {error}") from error
+
+    def _denied(self, error: Exception) -> RemoteDenied:
+        return RemoteDenied(str(self._error(f"access is denied ({error}); check the credentials and their rights")))
 
     def _error(self, reason: str) -> RemoteError:
+        # In one line; and a URL of a server's may be signed.
+        reason = re.sub(r"\?\S+=\S+", "?***", " ".join(reason.split()))
         return RemoteError(f"{self.setting}={self.url}: {reason}")
+
+
+def _status(error: Exception) -> int | None:
+    """Return the HTTP status of a driver's error, if it tells one."""
+    return getattr(getattr(error, "response", error), "status_code", None)
 
 
 def _s3_errors() -> tuple[type[Exception], ...]:

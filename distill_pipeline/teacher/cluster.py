@@ -206,6 +206,10 @@ def resources_of_a_worker(ray: Any, device: str) -> dict[str, float]:
 def _cluster() -> Iterator[Any]:
     """Yield the `ray` module, connected to a cluster; one that was started for this is stopped afterwards."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    address = os.environ.get("RAY_ADDRESS") or "local"  # left out, Ray would join any cluster that it finds here
+    if address == "local":
+        # Whoever reaches Ray's ports can run code. On any system, this is what makes it bind them to loopback alone.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
         import ray.data
@@ -213,7 +217,7 @@ def _cluster() -> Iterator[Any]:
         raise ClusterError(f"encoder=ray needs Ray: {install_hint('ray')}") from error
     connected_before = ray.is_initialized()
     if not connected_before:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     ray.data.DataContext.get_current().enable_progress_bars = False
     try:
         yield ray

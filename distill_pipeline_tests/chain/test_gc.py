@@ -336,3 +336,44 @@ def test_the_command_shows_first_and_removes_when_told(
     main(["gc", "--delete", "true"])
     assert "removed; 0 outputs stay" in capsys.readouterr().out
     assert not any(_stored(home, keys))
+
+
+def test_a_shared_store_is_asked_nothing(home: Home, recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    _fill(home, recipe())
+    _fill(home, recipe(name="other", pca_dims=4))
+    (home.recipes / "other.yaml").unlink()
+    monkeypatch.setenv("DISTILL_HOME", str(home.root))
+    monkeypatch.setenv("DISTILL_STORE_URL", "file:///dev/null/no/store")  # any question is an error
+    assert len(_clean(home).leftovers) == 5
+    main(["recipes"])
+
+
+def test_runs_that_come_and_go_meanwhile_disturb_nobody(
+    home: Home, recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = _fill(home, recipe())
+    monkeypatch.setenv("DISTILL_HOME", str(home.root))
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.is_set():
+            for key in keys[:3]:
+                home.store.get_or_make(key, _write, force=True, recipe_name="tiny")
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        for _ in range(30):
+            assert all(leftover.kind != "output" for leftover in _clean_beside(home).leftovers)
+            main(["recipes"])
+    finally:
+        ended.set()
+        thread.join()
+    assert all(_stored(home, keys))
+
+
+def _clean_beside(home: Home) -> Findings:
+    findings = find_leftovers(home)
+    for leftover in findings.leftovers:
+        remove(home, leftover)
+    return findings

@@ -78,7 +78,7 @@ def beside(home: Home, bert: Path, instance: dg.DagsterInstance) -> Neighbours:
     """Writes the recipe `other`, looks at it with all that serves everyone, and returns its problem, if any."""
     home.recipes.mkdir(parents=True)
     (home.recipes / "tiny.yaml").write_text(f"teacher: {bert}\n{SETTINGS}")
-    resources = {"distill_home": DistillHome(path=str(home.root))}
+    resources = {"distill_home": DistillHome(home)}
     day = datetime(2026, 1, 1, 3, tzinfo=UTC)
 
     def look(fields: str) -> str:

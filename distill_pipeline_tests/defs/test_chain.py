@@ -187,8 +187,25 @@ def test_the_card_says_on_what_the_student_was_measured_and_how_fast_both_sides_
     report = json.loads((finished.output(recipe(), "quality_report").folder / "quality.json").read_text())
     assert f"Measured on {report['texts']} English sentences on many subjects, without labels" in card
     facts = finished.output(recipe(), "quality_report").facts
-    assert f"{facts['student_texts_per_second']:,} texts/s (student)" in card
-    assert f"{facts['teacher_texts_per_second']:,} texts/s (teacher)" in card
+    assert f"Student: {facts['student_texts_per_second']:,} texts/s on a processor" in card
+    assert f"Teacher: {facts['teacher_texts_per_second']:,} texts/s on {facts['teacher_ran_on']}." in card
+
+
+def test_a_forced_report_measures_the_teacher_anew_and_others_say_where_its_speed_is_from(
+    finished: Chain, recipe: MakeRecipe
+) -> None:
+    store, folder = finished.home.store, finished.output(recipe(), "quality_report").folder
+    [(teacher, _)] = store.manifests("teacher_evaluation")
+    manifest = json.loads((teacher / "manifest.json").read_text())
+    (teacher / "manifest.json").write_text(json.dumps({**manifest, "machine": "a faster one"}))
+    finished.run(recipe(pca_dims=4))
+    card = (finished.home.releases / "tiny" / CARD).read_text()
+    assert f"texts/s on {manifest['facts']['device']} of another machine: a faster one." in card
+    before = (folder / "quality.json").read_bytes()
+    finished.run(recipe(), force=["quality_report"])
+    [(_, forced)] = store.manifests("teacher_evaluation")
+    assert forced["machine"] == manifest["machine"]  # it was made anew
+    assert (folder / "quality.json").read_bytes() == before
 
 
 def test_every_check_passes_and_belongs_to_the_recipe(chain: Chain, recipe: MakeRecipe) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import pytest
 
 from distill_pipeline.chain.stages import STAGES
 from distill_pipeline.definitions import defs
@@ -40,3 +43,22 @@ def test_one_run_of_everything_has_room_for_the_comparison_and_leaves_the_plan_o
     everything = defs.resolve_implicit_global_asset_job_def().asset_layer
     assert {key.path[-1] for key in everything.selected_asset_keys} == {*STAGES, "recipe_comparison", "plan"}
     assert not everything.get(dg.AssetKey("plan")).is_materializable
+
+
+def test_a_launch_says_what_to_run_and_nothing_about_where() -> None:
+    def leaves(kind: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+        for name, field in (getattr(kind, "fields", None) or {}).items():
+            found = list(leaves(field.config_type, (*path, name)))
+            yield from found or [".".join((*path, name))]
+
+    job = defs.resolve_implicit_global_asset_job_def()
+    said = {leaf for leaf in leaves(job.run_config_schema.config_type) if not leaf.startswith("execution.config.")}
+    checks = {leaf for leaf in said if leaf.startswith("ops.") and leaf.endswith(".config")}  # they read none
+    forces = {f"ops.{stage}.config.force" for stage in (*STAGES, "recipe_comparison")}
+    release = {"ops.hub_release.config.dry_run", "ops.hub_release.config.override_reason"}
+    nothing = {"resources.distill_home.config", "resources.io_manager.config", "loggers.terminal.config"}
+    log = {"loggers.console.config.log_level", "loggers.console.config.name"}
+    assert said - checks - nothing == {*forces, *release, *log, "ops.recipe_comparison.config.recipes"}
+    for resource, value in (("distill_home", {"path": "/elsewhere"}), ("io_manager", {"base_dir": "/elsewhere"})):
+        with pytest.raises(dg.DagsterInvalidConfigError, match="Received unexpected config entry"):
+            dg.validate_run_config(job, {"resources": {resource: {"config": value}}})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -110,3 +111,38 @@ def test_a_pool_has_its_limit_before_the_first_runs_wait(home: Home, monkeypatch
     main(["init"])
     with dg.DagsterInstance.from_config(str(home.root / "dagster")) as instance:
         assert [limit.limit for limit in instance.event_log_storage.get_pool_limits()] == [3]
+
+
+def test_runs_that_use_a_fresh_dagster_home_at_once_all_find_its_tables(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib\n"
+        "from distill_pipeline.chain.home import Home, default_home\n"
+        "from distill_pipeline.cli.running import _instance\n"
+        "import dagster\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.readline()\n"
+        "with _instance(Home(default_home())) as instance:\n"
+        "    print(len(instance.get_runs(limit=1)), instance.schedule_storage.all_instigator_state())\n"
+    )
+    environment = {**os.environ, "DISTILL_HOME": str(tmp_path / "home"), "DAGSTER_HOME": str(tmp_path / "dagster")}
+    together = [
+        subprocess.Popen(  # noqa: S603
+            [sys.executable, "-c", program],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    for process in together:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in together:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    said = [process.communicate(timeout=120) for process in together]
+    assert [process.returncode for process in together] == [0] * 4, said
+    assert {out for out, _ in said} == {"0 []\n"}

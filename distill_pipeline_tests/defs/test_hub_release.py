@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.verify import verify
 from distill_pipeline_tests.running import HITS, Chain
-from distill_pipeline_tests.servers.hub import Fault, Hub
+from distill_pipeline_tests.servers.hub import TOKEN, Fault, Hub
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -134,7 +135,7 @@ def test_the_sensor_looks_at_each_release_once_a_day(finished: Chain, recipe: Ma
 
     def tick(days: float) -> list[tuple[str | None, bool]]:
         now = time.time() + days * 86_400
-        resources = {"distill_home": DistillHome(path=str(finished.home.root))}
+        resources = {"distill_home": DistillHome(finished.home)}
         with pytest.MonkeyPatch.context() as patched, dg.build_sensor_context(resources=resources) as context:
             patched.setattr(time, "time", lambda: now)
             result = release_watch(context)
@@ -149,3 +150,24 @@ def test_the_sensor_looks_at_each_release_once_a_day(finished: Chain, recipe: Ma
     assert tick(1.2) == []
     assert not hub.requests
     assert tick(2.2) == [("tiny", False)]
+
+
+@pytest.mark.parametrize(
+    ("reason", "problem"),
+    [
+        ({"env": "HF_TOKEN"}, "override_reason must be written out"),
+        (f"because of {TOKEN}", "holds what looks like an access token"),
+        ("x" * 501, "has 501 characters"),
+        ("seen\n## by nobody", r"the character '\\n'"),
+        ("right\u202eleft", r"the character '\\u202e'"),
+    ],
+)
+def test_a_reason_that_a_card_must_not_show_is_refused(
+    finished: Chain, recipe: MakeRecipe, hub: Hub, reason: Any, problem: str
+) -> None:
+    result = run_with(finished, recipe(repository="me/tiny", min_similarity_correlation=1), {"override_reason": reason})
+    assert not result.success
+    failed = [str(event.step_failure_data.error) for event in result.filter_events(lambda event: event.is_step_failure)]
+    assert any(re.search(problem, error) for error in failed), failed
+    assert not any(TOKEN in error for error in failed)
+    assert not hub.repositories

@@ -106,6 +106,7 @@ REPORT = {
     "neighbour_overlap": 0.6,
     "nearest_retrieved": 0.5,
     "texts": 120,
+    "texts_sha256": "t",
     "model_digest": "a",
     "labelled_sets": [
         {"set": "one", "kind": "pairs", "teacher": 0.9, "student": 0.8},
@@ -125,13 +126,15 @@ def test_a_kinds_figure_is_the_mean_of_its_sets() -> None:
 def test_only_what_was_measured_alike_is_compared_with_the_last_release() -> None:
     released = {**REPORT, "model_digest": "b", "similarity_correlation": 0.6}
     assert comparable_figures(released, REPORT)["similarity order"] == 0.6
-    assert set(comparable_figures({**released, "texts": 50}, REPORT)) == {"pairs", "clustering"}
+    assert set(comparable_figures({**released, "texts_sha256": "u"}, REPORT)) == {"pairs", "clustering"}
     fewer = {**released, "labelled_sets": REPORT["labelled_sets"][1:]}  # type: ignore[index]
     assert "pairs" not in comparable_figures(fewer, REPORT)
     assert "clustering" in comparable_figures(fewer, REPORT)
+    changed = {**released, "labelled_sets": [{**entry, "sha256": "c"} for entry in REPORT["labelled_sets"]]}  # type: ignore[attr-defined]
+    assert "clustering" not in comparable_figures(changed, REPORT)
     assert comparable_figures({**released, "model_digest": "a"}, REPORT) == {}  # this very student
     assert comparable_figures(None, REPORT) == {}
-    assert comparable_figures({"model_digest": "b", "texts": 120}, REPORT) == {}  # a report of another age
+    assert comparable_figures({"model_digest": "b", "texts_sha256": "t"}, REPORT) == {}  # a report of another age
 
 
 def test_the_table_has_a_column_for_each_side_that_was_measured() -> None:

@@ -7,6 +7,8 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from distill_pipeline.chain.stages import stage_keys
-from distill_pipeline.quality.labelled import score_set
+from distill_pipeline.quality.labelled import score_set, set_identity
+from distill_pipeline.quality.measures import identity_of
 from distill_pipeline.quality.rows import LabelledSetError
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline_tests.running import Chain
@@ -226,3 +229,14 @@ def test_the_report_scores_teacher_and_student_and_follows_the_sets_content(
     cache = finished.cache(finished.run(made))
     assert cache["static_model"] == "hit"
     assert cache["quality_report"] == "computed"
+
+
+def test_a_task_of_mteb_is_told_by_the_revision_of_its_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    def task(revision: str) -> dict[str, Any]:
+        dataset = {"path": "mteb/sts12", "revision": revision}
+        mteb = SimpleNamespace(get_task=lambda _: SimpleNamespace(metadata=SimpleNamespace(dataset=dataset)))
+        monkeypatch.setitem(sys.modules, "mteb", mteb)
+        return set_identity("mteb:STS12")
+
+    assert task("a1") == {"kind": "mteb", "set": "STS12", "revision": "a1"}
+    assert identity_of(task("a1")) != identity_of(task("b2"))

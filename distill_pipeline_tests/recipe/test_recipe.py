@@ -180,9 +180,10 @@ def test_a_shipped_recipe_is_never_overwritten(home: Home) -> None:
         home.save_recipe(make_recipe({**BASE, "name": "minilm-256"}, source="here"))
 
 
-def test_every_shipped_recipe_is_valid() -> None:
+def test_every_shipped_recipe_is_valid_and_has_floors() -> None:
     recipes = {path.stem: read_recipe(path) for path in SHIPPED_RECIPES.glob("*.yaml")}
     assert {"minilm-256", "minilm-256-model2vec", "modernbert-base-256", "modernbert-large-256"} <= set(recipes)
+    assert all(recipe.min_similarity_correlation > 0 < recipe.min_neighbour_overlap for recipe in recipes.values())
 
 
 def test_one_broken_file_leaves_the_other_recipes_alone(home: Home) -> None:

@@ -32,6 +32,7 @@ def make_ingredients(root: Path, seed: int = 0, **fields: Any) -> Ingredients:
     """
     run_id = fields.pop("run_id", "run-1")
     figures = {"similarity_correlation": fields.pop("correlation", 0.8), "texts": fields.pop("texts", 3)}
+    figures["texts_sha256"] = str(figures["texts"])
     fields = {"name": "tiny", "teacher": "MINILM_EMBEDDED", "repository": "me/tiny", **fields}
     recipe: Recipe = make_recipe(fields, source="test")
     model, quality = root / "model", root / "quality"

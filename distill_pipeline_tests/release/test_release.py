@@ -18,7 +18,7 @@ import pytest
 from distill_pipeline.errors import RecipeError
 from distill_pipeline.quality.measures import FLOORS, MEASURES
 from distill_pipeline.recipe.reading import make_recipe
-from distill_pipeline.release.gate import ReleaseRefused, failed_floors, regressions
+from distill_pipeline.release.gate import ReleaseRefused, failed_floors, not_compared, regressions
 from distill_pipeline.release.ingredients import Ingredients
 from distill_pipeline.release.release import preview, release
 from distill_pipeline.release.variants import VariantError, check_variant, write_variant
@@ -80,10 +80,10 @@ def test_a_student_much_worse_than_the_released_one_is_refused_unless_a_reason_i
 
 
 def test_a_figure_that_is_no_number_reaches_no_floor_and_is_a_regression(tmp_path: Path) -> None:
-    quality = {**dict.fromkeys(MEASURES, math.nan), "texts": 3}
+    quality = {**dict.fromkeys(MEASURES, math.nan), "texts_sha256": "3"}
     recipe = make_recipe({"name": "a", "teacher": "MINILM_EMBEDDED"}, source="test")
     assert len(failed_floors(recipe, quality)) == len(MEASURES)
-    assert len(regressions(recipe, quality, {**dict.fromkeys(MEASURES, 0.5), "texts": 3})) == len(MEASURES)
+    assert len(regressions(recipe, quality, {**dict.fromkeys(MEASURES, 0.5), "texts_sha256": "3"})) == len(MEASURES)
 
 
 def test_a_labelled_set_s_score_may_not_fall_far_either() -> None:
@@ -95,12 +95,23 @@ def test_a_labelled_set_s_score_may_not_fall_far_either() -> None:
             {"kind": "pairs", "set": "test.tsv", "sha256": {"test.tsv": content}, "student": score}
             for content, score in scores.items()
         ]
-        return {**dict.fromkeys(MEASURES, 0.5), "texts": texts, "labelled_sets": sets}
+        return {**dict.fromkeys(MEASURES, 0.5), "texts_sha256": str(texts), "labelled_sets": sets}
 
     before = report(3, a=0.8, b=0.6, old=0.9, once_no_number=math.nan)
     now = report(4, a=0.7, b=0.58, new=0.1, once_no_number=0.9)
     assert regressions(recipe, now, before) == [
         "pairs:test.tsv 0.700 is worse than the released one's 0.800 by more than max_regression 0.05"
+    ]
+    assert not_compared(now, before) == [
+        f"not compared with the current release: {', '.join(MEASURES)}: it was measured on other texts",
+        "not compared with the current release: pairs:test.tsv: its content changed",
+    ]
+    assert not_compared(now, None) == not_compared(now, now) == []
+    del before["texts_sha256"]
+    assert regressions(recipe, {**now, **dict.fromkeys(MEASURES, 0.0)}, before) == regressions(recipe, now, before)
+    assert "it doesn't say on which texts" in not_compared(now, before)[0]
+    assert not_compared({**now, "labelled_sets": []}, now) == [
+        "not compared with the current release: pairs:test.tsv: the recipe doesn't name it any more"
     ]
     assert failed_floors(recipe, now) == []
     assert failed_floors(recipe, before) == ["the score on pairs:test.tsv is no number: nan"]
@@ -193,6 +204,14 @@ def test_each_variant_gives_the_golden_vectors_within_its_tolerance(tmp_path: Pa
     assert verify(folder).variants[variant] < 1e-3
 
 
+@pytest.mark.parametrize("variant", ["dims-4", "onnx"])
+def test_a_variant_of_an_int8_student_is_no_further_off_than_the_student_may_be(tmp_path: Path, variant: str) -> None:
+    if variant == "onnx":
+        pytest.importorskip("onnxruntime")
+        pytest.importorskip("onnxscript")
+    assert verify(make_release(tmp_path / "a", variants=variant, dtype="int8")).variants[variant] < 1e-3
+
+
 def test_a_variant_with_a_wrong_row_is_noticed(tmp_path: Path) -> None:
     from safetensors.numpy import load_file, save_file
 
@@ -259,7 +278,7 @@ def test_the_card_says_which_prompts_the_teacher_names_and_which_was_used(tmp_pa
     [
         ("float16", 'SentenceTransformer("me/tiny").float()'),
         ("float32", 'SentenceTransformer("me/tiny")`.'),
-        ("int8", "`sentence_transformers` can't load it"),
+        ("int8", "`sentence_transformers` 6 and later"),
     ],
 )
 def test_the_card_says_how_each_library_loads_it_and_what_folded_accents_merge(

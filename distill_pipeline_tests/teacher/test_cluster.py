@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -144,3 +148,38 @@ def test_a_gpu_is_taken_where_there_is_one_unless_the_recipe_runs_on_processors(
     assert resources_of_a_worker(cluster, "auto") == {"num_cpus": 1, "num_gpus": 1}
     assert resources_of_a_worker(cluster, "cuda:1") == {"num_cpus": 1, "num_gpus": 1}
     assert resources_of_a_worker(cluster, "cpu") == {"num_cpus": 8.0}
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp6").exists(), reason="reads Linux's list of sockets")
+def test_a_cluster_that_is_started_here_listens_to_this_machine_alone() -> None:
+    program = (
+        "from distill_pipeline.teacher.cluster import _cluster\n"
+        "with _cluster() as ray:\n ray.get(ray.remote(lambda: 0).remote())\n print('up', flush=True)\n input()"
+    )
+    mark = f"OF_THIS_TEST={uuid4().hex}"  # which Ray's processes inherit
+    name, _, value = mark.partition("=")
+    environment = {key: text for key, text in os.environ.items() if not key.startswith("RAY_")}
+    with subprocess.Popen(  # noqa: S603
+        [sys.executable, "-c", program],
+        env={**environment, name: value},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        heard = _listening(mark.encode())
+        process.communicate("\n", timeout=60)
+    assert len(heard) > 3
+    assert not [address for address in heard if not address.endswith(("0100007F", "01000000"))]
+
+
+def _listening(mark: bytes) -> list[str]:
+    """Return the addresses, in hexadecimal, on which processes with this mark in their environment listen."""
+    sockets = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (process / "environ").read_bytes():
+                sockets |= {str(file.readlink()) for file in (process / "fd").iterdir()}
+    rows = [line.split() for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()[1:]]
+    return [row[1].partition(":")[0] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in sockets]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shutil
 import signal
@@ -11,21 +10,23 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import httpx
 import yaml
 
 from distill_pipeline_tests import PROJECT
 
 DEPLOY = PROJECT / "deploy"
-DAGSTER_HOME = "/srv/dagster"
-"""In the image; the Dockerfile copies `IMAGE_FILES` there."""
+DAGSTER_HOME, PROXY_HOME = "/srv/dagster", "/srv/proxy"
+"""In the image; the Dockerfile copies `IMAGE_FILES` and `PROXY_FILES` there."""
 
-IMAGE_FILES = ("dagster.yaml", "workspace.yaml")
+IMAGE_FILES, PROXY_FILES = ("dagster.yaml", "workspace.yaml"), ("Caddyfile",)
+USER, PASSWORD = "ada", "of-this-test-alone"
+"""Who may use the UI."""
 
 
 def free_port() -> int:
@@ -58,12 +59,20 @@ class Deployment:
         self.home.mkdir()
         for name in IMAGE_FILES:
             shutil.copy(DEPLOY / name, self.home)
-        self.ports = {"4000": free_port(), "3000": free_port()}
+        self.proxy = folder / "proxy"
+        self.proxy.mkdir()
+        for name in PROXY_FILES:
+            shutil.copy(DEPLOY / name, self.proxy)
+        self.ports = {"4000": free_port(), "3000": free_port(), "443": free_port()}
+        self.url = f"http://127.0.0.1:{self.ports['443']}"
         self.values = {
             **values,
             "DAGSTER_HOME": str(self.home),
             "DISTILL_CODE_HOST": "127.0.0.1",
             "DISTILL_CODE_PORT": str(self.ports["4000"]),
+            "DISTILL_UI_URL": self.url,
+            "DISTILL_WEBSERVER": f"127.0.0.1:{self.ports['3000']}",
+            "XDG_DATA_HOME": str(self.proxy),
         }
         self.services = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
         self._running: dict[str, subprocess.Popen[bytes]] = {}
@@ -87,6 +96,9 @@ class Deployment:
         environment = {key: os.environ[key] for key in ("PATH", "HOME") if key in os.environ}
         environment |= {"DAGSTER_HOME": str(self.home), "PYTHONPATH": str(PROJECT), "OMP_NUM_THREADS": "1"}
         environment |= {key: self.values[key] for key in service["environment"] if self.values.get(key)}
+        if name == "proxy":
+            environment["DISTILL_UI_PORT"] = str(self.ports["443"])
+            (self.proxy / "users").write_text(f"{USER} {_hash(PASSWORD)}\n")
         with (self.folder / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(  # noqa: S603
                 self._here(service["command"]),
@@ -102,29 +114,39 @@ class Deployment:
             probe = self._here(service["healthcheck"]["test"][1:])
             wait_until(lambda: self._lives(name) and self._succeeds(probe), 90, "the code location answers")
         elif name == "webserver":
-            wait_until(lambda: self._lives(name) and self._web_answers(), 90, "the web server answers")
+            wait_until(lambda: self._lives(name) and self._answers(), 90, "the web server answers")
+        elif name == "proxy":
+            wait_until(lambda: self._lives(name) and self._answers(proxy=True), 30, "the proxy answers")
 
     def kill(self, name: str) -> None:
         """End a service as a power cut would."""
         self._end(name, signal.SIGKILL)
 
-    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
-        """Send GraphQL to the web server and return its data."""
-        body = json.dumps({"query": query, "variables": variables}).encode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.ports['3000']}/graphql", body, {"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
-            said = json.load(answer)
-        assert "errors" not in said, said
-        data: dict[str, Any] = said["data"]
+    def ask(self, query: str, *, proxy: bool = False, **variables: Any) -> dict[str, Any]:
+        """Send GraphQL to the web server, or through the proxy as someone who is signed in, and return its data."""
+        url = self.url if proxy else f"http://127.0.0.1:{self.ports['3000']}"
+        asked = {"query": query, "variables": variables}
+        said = httpx.post(f"{url}/graphql", json=asked, headers={"Origin": url}, auth=(USER, PASSWORD), timeout=60)
+        answer: dict[str, Any] = said.raise_for_status().json()
+        assert "errors" not in answer, answer
+        data: dict[str, Any] = answer["data"]
         return data
+
+    def status(self, method: str, path: str, *, signed_in: bool = True, **headers: str) -> int:
+        """Return the status of the proxy's answer to a request whose body is a harmless question."""
+        auth = (USER, PASSWORD) if signed_in else None
+        return httpx.request(
+            method, self.url + path, headers=headers, auth=auth, json={"query": "{ version }"}, timeout=60
+        ).status_code
 
     def _here(self, command: list[str]) -> list[str]:
         """Return a command of the image for this machine: its programs, ports and files."""
         replaced = {"0.0.0.0": "127.0.0.1", **{port: str(here) for port, here in self.ports.items()}}  # noqa: S104
-        program, *rest = (replaced.get(word, word.replace(DAGSTER_HOME, str(self.home))) for word in command)
-        return [str(Path(sys.executable).with_name(program)), *rest]
+        folders = {DAGSTER_HOME: str(self.home), PROXY_HOME: str(self.proxy)}
+        for there, here in folders.items():
+            command = [word.replace(there, here) for word in command]
+        program, *rest = (replaced.get(word, word) for word in command)
+        return [shutil.which(program) or str(Path(sys.executable).with_name(program)), *rest]
 
     def _lives(self, name: str) -> bool:
         code = self._running[name].poll()
@@ -134,10 +156,10 @@ class Deployment:
     def _succeeds(self, command: list[str]) -> bool:
         return subprocess.run(command, check=False, capture_output=True, timeout=60).returncode == 0  # noqa: S603
 
-    def _web_answers(self) -> bool:
+    def _answers(self, *, proxy: bool = False) -> bool:
         try:
-            self.ask("{ version }")
-        except OSError:
+            self.ask("{ version }", proxy=proxy)
+        except httpx.HTTPError:
             return False
         return True
 
@@ -150,3 +172,14 @@ class Deployment:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait(timeout=20)
+
+
+def _hash(password: str) -> str:
+    """Return a password's hash as the README has it made."""
+    made = subprocess.run(  # noqa: S603
+        [shutil.which("caddy") or "caddy", "hash-password", "--plaintext", password],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    return made.stdout.strip()

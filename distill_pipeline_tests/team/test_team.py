@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,12 +19,14 @@ from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.stages import STAGES
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline_tests.servers.bucket import KEYS, Bucket, S3Server
+from distill_pipeline_tests.servers.listener import listening
 from distill_pipeline_tests.team.deployment import Deployment, free_port, wait_until
 from distill_pipeline_tests.team.postgres import database, programs
 
 pytestmark = [
     pytest.mark.team,
     pytest.mark.skipif(programs() is None, reason="needs PostgreSQL: apt-get install postgresql"),
+    pytest.mark.skipif(shutil.which("caddy") is None, reason="needs the proxy: apt-get install caddy"),
 ]
 
 MakeRecipe = Callable[..., Recipe]
@@ -48,13 +51,23 @@ def shared(s3: S3Server) -> Bucket:
 
 
 @pytest.fixture
-def team(tmp_path: Path, shared: Bucket, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+def told() -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Where failed runs are posted, and what was."""
+    with listening() as listener:
+        yield listener
+
+
+@pytest.fixture
+def team(
+    tmp_path: Path, shared: Bucket, told: tuple[str, list[dict[str, str]]], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Deployment]:
     """The deployment, its daemon not yet started."""
     values = {
         **KEYS,
         "DISTILL_HOME": str(tmp_path / "home"),
         "HF_HOME": str(tmp_path / "huggingface"),
         "DISTILL_STORE_URL": shared.url,
+        "DISTILL_FAILURE_URL": told[0],
         "FSSPEC_S3": json.dumps(
             {
                 "endpoint_url": shared.environment["AWS_ENDPOINT_URL"],
@@ -117,9 +130,9 @@ class Watched:
 
 
 def test_nothing_is_lost_or_done_twice_when_the_daemon_and_a_run_are_killed(
-    team: Deployment, shared: Bucket, recipe: MakeRecipe, bert: Path, tmp_path: Path
+    team: Deployment, shared: Bucket, told: tuple[str, list[dict[str, str]]], recipe: MakeRecipe, bert: Path
 ) -> None:
-    home = Home(tmp_path / "home")
+    home = Home(team.folder / "home")
     # Students of random weights may agree with their teachers less than not at all, by the last digits of a processor.
     any_student = {"min_similarity_correlation": -1.0}
     recipes = [
@@ -130,7 +143,7 @@ def test_nothing_is_lost_or_done_twice_when_the_daemon_and_a_run_are_killed(
     ]
     for each in recipes:
         home.save_recipe(each)
-    for service in ("init", "code", "webserver", "daemon"):
+    for service in ("init", "code", "webserver", "proxy", "daemon"):
         team.start(service)
     with dg.DagsterInstance.from_config(str(team.home)) as instance:
         watched = Watched(instance)
@@ -154,10 +167,31 @@ def test_nothing_is_lost_or_done_twice_when_the_daemon_and_a_run_are_killed(
             lambda: len(watched.with_status(dg.DagsterRunStatus.SUCCESS)) == 4, 4 * SECONDS_FOR_A_RUN, "all succeeded"
         )
         _check(watched, victim.dagster_run.run_id, shared, home)
+        wait_until(lambda: bool(told[1]), SECONDS_FOR_A_RUN, "the killed run is told of")
+        assert [report["run_id"] for report in told[1]] == [victim.dagster_run.run_id]
+
+
+def test_nothing_reaches_the_ui_but_its_own_pages_for_someone_who_is_signed_in(team: Deployment) -> None:
+    for service in ("init", "code", "webserver", "proxy"):
+        team.start(service)
+    assert team.ask("{ version }", proxy=True)["version"] == dg.__version__
+    assert team.status("GET", "/runs") == 200
+    assert team.status("GET", "/runs", signed_in=False) == 401
+    assert team.status("POST", "/graphql", signed_in=False) == 401
+    for method in ("GET", "HEAD", "PUT"):
+        for path in ("/graphql", "/%67raphql", "/GraphQL"):
+            link = f"{path}?query=mutation%7BsetNuxSeen%7D"
+            assert team.status(method, link) == 405, (method, path)
+            assert team.status(method, link, Upgrade="websocket") == 405
+    for origin in ("http://elsewhere.example", "null", f"{team.url}.elsewhere.example", f"{team.url}1"):
+        assert team.status("POST", "/graphql", Origin=origin) == 403
+        assert team.status("GET", "/graphql", Connection="Upgrade", Upgrade="websocket", Origin=origin) == 403
+    for name in ("elsewhere.example", "localhost", f"elsewhere.example:{team.ports['443']}"):
+        assert team.status("POST", "/graphql", Host=name) == 421
 
 
 def _launch(team: Deployment, recipes: list[str]) -> None:
-    """Ask the web server for a run of each recipe, all in one request, as its UI does."""
+    """Ask for a run of each recipe, all in one request, as the UI of someone who is signed in does."""
     job = {"repositoryName": "__repository__", "repositoryLocationName": "distill_pipeline", "jobName": "distill"}
     runs = [
         {
@@ -167,7 +201,7 @@ def _launch(team: Deployment, recipes: list[str]) -> None:
         }
         for name in recipes
     ]
-    said = team.ask(LAUNCH, runs=runs)["launchMultipleRuns"]
+    said = team.ask(LAUNCH, proxy=True, runs=runs)["launchMultipleRuns"]
     assert said == {"launchMultipleRunsResult": [{"__typename": "LaunchRunSuccess"}] * len(recipes)}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from distill_pipeline.defs.launch import override_reason
 from distill_pipeline.defs.pictures import pictures_metadata, write_pictures
 from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.defs.stage import StageConfig, StageRun, materialize_stage, stage_asset
@@ -41,7 +42,7 @@ class ReleaseConfig(StageConfig):
 
 @stage_asset(freshness_policy=FRESHNESS, output_required=False)
 def hub_release(
-    context: dg.AssetExecutionContext, config: ReleaseConfig, distill_home: DistillHome
+    context: dg.AssetExecutionContext, config: ReleaseConfig, distill_home: dg.ResourceParam[DistillHome]
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """The released student with its card, evidence and variants.
 
@@ -49,29 +50,30 @@ def hub_release(
     floors or worse than the current release is refused.
     """
     target = distill_home.releases / context.partition_key
+    reason = override_reason(context.run)
     if config.dry_run:
         recipe = distill_home.recipe(context.partition_key)
         ingredients = gather(distill_home.store, recipe, distill_home.teacher(recipe))
-        context.log.info(preview(ingredients, target, override_reason=config.override_reason))
+        context.log.info(preview(ingredients, target, override_reason=reason))
         return
     yield materialize_stage(
         context,
         config,
         distill_home,
-        lambda run: _compute(run, config.override_reason),
+        lambda run: _compute(run, reason),
         describe=lambda output: _describe(output, str(target)),
         still_valid=lambda output: is_intact(target, read_receipt(output)["files"]),
     )
 
 
-def _compute(run: StageRun, override_reason: str) -> Mapping[str, Any]:
+def _compute(run: StageRun, reason: str) -> Mapping[str, Any]:
     recipe, target = run.recipe, run.home.releases / run.recipe.name
     ingredients = gather(run.home.store, recipe, run.teacher_source)
     for note in look_ahead(recipe, run.teacher_source, target)[1]:
         run.log(note)
     # Drawn for the metadata alone, before the release is replaced: a release's bytes must not depend on history.
     _draw_since_release(run.folder, ingredients.quality.folder / REPORT, target / REPORT)
-    files, commit = release(ingredients, target, override_reason=override_reason, log=run.log)
+    files, commit = release(ingredients, target, override_reason=reason, log=run.log)
     receipt: dict[str, Any] = {"files": files}
     if commit is not None:
         hub = {"commit": commit.commit, "url": commit.url, "tag": commit.tag}

@@ -17,7 +17,7 @@ from distill_pipeline.release.card import markdown_table
 from distill_pipeline.store.keys import fingerprint
 
 
-def _observe(distill_home: DistillHome) -> dg.ObserveResult:
+def _observe(distill_home: dg.ResourceParam[DistillHome]) -> dg.ObserveResult:
     """Plan every recipe; nothing is computed."""
     recipes, problems = distill_home.home.load_recipes()
     plans = plan_recipes(distill_home.home, recipes.values())

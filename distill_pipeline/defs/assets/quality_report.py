@@ -13,7 +13,7 @@ import numpy.typing as npt
 from distill_pipeline.chain.baseline import BASELINE_STAGES, baseline_recipe, baseline_record
 from distill_pipeline.chain.stages import model2vec_evaluation_key, teacher_evaluation_key
 from distill_pipeline.defs.assets import static_model, student_matrix, token_embeddings, vocabulary
-from distill_pipeline.defs.encode import EncoderConfig, teacher_lock
+from distill_pipeline.defs.encode import teacher_lock
 from distill_pipeline.defs.pictures import pictures_metadata, write_pictures
 from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.defs.stage import Compute, StageConfig, StageResult, StageRun, materialize_stage, stage_asset
@@ -35,6 +35,8 @@ from distill_pipeline.release.card import markdown_table, text_table, word_table
 from distill_pipeline.release.gate import read_report
 from distill_pipeline.store.disk import write_json
 from distill_pipeline.store.embeddings import Embeddings, embedding_array, part_name, write_table
+from distill_pipeline.store.environment import machine
+from distill_pipeline.store.keys import fingerprint
 from distill_pipeline.store.output import Output, StoreError
 from distill_pipeline.student.files import REPORT, model_digest
 
@@ -42,7 +44,9 @@ WORDS = "words.parquet"
 
 
 @stage_asset(pool="teacher")
-def quality_report(context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome) -> StageResult:
+def quality_report(
+    context: dg.AssetExecutionContext, config: StageConfig, distill_home: dg.ResourceParam[DistillHome]
+) -> StageResult:
     """What the student lost against its teacher: agreement on texts, scores on labelled sets, size and speed.
 
     Unless the recipe says otherwise, the student that model2vec.distill makes of this teacher is measured too.
@@ -74,6 +78,7 @@ def _compute(run: StageRun) -> Mapping[str, Any]:
     report = {
         **compare(teacher_vectors, student_vectors),
         "texts": len(texts),
+        "texts_sha256": fingerprint({"texts": texts}),
         "texts_are": described,
         "examples": nearest_examples(texts, teacher_vectors, student_vectors),
         "word_examples": word_examples,
@@ -89,7 +94,14 @@ def _compute(run: StageRun) -> Mapping[str, Any]:
     return {
         "student_texts_per_second": round(texts_per_second(student.encode, texts)),
         "teacher_texts_per_second": teacher.facts["texts_per_second"],
+        "teacher_ran_on": _where(teacher),
     }
+
+
+def _where(teacher: Output) -> str:
+    """Return what the teacher's speed was measured on, which may not be what the student's was."""
+    device, made_on = teacher.facts["device"], teacher.manifest["machine"]
+    return str(device) if made_on == machine() else f"{device} of another machine: {made_on}"
 
 
 def _scores(run: StageRun, encode: Encode) -> list[dict[str, Any]]:
@@ -101,21 +113,24 @@ def _measure_teacher(run: StageRun, texts: Sequence[str], words: Sequence[str]) 
     """Return the teacher's embeddings of texts and words, and its scores.
 
     They are the same for every student of this teacher, so they are stored beside the stages' outputs, and a sweep runs
-    the teacher once.
+    the teacher once. A forced report measures it anew.
     """
 
     def make(folder: Path) -> Mapping[str, Any]:
         with teacher_lock(run):
-            encode = partial(run.load_teacher().encode, prompt=run.recipe.prompt)
+            loaded = run.load_teacher()
+            encode = partial(loaded.encode, prompt=run.recipe.prompt)
             for path, some in ((folder / part_name(0), texts), (folder / WORDS, words)):
                 if some:
                     write_table(path, {"text": some, "embedding": embedding_array(encode(some))})
             return {
                 "scores": [score_set(name, encode) for name in run.recipe.labelled_sets],
                 "texts_per_second": round(texts_per_second(encode, texts[:16])),
+                "device": loaded.device,
             }
 
-    return run.home.store.get_or_make(teacher_evaluation_key(run.keys["quality_report"]), make, log=run.log)[0]
+    key = teacher_evaluation_key(run.keys["quality_report"])
+    return run.home.store.get_or_make(key, make, force=run.forced, log=run.log)[0]
 
 
 def _measure_baseline(
@@ -141,12 +156,12 @@ def _measure_baseline(
 
     key = model2vec_evaluation_key(run.keys["quality_report"], baseline.key)
     record = baseline_record(run.recipe.name)
-    return run.home.store.get_or_make(key, make, recipe_name=record, log=run.log)[0].facts
+    return run.home.store.get_or_make(key, make, force=run.forced, recipe_name=record, log=run.log)[0].facts
 
 
 _STAGES: Mapping[str, Compute] = {
     "vocabulary": vocabulary.compute,
-    "token_embeddings": lambda run: token_embeddings.compute(run, EncoderConfig()),
+    "token_embeddings": token_embeddings.compute,
     "student_matrix": student_matrix.compute,
     "static_model": static_model.compute,
 }

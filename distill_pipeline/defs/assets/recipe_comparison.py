@@ -20,6 +20,7 @@ from distill_pipeline.chain.comparison import (
     write_comparison,
 )
 from distill_pipeline.defs.jobs import ALL_RECIPES
+from distill_pipeline.defs.launch import launch_config
 from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.defs.stage import GROUP, OWNERS, StageConfig
 from distill_pipeline.release.card import markdown_table
@@ -54,9 +55,10 @@ class ComparisonConfig(StageConfig):
     "and which recipes no other one beats.",
 )
 def recipe_comparison(
-    context: dg.AssetExecutionContext, config: ComparisonConfig, distill_home: DistillHome
+    context: dg.AssetExecutionContext, config: ComparisonConfig, distill_home: dg.ResourceParam[DistillHome]
 ) -> dg.MaterializeResult[Any]:
     """Compare the recipes' reports, or return the stored comparison of the same reports."""
+    launch_config(context.run, STAGE)
     home = distill_home.home
     recipes = home.recipes_named(config.recipes) if config.recipes else home.load_recipes()[0].values()
     reports, absent = find_reports(home.store, recipes)

@@ -5,26 +5,33 @@ from typing import Any
 
 import dagster as dg
 
-from distill_pipeline.defs.encode import EncoderConfig, encode_with_teacher, encoding_metadata
+from distill_pipeline.defs.encode import encode_with_teacher, encoding_metadata
 from distill_pipeline.defs.resources import DistillHome
-from distill_pipeline.defs.stage import StageResult, StageRun, materialize_stage, stage_asset, table_metadata
+from distill_pipeline.defs.stage import (
+    StageConfig,
+    StageResult,
+    StageRun,
+    materialize_stage,
+    stage_asset,
+    table_metadata,
+)
 from distill_pipeline.store.output import Output
 from distill_pipeline.teacher.encoding import sentence_ids
 from distill_pipeline.texts.refinements import refinement_texts
 
 
 @stage_asset(pool="teacher")
-def text_embeddings(context: dg.AssetExecutionContext, config: EncoderConfig, distill_home: DistillHome) -> StageResult:
+def text_embeddings(
+    context: dg.AssetExecutionContext, config: StageConfig, distill_home: dg.ResourceParam[DistillHome]
+) -> StageResult:
     """The teacher's embeddings of texts, generated or from a corpus, to which the student's rows are fitted.
 
     Empty for a recipe without a refinement. A killed run resumes where it stopped.
     """
-    return materialize_stage(
-        context, config, distill_home, lambda run: _compute(run, config), describe=_describe, resumable=True
-    )
+    return materialize_stage(context, config, distill_home, _compute, describe=_describe, resumable=True)
 
 
-def _compute(run: StageRun, config: EncoderConfig) -> Mapping[str, Any]:
+def _compute(run: StageRun) -> Mapping[str, Any]:
     if run.recipe.refinement == "none":
         run.log("this recipe has no refinement, so no texts are encoded")
         return {"rows": 0}
@@ -32,7 +39,7 @@ def _compute(run: StageRun, config: EncoderConfig) -> Mapping[str, Any]:
     texts = [text for group in groups for text in group]
     sequences = sentence_ids(run.teacher_source.folder, texts, prompt=run.recipe.prompt)
     sizes = [len(group) for group in groups]
-    facts = encode_with_teacher(run, config, sequences, texts=texts, groups=sizes)
+    facts = encode_with_teacher(run, sequences, texts=texts, groups=sizes)
     # The fit centres each kind of texts on its own mean, which says nothing about their words.
     return {**facts, "groups": sizes}
 
