@@ -140,7 +140,7 @@ LOOKING_SECONDS = 20.0
     default_status=dg.DefaultSensorStatus.STOPPED,
     description="Looks once a day whether the Hub still holds each release. Starts no run.",
 )
-def release_watch(context: dg.SensorEvaluationContext, distill_home: DistillHome) -> dg.SensorResult:
+def release_watch(context: dg.SensorEvaluationContext, distill_home: dg.ResourceParam[DistillHome]) -> dg.SensorResult:
     """Report for each release that wasn't looked at in the last day whether the Hub still holds it."""
     last_start = time.monotonic() + LOOKING_SECONDS
     found: list[dg.AssetCheckEvaluation] = []

@@ -145,7 +145,9 @@ def floors_are_reached(recipe: Recipe, output: Output) -> Verdict:
     }
 
 
-def release_stands(context: dg.AssetCheckExecutionContext, distill_home: DistillHome) -> dg.AssetCheckResult:
+def release_stands(
+    context: dg.AssetCheckExecutionContext, distill_home: dg.ResourceParam[DistillHome]
+) -> dg.AssetCheckResult:
     """The Hub still holds the released files. It is asked at most once a day; this check warns and stops nothing."""
     look = release_standing(distill_home.store, context.partition_key, time.time())
     if not look.stands:
