@@ -50,7 +50,7 @@ def recipes_that_make(home: Home, keys: Collection[StageKey]) -> tuple[list[tupl
         try:
             made = stage_keys(recipe, find_teacher(home, recipe).identity).values()
         except (DistillError, OSError) as error:
-            if recorded_keys(home.store, recipe.name):  # one that was never run has nothing here
+            if recorded_keys(home.local_store, recipe.name):  # one that was never run has nothing here
                 problems.append(f"{recipe.name}: {error}")
             continue
         own = {(key.stage, key.fingerprint) for key in made}

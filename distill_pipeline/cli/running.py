@@ -51,9 +51,8 @@ def check_release(
 
     Raises:
         ReleaseRefused: Something else is there, and there is no reason to replace it; or a card can't show the reason.
-        RecipeError: The reason holds a secret.
-        HubError, TeacherError: The Hub refuses, or there is no token to write with.
         RecipeError: The reason holds an access token.
+        HubError, TeacherError: The Hub refuses, or there is no token to write with.
     """
     from distill_pipeline.chain.plan import pending, plan_stages
     from distill_pipeline.hub.explain import require_token

@@ -10,7 +10,6 @@ Knows nothing of recipes' meaning, numerics or Dagster.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import time
@@ -257,7 +256,7 @@ class Store:
             self._record_here(recipe_name, output.key)  # first, so that `gc` keeps it when the upload fails
         if self.remote is None:
             return
-        with contextlib.suppress(RemoteDenied):  # said before the work; nothing here needs the upload
+        with suppress(RemoteDenied):  # said before the work; nothing here needs the upload
             if made_now or not self.remote.contains(output.key):
                 started = time.monotonic()
                 self.remote.publish(output)
@@ -269,7 +268,7 @@ class Store:
         """Record what a recipe's stage was last made of, on this machine and for the others."""
         self._record_here(recipe_name, key)
         if self.remote is not None:
-            with contextlib.suppress(RemoteDenied):
+            with suppress(RemoteDenied):
                 self.remote.record_inputs(recipe_name, key)
 
     def _record_here(self, recipe_name: str, key: StageKey) -> None:

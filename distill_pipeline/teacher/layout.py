@@ -83,7 +83,7 @@ def settings(folder: Path) -> dict[str, Any]:
     return next((found for name in _SETTINGS if (found := read_json(place / name))), {})
 
 
-def patterns(allow_pickled_weights: bool) -> tuple[str, ...]:
+def _patterns(allow_pickled_weights: bool) -> tuple[str, ...]:
     """Return patterns of the names of a teacher's files."""
     return (*_PATTERNS, "*.bin") if allow_pickled_weights else _PATTERNS
 
@@ -95,7 +95,7 @@ def own_files(names: Iterable[str], modules: Iterable[Module], allow_pickled_wei
         name
         for name in names
         if ("/" not in name or name.startswith(folders))
-        and any(fnmatch(name.rpartition("/")[2], pattern) for pattern in patterns(allow_pickled_weights))
+        and any(fnmatch(name.rpartition("/")[2], pattern) for pattern in _patterns(allow_pickled_weights))
     )
 
 

@@ -37,10 +37,14 @@ _TEXTS_AT_ONCE = 20_000
 
 @dataclass(frozen=True)
 class WordList:
-    """A language's words, most frequent first, and their shares among all words, float64, summing to 1."""
+    """A language's words, most frequent first, and their shares among all words, float64, summing to 1.
+
+    `unspaced` is the share of the letters counted that is of scripts without spaces, in which no words were counted.
+    """
 
     words: tuple[str, ...]
     shares: npt.NDArray[np.float64]
+    unspaced: float = 0.0
 
     @cached_property
     def alphabetic(self) -> list[int]:
@@ -68,6 +72,7 @@ def count_words(texts: Sequence[str]) -> WordList:
     """
     found = Counter(match.group() for text in texts for match in WORD.finditer(text))
     counts = {word: count for word, count in found.items() if not OF_UNSPACED.search(word)}
+    letters, spaced = (sum(len(word) * count for word, count in words.items()) for words in (found, counts))
     spellings: defaultdict[str, list[str]] = defaultdict(list)
     for spelling in counts:
         spellings[spelling.lower()].append(spelling)
@@ -77,17 +82,7 @@ def count_words(texts: Sequence[str]) -> WordList:
     }
     words = sorted(totals, key=lambda word: (-totals[word], word))
     shares = np.array([totals[word] for word in words], dtype=np.float64)
-    return WordList(tuple(words), shares / shares.sum())
-
-
-def share_without_spaces(texts: Sequence[str]) -> float:
-    """Return the share of the texts' letters that are of scripts without spaces between words; 0 if under 1 %."""
-    letters = unspaced = 0
-    for text in texts:
-        for match in WORD.finditer(text):
-            letters += len(match.group())
-            unspaced += len(match.group()) if OF_UNSPACED.search(match.group()) else 0
-    return unspaced / letters if unspaced * 100 >= max(letters, 1) else 0.0
+    return WordList(tuple(words), shares / shares.sum(), 1 - spaced / max(letters, 1))
 
 
 def counted_probabilities(tokenizer: Tokenizer, texts: Sequence[str]) -> npt.NDArray[np.float64]:

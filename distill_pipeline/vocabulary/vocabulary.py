@@ -15,13 +15,7 @@ from tokenizers import Tokenizer
 
 from distill_pipeline.store.disk import Stamp, stamps
 from distill_pipeline.teacher.tokenizer import UNUSED, TeacherTokenizer
-from distill_pipeline.vocabulary.frequencies import (
-    WordList,
-    count_words,
-    entry_probabilities,
-    share_without_spaces,
-    word_list,
-)
+from distill_pipeline.vocabulary.frequencies import WordList, count_words, entry_probabilities, word_list
 from distill_pipeline.vocabulary.phrases import frequent_phrases
 from distill_pipeline.vocabulary.spelling import MERGED_AT_MOST, Spelling, merged_by_accents
 from distill_pipeline.vocabulary.words import PADDING, UNKNOWN, Entry, word_entries, word_tokenizer
@@ -34,6 +28,10 @@ SCHEMA = pa.schema(
 
 _MEASURED = 20_000
 """Words at least, by which it is measured what folding accents merges: 96 % of the words of English text."""
+
+
+_WORTH_SAYING = 0.01
+"""Share of a corpus's letters in which no words were counted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,10 +151,10 @@ def build_word_vocabulary(
     tokens = [entry.token for entry in entries]
     notes += _left_out([entry.token for entry, is_known in zip(wanted, known, strict=True) if not is_known])
     notes += _without_entry(words, spelling, frozenset(tokens) - {PADDING, UNKNOWN})
-    if words_from_passages and (share := share_without_spaces(passages)):
+    if listed.unspaced >= _WORTH_SAYING:
         notes.append(
-            f"{share:.0%} of the corpus's letters are of scripts without spaces between words, in which no words were "
-            "counted: give some as `words`"
+            f"{listed.unspaced:.0%} of the corpus's letters are of scripts without spaces between words, in which no "
+            "words were counted: give some as `words`"
         )
     return Vocabulary(tokens, list(compress(read, known)), frequencies, source, tokenizer, accents, tuple(notes))
 
