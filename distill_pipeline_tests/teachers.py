@@ -9,6 +9,8 @@ from typing import Any
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 from distill_pipeline.quality.agreement import evaluation_texts
+from distill_pipeline.teacher.source import resolve_teacher
+from distill_pipeline.teacher.teacher import Teacher, load_teacher
 
 SPECIAL = ["[UNK]", "[CLS]", "[SEP]", "[PAD]", "[MASK]"]
 HIDDEN = 32
@@ -143,3 +145,9 @@ def save_bert(folder: Path, tokenizer: Tokenizer) -> Path:
     )
     torch.manual_seed(0)
     return save_teacher(folder, BertModel(config), tokenizer, normalize=True)
+
+
+def load_plainly(folder: Path) -> Teacher:
+    """Load a folder's teacher on the CPU with its own pooling."""
+    source = resolve_teacher(str(folder), None, known_commits=folder / "none.json")
+    return load_teacher(source, pooling="auto", device="cpu", trust_remote_code=False)

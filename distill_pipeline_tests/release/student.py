@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from distill_pipeline.recipe.reading import make_recipe
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.ingredients import Ingredients
-from distill_pipeline.release.release import prepare
+from distill_pipeline.release.release import prepare, release
 from distill_pipeline.store.disk import write_json
 from distill_pipeline.store.keys import StageKey
 from distill_pipeline.store.output import Output
@@ -80,3 +80,10 @@ def make_release(folder: Path, seed: int = 0, **fields: Any) -> Path:
     report = json.loads((ingredients.quality.folder / REPORT).read_text(encoding="utf-8"))
     prepare(folder, ingredients, report, (), "")
     return folder
+
+
+def go(ingredients: Ingredients, target: Path, reason: str = "") -> list[str]:
+    """Release, and return what was told."""
+    told: list[str] = []
+    release(ingredients, target, override_reason=reason, log=told.append)
+    return told

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
-import os
-import shutil
-import threading
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +14,11 @@ from distill_pipeline.errors import RecipeError
 from distill_pipeline.quality.measures import FLOORS, MEASURES
 from distill_pipeline.recipe.reading import make_recipe
 from distill_pipeline.release.gate import ReleaseRefused, failed_floors, not_compared, regressions
-from distill_pipeline.release.ingredients import Ingredients
-from distill_pipeline.release.release import preview, release
+from distill_pipeline.release.release import preview
 from distill_pipeline.release.variants import VariantError, check_variant, write_variant
 from distill_pipeline.release.verify import VerificationFailed, verify
-from distill_pipeline.store.disk import replace_folder
-from distill_pipeline_tests.release.student import make_ingredients, make_release
+from distill_pipeline_tests.release.student import go, make_ingredients, make_release
 from distill_pipeline_tests.servers.hub import Fault, Hub
-
-
-def go(ingredients: Ingredients, target: Path, reason: str = "") -> list[str]:
-    """Release, and return what was told."""
-    told: list[str] = []
-    release(ingredients, target, override_reason=reason, log=told.append)
-    return told
 
 
 def test_a_release_is_local_and_on_the_hub_with_the_same_bytes(hub: Hub, tmp_path: Path) -> None:
@@ -157,19 +143,6 @@ def test_a_dry_run_shows_the_difference_and_changes_nothing(hub: Hub, tmp_path: 
     assert {method for method, _ in hub.requests} <= {"GET", "HEAD"}
 
 
-def test_the_cards_header_is_what_the_hub_understands(tmp_path: Path) -> None:
-    from huggingface_hub import ModelCard, metadata_load
-
-    folder = make_release(tmp_path / "a")
-    data: Any = ModelCard((folder / "README.md").read_text(encoding="utf-8")).data
-    assert (data.license, data.library_name, data.pipeline_tag) == ("apache-2.0", "model2vec", "sentence-similarity")
-    assert data.base_model == "sentence-transformers/all-MiniLM-L6-v2"
-    metrics = {result.metric_type: result.metric_value for result in data.eval_results or []}
-    assert metrics == {"spearman": 0.8, "neighbour_overlap": 0.7, "mrr": 0.6}
-    assert data.model_name == "tiny"
-    assert metadata_load(folder / "README.md") == data.to_dict(), "nothing is lost when the Hub's own reader reads it"
-
-
 def test_pictures_of_the_report_are_part_of_the_release(tmp_path: Path) -> None:
     ingredients = make_ingredients(tmp_path / "a", repository="none")
     (ingredients.quality.folder / "figures").mkdir()
@@ -262,109 +235,3 @@ def test_a_release_that_was_touched_fails_its_verification(tmp_path: Path, damag
     }
     with pytest.raises(VerificationFailed, match=expected[damage]):
         verify(folder)
-
-
-def test_the_card_says_which_prompts_the_teacher_names_and_which_was_used(tmp_path: Path) -> None:
-    named = "query 'find: ' (its default), passage 'text: '"
-    for prompt, used in ((None, "none was used"), ("text: ", "'text: ' was put before each text")):
-        ingredients = replace(make_ingredients(tmp_path / str(prompt), prompt=prompt, repository="none"), prompts=named)
-        go(ingredients, tmp_path / "released")
-        card = (tmp_path / "released" / "README.md").read_text(encoding="utf-8")
-        assert f"The teacher names prompts, {named}; for this student {used}." in card
-
-
-@pytest.mark.parametrize(
-    ("dtype", "said"),
-    [
-        ("float16", 'SentenceTransformer("me/tiny").float()'),
-        ("float32", 'SentenceTransformer("me/tiny")`.'),
-        ("int8", "`sentence_transformers` 6 and later"),
-    ],
-)
-def test_the_card_says_how_each_library_loads_it_and_what_folded_accents_merge(
-    tmp_path: Path, dtype: str, said: str
-) -> None:
-    card = (make_release(tmp_path / "a", dtype=dtype) / "README.md").read_text(encoding="utf-8")
-    assert said in card
-    assert "accents are folded: 12 words share an entry" in card
-
-
-def test_a_licence_that_cant_be_had_is_called_unknown(tmp_path: Path) -> None:
-    told = go(replace(make_ingredients(tmp_path / "a", repository="none"), licence=None), tmp_path / "released")
-    assert told == ["the teacher's licence is unknown: the Hub is out of reach, and its cache lacks the teacher's card"]
-    assert "The teacher's licence: unknown" in (tmp_path / "released" / "README.md").read_text(encoding="utf-8")
-
-
-def test_no_text_of_a_file_of_ones_own_is_released(tmp_path: Path) -> None:
-    (tmp_path / "internal.txt").write_text("owl\nmice\nnight\n")
-    shown = make_release(tmp_path / "shown")
-    hidden = make_release(tmp_path / "hidden", evaluation_texts=str(tmp_path / "internal.txt"))
-    assert "| owl | mice | night |" in (shown / "README.md").read_text()
-    for name in ("README.md", "quality.json"):
-        assert "mice" not in (hidden / name).read_text().replace("the owl hunts mice", "")
-    stored = tmp_path / "shown-stages" / "quality" / "quality.json"
-    assert (shown / "quality.json").read_bytes() == stored.read_bytes()
-
-
-def test_a_release_can_be_read_by_whom_the_umask_allows(tmp_path: Path) -> None:
-    ingredients = make_ingredients(tmp_path / "a", repository="none", variants="int8")
-    (ingredients.model.folder / "model.safetensors").chmod(0o600)  # as releases of earlier versions have it
-    before = os.umask(0o027)
-    try:
-        go(ingredients, tmp_path / "released")
-    finally:
-        os.umask(before)
-    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "released").rglob("*") if path.is_file()}
-    assert modes == {0o640}
-
-
-def test_a_reader_never_finds_a_release_missing(tmp_path: Path) -> None:
-    target = tmp_path / "released"
-    folders = [make_release(tmp_path / name, seed=seed) for seed, name in enumerate("ab")]
-    wanted = {(folder / "config.json").read_bytes() for folder in folders}
-    shutil.copytree(folders[0], target)
-    done = threading.Event()
-    missed: list[str] = []
-
-    def read() -> None:
-        while not done.is_set():
-            try:
-                assert (target / "config.json").read_bytes() in wanted
-            except OSError as error:
-                missed.append(str(error))
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    for number in range(60):
-        replace_folder(shutil.copytree(folders[number % 2], tmp_path / "next"), target)
-    done.set()
-    reader.join()
-    assert missed == []
-
-
-@pytest.mark.parametrize("exchange", ["impossible", "possible"])
-def test_a_release_killed_while_it_replaces_another_is_still_compared_with_that(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, exchange: str
-) -> None:
-    target = tmp_path / "released"
-    strict: dict[str, Any] = {"repository": "none", "max_regression": 0.05}
-    go(make_ingredients(tmp_path / "a", correlation=0.8, **strict), target)
-    if exchange == "impossible":
-        monkeypatch.setattr("distill_pipeline.store.disk._exchange", lambda: lambda *_: errno.EINVAL)
-    with monkeypatch.context() as patched:
-        rename = Path.rename
-
-        def killed(path: Path, to: Path) -> Path:
-            moved = rename(path, to)
-            if path == target or to.suffix == ".old":
-                raise KeyboardInterrupt
-            return moved
-
-        patched.setattr(Path, "rename", killed)
-        with pytest.raises(KeyboardInterrupt):
-            go(make_ingredients(tmp_path / "b", seed=1, correlation=0.8, **strict), target)
-    assert target.exists() == (exchange == "possible")
-    with pytest.raises(ReleaseRefused, match=r"correlation 0\.700 is worse than the released one's 0\.800"):
-        go(make_ingredients(tmp_path / "c", seed=2, correlation=0.7, **strict), target)
-    go(make_ingredients(tmp_path / "d", seed=1, correlation=0.8, **strict), target)
-    assert verify(target).files

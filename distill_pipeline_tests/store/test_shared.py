@@ -8,36 +8,22 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import fsspec
 import pytest
-from fsspec.implementations.local import LocalFileSystem
-from huggingface_hub import HfFileSystem
 
 from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.plan import plan_stages
-from distill_pipeline.chain.stages import STAGES
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import file_table
-from distill_pipeline.store.keys import StageKey, fingerprint
+from distill_pipeline.store.keys import StageKey
 from distill_pipeline.store.local import Store
 from distill_pipeline.store.output import OutputDamaged, OutputMissing, sealed
-from distill_pipeline.store.remote_folder import RemoteError, RemoteFolder
-from distill_pipeline.store.shared import RemoteStore, remote_store
+from distill_pipeline.store.remote_folder import RemoteFolder
+from distill_pipeline.store.shared import remote_store
 from distill_pipeline_tests.running import HITS, Chain
 from distill_pipeline_tests.servers.bucket import SECRET, Bucket, for_a_process
-from distill_pipeline_tests.servers.hub import Fault, Hub
-
-KEY = StageKey.of({"stage": "student_matrix", "recipe": {"a": 1}})
-ROWS = "rows/rows.bin"
+from distill_pipeline_tests.store.written import KEY, ROWS, write
 
 MakeRecipe = Callable[..., Recipe]
-
-
-def _write(folder: Path) -> dict[str, int]:
-    (folder / "rows").mkdir()
-    (folder / ROWS).write_bytes(b"12345678")
-    (folder / "more.bin").write_bytes(b"")
-    return {"rows": 8}
 
 
 @pytest.fixture
@@ -81,7 +67,7 @@ def test_a_stage_alone_finds_what_another_machine_made_before_it(
 def test_the_plan_is_the_same_on_each_machine(machines: tuple[Store, Store]) -> None:
     a, b = machines
     changed = StageKey.of({"stage": KEY.stage, "recipe": {"a": 2}})
-    a.get_or_make(KEY, _write)
+    a.get_or_make(KEY, write)
     a.record_inputs("tiny", KEY)
     assert plan_stages(b, "tiny", {KEY.stage: KEY})[0].state == "fresh"
     [stage] = plan_stages(b, "tiny", {KEY.stage: changed})
@@ -98,7 +84,7 @@ def test_damage_in_the_bucket_is_noticed_and_the_output_made_and_uploaded_again(
     machines: tuple[Store, Store], bucket: Bucket, tmp_path: Path, damage: str
 ) -> None:
     a, b = machines
-    a.get_or_make(KEY, _write)
+    a.get_or_make(KEY, write)
     key = _object(bucket, "manifest.json" if damage == "manifest" else ROWS)
     content = bucket.objects()[key]
     if damage == "missing":
@@ -109,21 +95,21 @@ def test_damage_in_the_bucket_is_noticed_and_the_output_made_and_uploaded_again(
         b.get(KEY)
     assert not b.folder(KEY).exists()
     said: list[str] = []
-    output, hit = b.get_or_make(KEY, _write, log=said.append)
+    output, hit = b.get_or_make(KEY, write, log=said.append)
     assert not hit
     assert (output.folder / ROWS).read_bytes() == b"12345678"
     assert [line for line in said if bucket.url in line and "making it again" in line]
     third = Store(tmp_path / "c", remote_store(bucket.url))
-    assert third.get_or_make(KEY, _write)[1]
+    assert third.get_or_make(KEY, write)[1]
 
 
 def test_an_output_that_was_damaged_here_is_fetched_instead_of_made(machines: tuple[Store, Store]) -> None:
     a, _ = machines
-    output, _ = a.get_or_make(KEY, _write)
+    output, _ = a.get_or_make(KEY, write)
     (output.folder / ROWS).write_bytes(b"1234")
     assert (a.get(KEY).folder / ROWS).read_bytes() == b"12345678"
     (output.folder / ROWS).unlink()
-    assert a.get_or_make(KEY, _write)[1]
+    assert a.get_or_make(KEY, write)[1]
 
 
 def test_an_upload_that_was_killed_is_invisible_and_finished_by_the_next_run(
@@ -136,14 +122,14 @@ def test_an_upload_that_was_killed_is_invisible_and_finished_by_the_next_run(
         "from distill_pipeline.chain.home import Home, default_home\n"
         "from distill_pipeline.store.remote_folder import RemoteFolder\n"
         "from distill_pipeline.store.local import Store\n"
-        "from distill_pipeline_tests.store.test_shared import KEY, _write\n"
+        "from distill_pipeline_tests.store.written import KEY, write\n"
         "remote = Home(default_home()).store.remote\n"
-        "write = RemoteFolder.write\n"
+        "upload = RemoteFolder.write\n"
         "def die(self, name, content):\n"
         "    if 'manifest' in name: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "    write(self, name, content)\n"
+        "    upload(self, name, content)\n"
         "RemoteFolder.write = die\n"
-        "Store(Path(sys.argv[1]), remote).get_or_make(KEY, _write)\n"
+        "Store(Path(sys.argv[1]), remote).get_or_make(KEY, write)\n"
     )
     killed = subprocess.run(  # noqa: S603
         [sys.executable, "-c", program, str(a.root)], env=for_a_process(a.root, bucket), check=False, timeout=60
@@ -153,15 +139,15 @@ def test_an_upload_that_was_killed_is_invisible_and_finished_by_the_next_run(
     assert not b.contains(KEY)
     with pytest.raises(OutputMissing):
         b.get(KEY)
-    assert a.get_or_make(KEY, _write)[1]
-    assert b.get_or_make(KEY, _write)[1]
+    assert a.get_or_make(KEY, write)[1]
+    assert b.get_or_make(KEY, write)[1]
 
 
 def test_a_download_that_was_cut_short_leaves_nothing_that_counts(
     machines: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a, b = machines
-    a.get_or_make(KEY, _write)
+    a.get_or_make(KEY, write)
     with monkeypatch.context() as patched:
         get = RemoteFolder.get
 
@@ -183,11 +169,11 @@ def test_other_bytes_for_the_same_inputs_do_not_mix_with_those_being_read(
     a, b = machines
 
     def otherwise(folder: Path) -> dict[str, int]:
-        _write(folder)
+        write(folder)
         (folder / ROWS).write_bytes(b"87654321")
         return {"rows": 8}
 
-    a.get_or_make(KEY, _write)
+    a.get_or_make(KEY, write)
     manifest = bucket.objects()[_object(bucket, "manifest.json")]
     b.get_or_make(KEY, otherwise, force=True)
     third = Store(tmp_path / "c", remote_store(bucket.url))
@@ -199,7 +185,7 @@ def test_other_bytes_for_the_same_inputs_do_not_mix_with_those_being_read(
 
 def test_a_manifest_can_not_write_outside_of_the_store(machines: tuple[Store, Store], bucket: Bucket) -> None:
     a, b = machines
-    a.get_or_make(KEY, _write)
+    a.get_or_make(KEY, write)
     place = _object(bucket, "manifest.json")
     manifest = json.loads(bucket.objects()[place])
     manifest["files"]["../../../evil"] = {"sha256": "0", "size": 1}
@@ -207,127 +193,3 @@ def test_a_manifest_can_not_write_outside_of_the_store(machines: tuple[Store, St
     bucket.put(place, json.dumps(sealed(manifest)).encode())
     with pytest.raises(OutputDamaged, match="outside"):
         b.get(KEY)
-
-
-@pytest.mark.usefixtures("bucket")
-@pytest.mark.parametrize(
-    ("url", "said"),
-    [
-        ("bucket/prefix", "isn't a URL"),
-        ("s3://", "isn't a URL"),
-        ("s4://bucket", "Protocol not known: s4"),
-        ("s3://no-such-bucket-anywhere/store", "no such bucket"),
-        (f"sftp://me:{SECRET}@host/folder", "holds a password"),
-    ],
-)
-def test_a_store_that_can_not_be_used_is_refused_before_any_work(
-    chain: Chain, recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch, url: str, said: str
-) -> None:
-    monkeypatch.setenv("DISTILL_STORE_URL", url)
-    result = chain.run(recipe(), raise_on_error=False)
-    assert not result.success
-    failures = [str(event.step_failure_data.error) for event in result.filter_events(lambda e: e.is_step_failure)]
-    assert failures
-    assert all("DISTILL_STORE_URL=" in failure and said in failure for failure in failures)
-    assert not any(SECRET in failure for failure in failures)
-    assert not list(chain.home.root.rglob("*.parquet"))
-
-
-def test_a_missing_driver_is_named_with_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fsspec.registry import _registry as drivers_in_use
-
-    monkeypatch.setitem(sys.modules, "s3fs", None)
-    monkeypatch.delitem(drivers_in_use, "s3", raising=False)
-    with pytest.raises(RemoteError, match='make setup EXTRAS="s3"'):
-        remote_store("s3://bucket/without-a-driver")
-
-
-def test_missing_credentials_are_named(bucket: Bucket, tmp_path: Path) -> None:
-    environment = for_a_process(tmp_path, bucket)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        del environment[name]
-    environment |= {"AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path)}
-    refused = subprocess.run(
-        [sys.executable, "-m", "distill_pipeline", "run", "minilm-256"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert refused.returncode == 2, refused.stderr
-    assert "set AWS_ACCESS_KEY_ID" in refused.stderr
-    assert "Traceback" not in refused.stderr
-    assert not list(tmp_path.rglob("*.db"))
-
-
-def test_another_filesystem_appears_whole_too(tmp_path: Path) -> None:
-    remote = RemoteStore(RemoteFolder((tmp_path / "shared").as_uri(), "setting"))
-    remote.open()
-    Store(tmp_path / "a", remote).get_or_make(KEY, _write)
-    assert Store(tmp_path / "b", remote).get_or_make(KEY, _write)[1]
-    assert not list((tmp_path / "shared").rglob("*.partial"))
-    assert set(STAGES) > {path.name for path in (tmp_path / "shared").iterdir() if path.is_dir()}
-
-
-class _ReadOnly(LocalFileSystem):  # type: ignore[misc]
-    """A shared folder that this machine has no right to change."""
-
-    protocol = "readonly"
-
-    def makedirs(self, path: str, *_: object, **__: object) -> None:
-        raise PermissionError(f"{path} can only be read")
-
-    pipe_file = put_file = mv = makedirs
-
-
-def test_a_client_that_may_only_read_uses_what_is_there_and_computes_the_rest(tmp_path: Path) -> None:
-    shared = tmp_path / "shared"
-    owner = RemoteStore(RemoteFolder(f"file://{shared}", "setting"))
-    owner.open()
-    Store(tmp_path / "a", owner).get_or_make(KEY, _write, recipe_name="tiny")
-    before = file_table(shared)
-    fsspec.register_implementation("readonly", _ReadOnly, clobber=True)
-    client = RemoteStore(RemoteFolder(f"readonly://{shared}", "setting"))
-    client.open()
-    reader, said = Store(tmp_path / "b", client), list[str]()
-    assert reader.get_or_make(KEY, _write, recipe_name="tiny", log=said.append)[1]
-    assert not [line for line in said if "denied" in line]
-    other = StageKey(KEY.stage, fingerprint({"a": 2}), {"recipe": {"a": 2}})
-    assert not reader.get_or_make(other, _write, recipe_name="tiny", log=said.append)[1]
-    assert reader.get_or_make(other, _write, recipe_name="tiny", log=said.append)[1]
-    [denied] = [line for line in said if "denied" in line]
-    assert "its result stays on this machine" in denied
-    assert file_table(shared) == before
-
-
-class _Odd(LocalFileSystem):  # type: ignore[misc]
-    """A driver with errors of its own, as those of Google's and Microsoft's stores have."""
-
-    protocol = "odd"
-
-    def cat_file(self, path: str, **_: object) -> bytes:
-        raise OddError(f"no answer\nfrom https://host/{path}?signature={SECRET}&more=1")
-
-
-class OddError(Exception):
-    """Of no common base."""
-
-
-def test_every_driver_s_errors_are_told_in_one_line_without_what_signs_a_url() -> None:
-    fsspec.register_implementation("odd", _Odd, clobber=True)
-    with pytest.raises(RemoteError) as raised:
-        RemoteStore(RemoteFolder("odd:///store", "setting")).open()
-    assert str(raised.value).startswith("setting=odd:///store: OddError: no answer from https://host/")
-    assert "\n" not in str(raised.value)
-    assert SECRET not in str(raised.value)
-
-
-def test_a_bucket_on_the_hub_that_is_not_there_or_out_of_reach_is_one_line(hub: Hub) -> None:
-    for fault in ("404", "500", "401", "drop"):
-        hub.faults.extend([Fault(fault, "GET", "/api/buckets/")] * 8)
-        HfFileSystem.clear_instance_cache()
-        with pytest.raises(RemoteError, match=r"DISTILL_STORE_URL=hf://buckets/me/none/store: ") as raised:
-            RemoteStore(RemoteFolder("hf://buckets/me/none/store", "DISTILL_STORE_URL")).open()
-        assert "\n" not in str(raised.value)
-        hub.faults.clear()
