@@ -91,7 +91,7 @@ STAGES: Mapping[str, Stage] = {
         Stage("text_embeddings", version="13", kinds=("pytorch", "parquet"), reads=_text_embeddings_fields),
         Stage(
             "student_matrix",
-            version="13",
+            version="14",
             kinds=("numpy", "parquet"),
             reads=_matrix_fields,
             upstream=("vocabulary", "token_embeddings", "text_embeddings"),

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 
 from distill_pipeline.errors import RecipeError
+from distill_pipeline.fitting.parallel import in_order
 from distill_pipeline.store.disk import Stamp, stamps
 from distill_pipeline.store.embeddings import Embeddings
 
@@ -47,15 +49,15 @@ class PrincipalComponents:
 def fit_principal_components(
     batches: Batches, pca_dims: int | float | str, *, decomposition: PrincipalComponents | None = None
 ) -> PrincipalComponents:
-    """Fit in three passes that hold one batch and one (dims, dims) matrix, all in float64.
+    """Fit in two passes that hold few batches and (dims, dims) matrices, all in float64.
 
-    The third pass fixes each axis' sign: the row farthest out along it lies on the positive side, as in
+    The second pass fixes each axis' sign: the row farthest out along it lies on the positive side, as in
     model2vec, so that equal rows give equal bytes whatever sign the eigensolver returns.
 
     Args:
         batches: Starts a pass over the rows, (n, dims) each.
         pca_dims: Number of directions, share of variance to explain (a float below 1), or "auto" for all.
-        decomposition: What `decompose` returned for these rows; saves the first two passes.
+        decomposition: What `decompose` returned for these rows; saves the first pass.
 
     Raises:
         RecipeError: `pca_dims` exceeds the rows' dimensions, or is not below the number of rows.
@@ -63,25 +65,35 @@ def fit_principal_components(
     found = decomposition or decompose(batches)
     axes = found.axes[:, : count_directions(pca_dims, found)]
     low, high = np.full(axes.shape[1], np.inf), np.full(axes.shape[1], -np.inf)
-    for batch in batches():
+
+    def extremes(batch: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
         scores = (batch.astype(np.float64) - found.mean) @ axes
-        low, high = np.minimum(low, scores.min(axis=0)), np.maximum(high, scores.max(axis=0))
+        return scores.min(axis=0), scores.max(axis=0)
+
+    for lowest, highest in in_order(extremes, batches()):
+        low, high = np.minimum(low, lowest), np.maximum(high, highest)
     return PrincipalComponents(found.rows, found.mean, axes * np.where(-low > high, -1.0, 1.0), found.variances)
 
 
 def decompose(batches: Batches) -> PrincipalComponents:
-    """Return all principal directions of the rows, with arbitrary signs, in two passes."""
-    count, total = 0, np.float64(0)
-    for batch in batches():
-        count += len(batch)
-        total = total + batch.sum(axis=0, dtype=np.float64)
-    mean = np.asarray(total / count)
-    gram = np.zeros((len(mean), len(mean)))
-    for batch in batches():
-        centred = batch.astype(np.float64) - mean
-        gram += centred.T @ centred
-    values, vectors = np.linalg.eigh(gram / max(count - 1, 1))
-    return PrincipalComponents(count, mean, vectors[:, ::-1], np.clip(values[::-1], 0, None))
+    """Return all principal directions of the rows, with arbitrary signs, in one pass."""
+    batches_left = iter(batches())
+    first = next(batches_left)
+    # Rows less a point among them: sums of squares far from zero would lose the digits that their mean takes away.
+    near = first.mean(axis=0, dtype=np.float64)
+
+    def sums(batch: npt.NDArray[np.floating]) -> tuple[int, Floats, Floats]:
+        shifted = batch.astype(np.float64) - near
+        return len(batch), shifted.sum(axis=0), shifted.T @ shifted
+
+    count, total, gram = 0, np.zeros(len(near)), np.zeros((len(near), len(near)))
+    for rows, total_of_batch, gram_of_batch in in_order(sums, chain([first], batches_left)):
+        count += rows
+        total += total_of_batch
+        gram += gram_of_batch
+    mean = total / count
+    values, vectors = np.linalg.eigh((gram - count * np.outer(mean, mean)) / max(count - 1, 1))
+    return PrincipalComponents(count, near + mean, vectors[:, ::-1], np.clip(values[::-1], 0, None))
 
 
 def cached_decomposition(embeddings: Embeddings) -> PrincipalComponents:

@@ -9,15 +9,16 @@ import pyarrow.parquet as pq
 from scipy import sparse
 
 from distill_pipeline.errors import RecipeError
+from distill_pipeline.fitting.parallel import in_order
 from distill_pipeline.fitting.pca import (
-    Batches,
     PrincipalComponents,
     cached_decomposition,
     count_directions,
     fit_principal_components,
 )
-from distill_pipeline.fitting.ridge import Matrix, fit_start, token_shares, weight_curves
+from distill_pipeline.fitting.ridge import Matrix, token_shares
 from distill_pipeline.fitting.settings import FitSettings
+from distill_pipeline.fitting.start import fit_start, project, weight_curves
 from distill_pipeline.fitting.weightings import row_weights
 from distill_pipeline.recipe.choices import MIN_REFINEMENT_TEXTS
 from distill_pipeline.store.embeddings import Embeddings, unit_rows
@@ -39,8 +40,12 @@ class TextEmbeddings:
 
     def centred(self, axes: npt.NDArray[np.float64] | None = None) -> Matrix:
         """Return the unit embeddings, on the axes if given, less their group's mean: float32 (texts, dims)."""
-        units = (unit_rows(batch) for batch in self.embeddings.batches())
-        rows = np.concatenate([(unit if axes is None else unit @ axes).astype(np.float32) for unit in units])
+
+        def unit(batch: npt.NDArray[np.float32]) -> Matrix:
+            units = unit_rows(batch).astype(np.float32)
+            return units if axes is None else units @ axes.astype(np.float32)
+
+        rows = np.concatenate(list(in_order(unit, self.embeddings.batches())))
         for group in np.split(rows, np.cumsum(self.group_sizes)[:-1]):
             group[:] -= group.mean(axis=0)
         return rows
@@ -118,7 +123,7 @@ def build_problem(
     else:
         weights = row_weights(settings.weighting, vocabulary.frequencies, groups).astype(np.float32)
         weights[groups < 0] = 0
-        start = np.concatenate([(batch @ components.axes).astype(np.float32) for batch in rows()]) * weights[:, None]
+        start = project(rows, components.axes.astype(np.float32)) * weights[:, None]
         means = shares @ start
         start *= np.float32(np.vdot(means, targets) / max(float(np.vdot(means, means)), 1e-12))
     held_out = hold_out(texts.group_sizes, passages=settings.balanced)
@@ -157,14 +162,11 @@ def apply_importance(
     return (sparse.diags_array(roots) @ shares).tocsr(), targets * roots[:, None]
 
 
-def _centred_entries(entries: Embeddings, groups: npt.NDArray[np.int8]) -> Batches:
-    """Return a pass over the entries at unit length, centred on the mean of the words."""
-    total, first = np.zeros(entries.dimensions), 0
-    for batch in entries.batches():
-        total += unit_rows(batch)[groups[first : first + len(batch)] == 0].sum(axis=0)
-        first += len(batch)
-    mean = total / max(int((groups == 0).sum()), 1)
-    return lambda: (unit_rows(batch) - mean for batch in entries.batches())
+def _centred_entries(entries: Embeddings, groups: npt.NDArray[np.int8]) -> Matrix:
+    """Return the entries at unit length, centred on the mean of the words: float32 (entries, teacher dims)."""
+    rows = np.concatenate([unit_rows(batch).astype(np.float32) for batch in entries.batches()])
+    rows -= rows[groups == 0].sum(axis=0, dtype=np.float64) / max(int((groups == 0).sum()), 1)
+    return rows
 
 
 def _select_rows(embeddings: Embeddings, wanted: npt.NDArray[np.bool_]) -> Matrix:

@@ -8,12 +8,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from distill_pipeline.fitting.parallel import in_order, one_blas_thread
 from distill_pipeline.fitting.pca import cached_decomposition, fit_principal_components
 from distill_pipeline.store.embeddings import Embeddings, embedding_array, write_table
 
 MATRIX = "matrix.parquet"
 
 
+@one_blas_thread
 def reduce_rows(
     source: Embeddings, folder: Path, *, weights: npt.NDArray[np.float64], pca_dims: int | float | str | None
 ) -> dict[str, Any]:
@@ -36,8 +38,8 @@ def reduce_rows(
     options: dict[str, Any] = {"compression": "none", "use_dictionary": False, "write_statistics": False}
     first = 0
     with pq.ParquetWriter(folder / MATRIX, schema, **options) as writer:
-        for batch in source.batches():
-            rows = batch.astype(np.float64) if components is None else components.transform(batch)
+        transform = components.transform if components else lambda batch: batch.astype(np.float64)
+        for rows in in_order(transform, source.batches()):
             weight = weights[first : first + len(rows)]
             columns = {
                 "row": np.arange(first, first + len(rows), dtype=np.int32),

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from distill_pipeline.fitting.parallel import one_blas_thread
 from distill_pipeline.fitting.problem import Problem, TextEmbeddings, apply_importance, build_problem, fit_directions
 from distill_pipeline.fitting.reduction import write_matrix
 from distill_pipeline.fitting.ridge import Matrix, Solution, solve_ridge, whiten
@@ -16,6 +17,7 @@ from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.vocabulary.vocabulary import Vocabulary
 
 
+@one_blas_thread
 def refine_rows(
     vocabulary: Vocabulary, entries: Embeddings, texts: TextEmbeddings, folder: Path, settings: FitSettings
 ) -> dict[str, Any]:

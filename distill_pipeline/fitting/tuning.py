@@ -5,11 +5,13 @@ starting from the refined rows. Same seed, same bytes; plain numpy, since a batc
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
+from distill_pipeline.fitting.parallel import for_each, in_order, slices
 from distill_pipeline.store.embeddings import unit_rows
 
 Matrix = npt.NDArray[np.float32]
@@ -17,8 +19,10 @@ Matrix = npt.NDArray[np.float32]
 TEXTS_PER_STEP = 2048
 _RATE = 2e-3
 _BETA1, _BETA2 = 0.9, 0.98
-_ROWS_AT_ONCE = 1024
+_ROWS_AT_ONCE = 512
 """Few enough rows to stay in the processor's cache during an update."""
+_TEXTS_AT_ONCE = 256
+_COLUMNS_AT_ONCE = 32
 _RESTRAINT = 2.0
 """A row's step is scaled by n / (n + 2), n the number of texts that hold it: rare rows move less."""
 
@@ -43,34 +47,66 @@ def tune_similarities(
     """
     touched = np.flatnonzero(shares.getnnz(axis=0))
     shares = shares[:, touched].tocsr()
-    counts = shares.getnnz(axis=0).astype(np.float32)
     scale = np.float32(np.sqrt((rows[touched] ** 2).sum(axis=1).mean()))
-    state = rows[touched] / scale
-    restraint = (counts / (counts + _RESTRAINT))[:, None]
-    first_moment, second_moment = np.zeros_like(state), np.zeros((len(state), 1), dtype=np.float32)
-    row_steps = np.zeros((len(state), 1), dtype=np.float32)
+    state = _State.of(rows[touched] / scale, shares.getnnz(axis=0))
     teacher_units = unit_rows(teacher).astype(np.float32)
     losses = []
     for step, texts in enumerate(_batches(shares.shape[0], steps, seed)):
         batch = shares[texts]
         held, columns = np.unique(batch.indices, return_inverse=True)
         batch = sparse.csr_matrix((batch.data, columns, batch.indptr), shape=(len(texts), len(held)))
-        loss, gradient_of_means = similarity_loss(batch @ state[held], teacher_units[texts])
+        loss, gradient_of_means = similarity_loss(_product(batch, state.rows[held]), teacher_units[texts])
         losses.append(loss)
-        gradient = batch.T @ gradient_of_means
         rate = np.float32(_RATE * 0.5 * (1 + np.cos(np.pi * step / steps)))
-        for first in range(0, len(held), _ROWS_AT_ONCE):
-            block, slope = held[first : first + _ROWS_AT_ONCE], gradient[first : first + _ROWS_AT_ONCE]
-            first_moment[block] = _BETA1 * first_moment[block] + (1 - _BETA1) * slope
-            squares = (slope**2).mean(axis=1, keepdims=True)
-            second_moment[block] = _BETA2 * second_moment[block] + (1 - _BETA2) * squares
-            row_steps[block] += 1
-            unbiased = first_moment[block] / (1 - _BETA1 ** row_steps[block])
-            deviation = np.sqrt(second_moment[block] / (1 - _BETA2 ** row_steps[block])) + 1e-8
-            state[block] -= rate * restraint[block] * unbiased / deviation
+        state.step(held, _product(batch.T, gradient_of_means), rate)
     tuned = rows.copy()
-    tuned[touched] = state * scale
+    tuned[touched] = state.rows * scale
     return tuned, losses
+
+
+@dataclass(frozen=True)
+class _State:
+    """The rows and Adam's moments of them, changed in place."""
+
+    rows: Matrix
+    first_moment: Matrix
+    second_moment: Matrix
+    steps: Matrix
+    restraint: Matrix
+
+    @classmethod
+    def of(cls, rows: Matrix, texts: npt.NDArray[np.integer]) -> "_State":
+        """Return the state to begin with; `texts` (entries,) is how many texts hold each entry."""
+        second_moment, steps = np.zeros((2, len(rows), 1), dtype=np.float32)
+        restraint = (texts / (texts + _RESTRAINT)).astype(np.float32)[:, None]
+        return cls(rows, np.zeros_like(rows), second_moment, steps, restraint)
+
+    def step(self, held: npt.NDArray[np.integer], gradient: Matrix, rate: np.float32) -> None:
+        """Move the rows that a batch holds."""
+
+        def move(block: slice) -> None:
+            rows, slope = held[block], gradient[block]
+            moment = self.first_moment[rows]
+            moment += (1 - _BETA1) * (slope - moment)
+            self.first_moment[rows] = moment
+            squares = np.einsum("ij,ij->i", slope, slope)[:, None] / slope.shape[1]
+            self.second_moment[rows] = _BETA2 * self.second_moment[rows] + (1 - _BETA2) * squares
+            self.steps[rows] += 1
+            deviation = np.sqrt(self.second_moment[rows] / (1 - _BETA2 ** self.steps[rows])) + 1e-8
+            self.rows[rows] -= rate * self.restraint[rows] / (1 - _BETA1 ** self.steps[rows]) / deviation * moment
+
+        for_each(move, slices(len(held), _ROWS_AT_ONCE))
+
+
+def _product(matrix: sparse.csr_matrix, rows: Matrix) -> Matrix:
+    """Return matrix @ rows, in blocks of columns side by side."""
+    product = np.empty((matrix.shape[0], rows.shape[1]), dtype=np.float32)
+
+    def compute(columns: slice) -> None:
+        product[:, columns] = matrix @ np.ascontiguousarray(rows[:, columns])
+
+    for_each(compute, slices(rows.shape[1], _COLUMNS_AT_ONCE))
+    return product
 
 
 def _batches(texts: int, steps: int, seed: int) -> Iterator[npt.NDArray[np.int64]]:
@@ -89,15 +125,33 @@ def similarity_loss(
 ) -> tuple[float, npt.NDArray[np.floating]]:
     """Return the mean squared difference of the cosines off the diagonal, and 50 times its gradient by the means.
 
+    With unit rows U and T of n texts, the difference D = UU' - TT' is never made: |D|^2 = |U'U|^2 - 2 |T'U|^2 + |T'T|^2
+    and DU = U (U'U) - T (T'U), whose products are as small as the vectors are shorter than the texts are many.
+
     Args:
         means: (texts, dims).
         teacher: (texts, teacher dims), unit rows.
     """
+    blocks = slices(len(means), _TEXTS_AT_ONCE)
     lengths = np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
     unit = means / lengths
-    difference = unit @ unit.T - teacher @ teacher.T
-    np.fill_diagonal(difference, 0)
+
+    def products(texts: slice) -> tuple[npt.NDArray[np.floating], ...]:
+        one, other = unit[texts], teacher[texts]
+        return one.T @ one, other.T @ one, other.T @ other
+
+    own, cross, wanted = map(sum, zip(*in_order(products, blocks), strict=True))
+    diagonal = np.einsum("ij,ij->i", unit, unit) - np.einsum("ij,ij->i", teacher, teacher)
     pairs = len(means) * (len(means) - 1)
-    by_unit = ((4 * 50 / pairs) * difference) @ unit
-    by_means = (by_unit - unit * (unit * by_unit).sum(axis=1, keepdims=True)) / lengths
-    return float(np.vdot(difference, difference)) / pairs, by_means
+    squares = [float(np.einsum("ij,ij->", product, product, dtype=np.float64)) for product in (own, cross, wanted)]
+    loss = (squares[0] - 2 * squares[1] + squares[2] - float(np.vdot(diagonal, diagonal))) / pairs
+
+    def gradient(texts: slice) -> npt.NDArray[np.floating]:
+        one = unit[texts]
+        by_unit = (4 * 50 / pairs) * (one @ own - teacher[texts] @ cross - diagonal[texts, None] * one)
+        by_means: npt.NDArray[np.floating] = (by_unit - one * np.einsum("ij,ij->i", one, by_unit)[:, None]) / lengths[
+            texts
+        ]
+        return by_means
+
+    return loss, np.concatenate(list(in_order(gradient, blocks)))

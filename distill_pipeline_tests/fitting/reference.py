@@ -163,7 +163,9 @@ def whiten(E: M, A: M, strength: float, keep: int) -> M:
 
     Strength 1 makes the variances equal (Su, Cao, Liu and Ou 2021, "Whitening Sentence Representations").
     """
-    axes, variances = principal_directions(A @ E)
+    variances, axes = np.linalg.eigh(np.cov((A @ E).T))
+    variances, axes = np.maximum(variances[::-1], 0), axes[:, ::-1]
+    axes *= np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(len(axes))])  # an axis's greatest component is positive
     scales = np.maximum(variances[:keep], variances[0] * 1e-12) ** (-strength / 2)
     whitened: M = E @ axes[:, :keep] * (scales / scales[0])
     return whitened

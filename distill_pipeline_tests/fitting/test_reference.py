@@ -21,6 +21,7 @@ from distill_pipeline.fitting.settings import FitSettings, fit_settings
 from distill_pipeline.fitting.tuning import tune_similarities
 from distill_pipeline.quality.agreement import compare
 from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline.store.disk import sha256_of
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.vocabulary.vocabulary import Vocabulary, read_vocabulary
 from distill_pipeline_tests.fitting import reference
@@ -59,9 +60,14 @@ def exact_and_in_many_blocks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {
             "ridge._TOLERANCE": 1e-7,
-            "ridge._TEXTS_IN_GRAM": 128,
-            "ridge._TEXTS_AT_ONCE": 128,
+            "ridge._COLUMNS_AT_ONCE": 4,
+            "ridge._FREQUENT": 50,
             "ridge._ROWS_AT_ONCE": 64,
+            "ridge._TEXTS_AT_ONCE": 128,
+            "start._ROWS_AT_ONCE": 64,
+            "start._TEXTS_AT_ONCE": 128,
+            "tuning._COLUMNS_AT_ONCE": 4,
+            "tuning._TEXTS_AT_ONCE": 64,
             "tuning._ROWS_AT_ONCE": 64,
             "tuning.TEXTS_PER_STEP": BATCH,
         }.items():
@@ -157,6 +163,17 @@ def test_the_penalty_is_the_references_and_no_larger_one_is_tried_than_the_first
     )
     assert facts["penalty"] == expected == 0.03
     assert list(facts["agreement_on_held_out_texts"]) == ["0.005", "0.01", "0.03", "0.1"]
+
+
+def test_the_rows_are_the_same_bytes_whatever_the_number_of_threads(
+    small: Small, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = set()
+    for threads in ("1", "2", "4"):
+        monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        refine_rows(small.vocabulary, small.entries, small.sentences, tmp_path, small.settings)
+        found.add(sha256_of(tmp_path / MATRIX))
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize(("stops_at", "allowed"), [(1e-7, FLOAT32), (3e-3, AS_SHIPPED)])

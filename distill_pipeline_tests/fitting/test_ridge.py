@@ -14,7 +14,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from distill_pipeline.errors import RecipeError
 from distill_pipeline.fitting.problem import apply_importance, hold_out, text_importance
-from distill_pipeline.fitting.ridge import fit_start, solve_ridge, token_shares, weight_curves, whiten
+from distill_pipeline.fitting.ridge import solve_ridge, token_shares, whiten
+from distill_pipeline.fitting.start import fit_start, weight_curves
 from distill_pipeline.fitting.tuning import similarity_loss, tune_similarities
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.embeddings import Embeddings
@@ -51,8 +52,10 @@ def _dense(shares: sparse.csr_matrix, targets: Rows, start: Rows, penalty: float
 
 @pytest.fixture(autouse=True)
 def several_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("ridge", "tuning"):
+    for module in ("ridge", "start", "tuning"):
         monkeypatch.setattr(f"distill_pipeline.fitting.{module}._ROWS_AT_ONCE", 16)
+    monkeypatch.setattr("distill_pipeline.fitting.ridge._COLUMNS_AT_ONCE", 4)
+    monkeypatch.setattr("distill_pipeline.fitting.ridge._FREQUENT", 7)
 
 
 @pytest.mark.parametrize("penalty", [0.02, 0.2, 2.0])
@@ -92,7 +95,7 @@ def test_the_start_recovers_weights_and_projection_that_made_the_targets(shares:
     weights = 1e-4 / (1e-4 + probabilities)
     targets = (shares @ (rows * weights[:, None]) @ axes).astype(np.float32)
     curves = weight_curves(probabilities, groups)
-    start, fitted = fit_start(lambda: iter([rows[:25], rows[25:]]), axes, curves, shares, targets)
+    start, fitted = fit_start(rows, axes, curves, shares, targets)
     residual = targets - shares @ start
     assert (residual**2).sum() < 0.02 * (targets**2).sum()
     assert fitted[0] > 10 * fitted[-1] >= 0

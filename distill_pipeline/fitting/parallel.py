@@ -1,0 +1,61 @@
+"""Work in blocks on all cores, whose results don't depend on how many cores there are.
+
+A block's size is fixed, each block is computed by one thread, and blocks are added up in order. BLAS splits a product
+by its number of threads and so rounds differently: in a fit it gets one thread, and the blocks run side by side.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from threadpoolctl import threadpool_limits
+
+Block = TypeVar("Block")
+Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
+
+
+def one_blas_thread(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Decorate a function whose blocks run side by side."""
+
+    @wraps(function)
+    def limited(*arguments: Arguments.args, **named: Arguments.kwargs) -> Result:
+        with threadpool_limits(limits=1, user_api="blas"):
+            return function(*arguments, **named)
+
+    return limited
+
+
+def threads() -> int:
+    """Return `$OMP_NUM_THREADS`, or how many cores this process may use."""
+    try:
+        return max(int(os.environ["OMP_NUM_THREADS"]), 1)
+    except (KeyError, ValueError):
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_order(compute: Callable[[Block], Result], blocks: Iterable[Block]) -> Iterator[Result]:
+    """Yield the result of each block in the blocks' order; few are taken ahead, since they may come from disk."""
+    count = threads()
+    with ThreadPoolExecutor(count) as pool:
+        running: deque[Future[Result]] = deque()
+        for block in blocks:
+            running.append(pool.submit(compute, block))
+            if len(running) > count:
+                yield running.popleft().result()
+        while running:
+            yield running.popleft().result()
+
+
+def for_each(compute: Callable[[Block], None], blocks: Iterable[Block]) -> None:
+    """Compute blocks that write their results each to a place of its own."""
+    for _ in in_order(compute, blocks):
+        pass
+
+
+def slices(count: int, size: int) -> list[slice]:
+    """Return the slices of `size`, the last one smaller, that make up `count`."""
+    return [slice(first, min(first + size, count)) for first in range(0, count, size)]

@@ -1,0 +1,118 @@
+"""The rows that the ridge regression starts from: the teacher's embeddings of the single entries.
+
+The start is E0 = diag(w) X M. The weights w are a curve over the logarithm of an entry's probability, one curve per
+group of entries, linear between knots: its values at the knots are fitted by least squares to the texts, where smooth
+inverse frequency assumes a / (a + p). The projection M starts at the directions of the texts and is fitted by ridge
+regression towards them, since words and sentences use the teacher's space differently. The two are fitted in turn.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy import linalg, sparse
+
+from distill_pipeline.fitting.parallel import in_order, slices
+
+Matrix = npt.NDArray[np.float32]
+
+_TEXTS_AT_ONCE = 512
+"""Few enough that their means below all curves stay in the processor's cache."""
+_ROWS_AT_ONCE = 2048
+_ALTERNATIONS = 2
+_PROJECTION_SHRINKAGE = 0.02
+_MIN_WEIGHT = 0.01
+"""As a share of the greatest weight; the smallest fitted to a real teacher is 0.03, for the most frequent words."""
+_KNOTS: Mapping[int, npt.NDArray[np.float64]] = {
+    0: np.linspace(-7.5, -1.5, 10),
+    1: np.linspace(-7.0, -3.0, 4),
+    2: np.linspace(-7.0, -2.0, 4),
+}
+"""Of each entry group's curve of weights, in log10 of the probability."""
+
+
+def weight_curves(probabilities: npt.NDArray[np.float64], groups: npt.NDArray[np.int8]) -> Matrix:
+    """Return the hat function of each knot, float32 (knots of all groups, entries); 0 for entries of group -1."""
+    logarithms = np.log10(np.maximum(probabilities, 1e-12))
+    curves = []
+    for group, knots in _KNOTS.items():
+        inside = np.clip(logarithms, knots[0], knots[-1])
+        curves += [np.interp(inside, knots, hat) * (groups == group) for hat in np.eye(len(knots))]
+    return np.array(curves, dtype=np.float32)
+
+
+def fit_start(
+    rows: Matrix, axes: npt.NDArray[np.float64], curves: Matrix, shares: sparse.csr_matrix, targets: Matrix
+) -> tuple[Matrix, Matrix]:
+    """Weight and project the single entries' embeddings so that the texts' means come close to the targets.
+
+    Args:
+        rows: The teacher's embeddings of the entries, centred, float32 (entries, teacher dims).
+        axes: (teacher dims, dims) directions of the texts.
+        curves: From `weight_curves`.
+        shares: (texts, entries).
+        targets: (texts, dims).
+
+    Returns:
+        The start, float32 (entries, dims), and its weights, float32 (entries,).
+    """
+    hats = [sparse.diags_array(curve).tocsr() for curve in curves]
+    blocks = slices(shares.shape[0], _TEXTS_AT_ONCE)
+    # An entry lies below two hats at most, so all curves together hold twice as many numbers as the shares.
+    curved = [sparse.vstack([shares[texts] @ hat for hat in hats], format="csr") for texts in blocks]
+    wanted = [targets[texts] for texts in blocks]
+    projection = axes.astype(np.float32)
+    projected = project(rows, projection)
+    weights = _fit_weights(projected, curves, curved, wanted)
+    for _ in range(_ALTERNATIONS):
+        projection = _fit_projection(rows * weights[:, None], projection, shares, targets)
+        projected = project(rows, projection)
+        weights = _fit_weights(projected, curves, curved, wanted)
+    return projected * weights[:, None], weights
+
+
+def project(rows: Matrix, axes: Matrix) -> Matrix:
+    """Return rows @ axes, float32, in blocks side by side."""
+    blocks = slices(len(rows), _ROWS_AT_ONCE)
+    return np.concatenate(list(in_order(lambda block: rows[block] @ axes, blocks)))
+
+
+def _fit_weights(
+    projected: Matrix, curves: Matrix, curved: Sequence[sparse.csr_matrix], targets: Sequence[Matrix]
+) -> Matrix:
+    def normal_equations(block: tuple[sparse.csr_matrix, Matrix]) -> tuple[Matrix, Matrix]:
+        means = (block[0] @ projected).reshape(len(curves), -1)
+        return means @ means.T, means @ block[1].reshape(-1)
+
+    gram, right = np.zeros((len(curves), len(curves))), np.zeros(len(curves))
+    for of_block, right_of_block in in_order(normal_equations, zip(curved, targets, strict=True)):
+        gram += of_block
+        right += right_of_block
+    scale = np.trace(gram) / len(gram)
+    # Neighbouring knots are drawn together; no weight is negative or so small that it silences its entries.
+    rises = [np.diff(np.eye(len(knots)), axis=0) for knots in _KNOTS.values()]
+    smooth = linalg.block_diag(*(rise.T @ rise for rise in rises))
+    values = np.linalg.solve(gram + scale * (1e-3 * smooth + 1e-9 * np.eye(len(gram))), right)
+    weights: Matrix = (np.maximum(values, _MIN_WEIGHT * values.max()) @ curves).astype(np.float32)
+    return weights
+
+
+def _fit_projection(weighted: Matrix, before: Matrix, shares: sparse.csr_matrix, targets: Matrix) -> Matrix:
+    """Return M that minimises |A diag(w) X M - Y|^2 + penalty |M - s M_before|^2, s the scale that suits M_before.
+
+    `weighted` are diag(w) X.
+    """
+
+    def normal_equations(texts: slice) -> tuple[Matrix, Matrix]:
+        means: Matrix = shares[texts] @ weighted
+        return means.T @ means, means.T @ targets[texts]
+
+    gram, right = np.zeros((len(before), len(before))), np.zeros(before.shape)
+    for of_block, right_of_block in in_order(normal_equations, slices(shares.shape[0], _ROWS_AT_ONCE)):
+        gram += of_block
+        right += right_of_block
+    penalty = _PROJECTION_SHRINKAGE * np.trace(gram) / len(gram)
+    scale = float(np.vdot(right, before)) / max(float(np.vdot(gram @ before, before)), 1e-12)
+    right += penalty * scale * before
+    fitted: Matrix = np.linalg.solve(gram + penalty * np.eye(len(gram)), right).astype(np.float32)
+    return fitted
