@@ -33,6 +33,7 @@ at once, and 109 by 32."""
 _TEXTS_AT_ONCE = 2048
 _ROWS_AT_ONCE = 2048
 _FREQUENT = 500
+_TINY = np.float32(1e-30)
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def solve_ridge(
         guess: Rows to start the iteration from, such as those for a neighbouring penalty; by default E0.
     """
     diagonal = np.asarray(shares.multiply(shares).sum(axis=0)).ravel()
-    touched = np.flatnonzero(diagonal)
+    touched = np.argsort(-diagonal, kind="stable")[: np.count_nonzero(diagonal)]
     system = _System.of(shares[:, touched].tocsr(), diagonal[touched], penalty)
     rows = start.copy()
 
@@ -104,35 +105,35 @@ def solve_ridge(
 
 @dataclass(frozen=True)
 class _System:
-    """A'A + penalty I, and its preconditioner.
+    """A'A + penalty I for the entries that the texts hold, most frequent first, and its preconditioner.
 
-    The entries that the texts hold most are few, and all texts tie them together: their own part of the matrix is
-    inverted whole, which halves the steps against a Jacobi preconditioner alone (measured: 18 to 10, 14 to 6).
+    The most frequent entries are few, and tie all texts together: their own part of the matrix is inverted whole, which
+    halves the steps of a Jacobi preconditioner alone (measured: 18 to 10 and 14 to 6).
     """
 
     shares: sparse.csr_matrix
     transposed: sparse.csc_matrix  # column by column it reads the texts in order, three times as fast as row by row
     penalty: np.float32
     reciprocals: Matrix
-    frequent: npt.NDArray[np.int64]
     inverse: Matrix
 
     @classmethod
     def of(cls, shares: sparse.csr_matrix, diagonal: Matrix, penalty: float) -> "_System":
-        frequent = np.sort(np.argsort(-diagonal, kind="stable")[:_FREQUENT])
-        held = shares[:, frequent]
-        gram = (held.T @ held).toarray().astype(np.float64) + penalty * np.eye(len(frequent))
+        frequent = shares[:, :_FREQUENT]
+        gram = (frequent.T @ frequent).toarray().astype(np.float64)
+        inverse = np.linalg.inv(gram + penalty * np.eye(len(gram))).astype(np.float32)
         reciprocals = (1 / (diagonal + penalty)).astype(np.float32)[:, None]
-        inverse = np.linalg.inv(gram).astype(np.float32)
-        return cls(shares, shares.T, np.float32(penalty), reciprocals, frequent, inverse)
+        return cls(shares, shares.T, np.float32(penalty), reciprocals, inverse)
 
     def apply(self, rows: Matrix) -> Matrix:
+        """Return A'A rows."""
         product: Matrix = self.transposed @ (self.shares @ rows)
         return product
 
-    def precondition(self, residual: Matrix) -> Matrix:
-        result: Matrix = self.reciprocals * residual
-        result[self.frequent] = self.inverse @ residual[self.frequent]
+    def correction(self, residual: Matrix) -> Matrix:
+        """Return what the preconditioner makes of the frequent entries' residual beyond what Jacobi's does."""
+        of_frequent = residual[: len(self.inverse)]
+        result: Matrix = self.inverse @ of_frequent - self.reciprocals[: len(self.inverse)] * of_frequent
         return result
 
 
@@ -144,37 +145,35 @@ def _conjugate_gradients(system: _System, right: Matrix, solution: Matrix) -> tu
     Returns:
         Number of steps, and the norm of the residual relative to that of `right`.
     """
-    blocks, norm = slices(len(right), _ROWS_AT_ONCE), float(np.linalg.norm(right))
+    blocks, frequent, norm = slices(len(right), _ROWS_AT_ONCE), slice(0, len(system.inverse)), np.linalg.norm(right)
     residual = right - system.apply(solution) - system.penalty * solution
-    direction = system.precondition(residual)
-    product = _column_sums(residual, direction, blocks)
-    steps, relative = 0, float(np.linalg.norm(residual)) / max(norm, 1e-30)
-    while steps < _MAX_ITERATIONS and relative > _TOLERANCE and norm > 0:
-        applied = system.apply(direction)
-        for block in blocks:
-            applied[block] += system.penalty * direction[block]
-        length = product / np.maximum(_column_sums(direction, applied, blocks), 1e-30)
+    direction, product, length = np.zeros_like(right), *np.zeros((2, right.shape[1]), np.float32)
+    applied, steps = direction, 0
+    while True:
+        next_product, squares = np.zeros_like(product), np.zeros_like(product)
         for block in blocks:
             solution[block] += length * direction[block]
-            residual[block] -= length * applied[block]
-        preconditioned = system.precondition(residual)
-        next_product = _column_sums(residual, preconditioned, blocks)
-        ratio = next_product / np.maximum(product, 1e-30)
+            remaining = residual[block]
+            remaining -= length * applied[block]
+            square = remaining * remaining
+            squares += square.sum(axis=0)
+            next_product += (system.reciprocals[block] * square).sum(axis=0)
+        relative = float(np.sqrt(squares.sum())) / max(float(norm), 1e-30)
+        if steps == _MAX_ITERATIONS or relative <= _TOLERANCE or not norm:
+            return steps, relative
+        correction = system.correction(residual)
+        next_product += np.einsum("ij,ij->j", residual[frequent], correction)
+        ratio = next_product / np.maximum(product, _TINY) if steps else product
         for block in blocks:
             direction[block] *= ratio
-            direction[block] += preconditioned[block]
-        product = next_product
+            direction[block] += system.reciprocals[block] * residual[block]
+        direction[frequent] += correction
+        product, applied, curvature = next_product, system.apply(direction), np.zeros_like(product)
+        for block in blocks:
+            applied[block] += system.penalty * direction[block]
+            curvature += np.einsum("ij,ij->j", direction[block], applied[block])
+        length = product / np.maximum(curvature, _TINY)
         steps += 1
-        relative = float(np.linalg.norm(residual)) / norm
-    return steps, relative
-
-
-def _column_sums(first: Matrix, second: Matrix, blocks: Sequence[slice]) -> Matrix:
-    """Return the dot product of each pair of columns, (columns,)."""
-    sums = np.zeros(first.shape[1], dtype=np.float32)
-    for block in blocks:
-        sums += np.einsum("ij,ij->j", first[block], second[block])
-    return sums
 
 
 def whiten(rows: Matrix, shares: sparse.csr_matrix, strength: float, keep: int) -> Matrix:
