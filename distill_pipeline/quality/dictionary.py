@@ -1,0 +1,127 @@
+"""A benchmark from the dictionary's held-out synsets, which no student is fitted to: five tasks on English."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+
+from distill_pipeline.quality.agreement import Encode
+from distill_pipeline.quality.scores import (
+    Labels,
+    Places,
+    Score,
+    area_under_curve,
+    cross_validated_accuracy,
+    ndcg,
+    v_measure,
+)
+from distill_pipeline.store.embeddings import unit_rows
+from distill_pipeline.texts.dictionary import Synset, read_synsets
+
+SET = "WordNet 3.0, held out"
+VERSION = "1"
+"""Changes whenever the tasks do."""
+
+KINDS: Mapping[str, str] = {
+    "class of a definition": "accuracy of a logistic regression on the lexicographers' files of nouns and verbs",
+    "clusters of definitions": "V-measure of k-means against the same files",
+    "definition to word": "nDCG@10 of a definition's words among all words",
+    "example to definition": "nDCG@10 of the definition that an example illustrates among all definitions",
+    "synonyms": "area under the ROC curve: words of one meaning against random pairs of words",
+}
+"""The tasks, each a kind of labelled set by itself, and their scores."""
+
+_LEAST, _MOST = 40, 90
+"""Synsets of a lexicographer's file: one with fewer is left out, of more that many are taken, so that classes are of
+much the same size."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tasks:
+    """The texts of the tasks and what is right.
+
+    Attributes:
+        definitions: One of each synset.
+        classes: Each synset's lexicographer's file.
+        words: The words and phrases of all synsets, each once.
+        own_words: The places in `words` of each synset's.
+        examples: Sentences.
+        illustrated: The place of the definition that each example illustrates.
+    """
+
+    definitions: list[str]
+    classes: Labels
+    words: list[str]
+    own_words: list[list[int]]
+    examples: list[str]
+    illustrated: Places
+
+    @property
+    def texts(self) -> list[str]:
+        """All texts that a model reads."""
+        return [*self.definitions, *self.words, *self.examples]
+
+
+@lru_cache(maxsize=1)
+def dictionary_tasks() -> Tasks:
+    """Return the tasks. Raises `DictionaryError`."""
+    synsets = read_synsets()
+    fitted = {text for synset in synsets if not synset.held_out for text in (synset.definition, *synset.examples)}
+    return make_tasks(choose_synsets(synsets, fitted), fitted)
+
+
+def choose_synsets(synsets: Iterable[Synset], fitted: set[str], most: int = _MOST) -> list[Synset]:
+    """Return up to `most` held-out synsets of each lexicographer's file that has enough, with a definition of their own.
+
+    `fitted` are texts of synsets that aren't held out.
+    """
+    by_file: dict[str, dict[str, Synset]] = defaultdict(dict)
+    for synset in sorted(synsets, key=lambda synset: blake2b(synset.key.encode(), digest_size=8).digest()):
+        if synset.held_out and synset.definition not in fitted:
+            by_file[synset.category].setdefault(synset.definition, synset)
+    return [synset for _, own in sorted(by_file.items()) if len(own) >= _LEAST for synset in list(own.values())[:most]]
+
+
+def make_tasks(synsets: list[Synset], fitted: set[str]) -> Tasks:
+    """Return the tasks on these synsets, without examples that are among the `fitted` texts."""
+    words = list(dict.fromkeys(chain.from_iterable(synset.lemmas for synset in synsets)))
+    place = {word: number for number, word in enumerate(words)}
+    examples = {
+        synset.examples[0]: number
+        for number, synset in enumerate(synsets)
+        if synset.examples and synset.examples[0] not in fitted
+    }
+    return Tasks(
+        definitions=[synset.definition for synset in synsets],
+        classes=np.array([synset.category for synset in synsets]),
+        words=words,
+        own_words=[[place[lemma] for lemma in synset.lemmas] for synset in synsets],
+        examples=list(examples),
+        illustrated=np.array(list(examples.values()), dtype=np.intp),
+    )
+
+
+def score_tasks(tasks: Tasks, encode: Encode) -> dict[str, Score]:
+    """Return a model's score on each of `KINDS`; it reads each text once."""
+    rows = unit_rows(np.asarray(encode(tasks.texts)))
+    definitions, words, examples = np.split(rows, np.cumsum([len(tasks.definitions), len(tasks.words)]))
+    named = np.flatnonzero(np.char.startswith(tasks.classes, ("noun",)) | np.char.startswith(tasks.classes, "verb"))
+    scores = (
+        cross_validated_accuracy(definitions[named], tasks.classes[named]),
+        v_measure(definitions[named], tasks.classes[named]),
+        ndcg(definitions, words, [dict.fromkeys(own, 1.0) for own in tasks.own_words]),
+        ndcg(examples, definitions, [{int(place): 1.0} for place in tasks.illustrated]),
+        _synonyms(words, tasks.own_words),
+    )
+    return dict(zip(KINDS, scores, strict=True))
+
+
+def _synonyms(words: npt.NDArray[np.float64], own_words: list[list[int]]) -> Score:
+    first, second = np.array([own[:2] for own in own_words if len(own) > 1]).T
+    strangers = np.roll(second, len(second) // 2)
+    return area_under_curve(*((words[first] * words[others]).sum(axis=1) for others in (second, strangers)))

@@ -1,0 +1,131 @@
+"""Scores of embeddings on labels, each with its standard error. Arrays in, figures out: knows no files and no models.
+
+All rows are of unit length, float64 (texts, dims).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.floating]
+Places = npt.NDArray[np.intp]
+Labels = npt.NDArray[np.str_]
+
+TOP = 10
+_SEEDS, _RESAMPLES, _FOLDS = 5, 200, 3
+_QUERIES_AT_ONCE = 1024
+
+
+class Score(NamedTuple):
+    """A figure and its standard error: how far it would lie from the one on endlessly many texts (of clusterings:
+    seeds). None where it isn't known.
+    """
+
+    value: float
+    error: float | None = None
+
+    def rounded(self) -> "Score":
+        """Return both with six digits."""
+        return Score(round(self.value, 6), None if self.error is None else round(self.error, 6))
+
+
+def _mean(values: Sequence[float] | npt.NDArray[np.float64]) -> Score:
+    found = np.asarray(values, dtype=np.float64)
+    error = float(found.std(ddof=1) / np.sqrt(len(found))) if len(found) > 1 else None
+    return Score(float(found.mean()), error)
+
+
+def accuracy(rows: Rows, labels: Labels, train: Places, test: Places) -> Score:
+    """Return how many of the tested texts' classes a logistic regression on the others finds."""
+    return _mean(_hits(rows, labels, train, test))
+
+
+def cross_validated_accuracy(rows: Rows, labels: Labels) -> Score:
+    """Return the same of all texts, each tested once: three folds, with every class in each."""
+    from sklearn.model_selection import StratifiedKFold
+
+    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0).split(rows, labels)
+    return _mean(np.concatenate([_hits(rows, labels, train, test) for train, test in folds]))
+
+
+def _hits(rows: Rows, labels: Labels, train: Places, test: Places) -> npt.NDArray[np.float64]:
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(max_iter=300, C=10.0).fit(rows[train], labels[train])
+    hits: npt.NDArray[np.float64] = (model.predict(rows[test]) == labels[test]).astype(np.float64)
+    return hits
+
+
+def v_measure(rows: Rows, labels: Labels) -> Score:
+    """Return the mean V-measure of k-means by several seeds, with as many clusters as there are labels.
+
+    Rosenberg and Hirschberg 2007. The error is that of the seeds, not of the texts.
+    """
+    from sklearn.cluster import MiniBatchKMeans
+    from sklearn.metrics import v_measure_score
+
+    models = (MiniBatchKMeans(len(set(labels)), random_state=s, n_init=3, batch_size=2048) for s in range(_SEEDS))
+    return _mean([v_measure_score(labels, model.fit_predict(rows)) for model in models])
+
+
+def spearman(first: Rows, second: Rows, wanted: Sequence[float]) -> Score:
+    """Return Spearman's correlation of the pairs' cosines and their wanted similarities; the error by bootstrap."""
+    from scipy.stats import spearmanr
+
+    cosines, scores = (first * second).sum(axis=1), np.asarray(wanted)
+    random, resampled = np.random.default_rng(0), []
+    for _ in range(_RESAMPLES):
+        drawn = random.integers(0, len(scores), len(scores))
+        if len(set(scores[drawn])) > 1 and len(set(cosines[drawn])) > 1:
+            resampled.append(float(spearmanr(cosines[drawn], scores[drawn]).statistic))
+    error = float(np.std(resampled, ddof=1)) if len(resampled) > 1 else None
+    return Score(float(spearmanr(cosines, scores).statistic), error)
+
+
+def area_under_curve(alike: npt.NDArray[np.float64], unlike: npt.NDArray[np.float64]) -> Score:
+    """Return how often one of the `alike` is greater than one of the `unlike`, as the area under the ROC curve.
+
+    The error is that of DeLong, DeLong and Clarke-Pearson 1988.
+    """
+
+    def shares_below(values: npt.NDArray[np.float64], others: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        ordered = np.sort(others)
+        below = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
+        shares: npt.NDArray[np.float64] = below / (2 * len(others))
+        return shares
+
+    above, below = shares_below(alike, unlike), 1 - shares_below(unlike, alike)
+    variance = above.var(ddof=1) / len(alike) + below.var(ddof=1) / len(unlike)
+    return Score(float(above.mean()), float(np.sqrt(variance)))
+
+
+def ndcg(queries: Rows, documents: Rows, gains: Sequence[Mapping[int, float]]) -> Score:
+    """Return the mean nDCG@10 of the queries by cosine, given each one's gains by the document's place.
+
+    Järvelin and Kekäläinen 2002. Of equally similar documents, the first come first.
+    """
+    scores = []
+    for first in range(0, len(queries), _QUERIES_AT_ONCE):
+        cosines = queries[first : first + _QUERIES_AT_ONCE] @ documents.T
+        for similar, relevant in zip(cosines, gains[first:], strict=False):
+            best = _best(similar)
+            ideal = sorted(relevant.values(), reverse=True)
+            scores.append(_discounted([relevant.get(int(place), 0.0) for place in best]) / _discounted(ideal))
+    return _mean(scores)
+
+
+def _best(similar: npt.NDArray[np.floating]) -> Places:
+    """Return the places of the ten greatest, greatest first."""
+    if len(similar) > TOP:
+        worst = np.partition(similar, -TOP)[-TOP]
+        candidates = np.flatnonzero(similar >= worst)
+    else:
+        candidates = np.arange(len(similar))
+    best: Places = candidates[np.argsort(-similar[candidates], kind="stable")[:TOP]]
+    return best
+
+
+def _discounted(gains: Sequence[float]) -> float:
+    return float(sum(gain / np.log2(place + 2) for place, gain in enumerate(gains[:TOP])))
