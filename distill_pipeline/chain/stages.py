@@ -16,7 +16,7 @@ from distill_pipeline.store.disk import Stamp, sha256_of, stamps
 from distill_pipeline.store.keys import StageKey
 from distill_pipeline.texts.corpus import explaining_corpus, source_files
 from distill_pipeline.texts.files import check_text_file, read_words
-from distill_pipeline.texts.refinements import CORPUS_FIELDS, text_fields
+from distill_pipeline.texts.refinements import CORPUS_FIELDS, check_texts, text_fields
 
 RELEASE = "hub_release"
 
@@ -88,7 +88,7 @@ STAGES: Mapping[str, Stage] = {
             reads=lambda _: ("teacher", *_ENCODING),
             upstream=("vocabulary",),
         ),
-        Stage("text_embeddings", version="13", kinds=("pytorch", "parquet"), reads=_text_embeddings_fields),
+        Stage("text_embeddings", version="14", kinds=("pytorch", "parquet"), reads=_text_embeddings_fields),
         Stage(
             "student_matrix",
             version="14",
@@ -122,8 +122,9 @@ def stage_keys(recipe: Recipe, teacher_identity: Mapping[str, str]) -> dict[str,
     """Return each stage's key for this recipe, in the chain's order; the identity pins the teacher's files.
 
     Raises:
-        DistillError: A file that the recipe names can't be used.
+        DistillError: A file that the recipe names, or the dictionary that it needs, can't be used.
     """
+    check_texts(recipe)
     keys: dict[str, StageKey] = {}
     for stage in STAGES.values():
         fields = {field: recipe.resolved(field) for field in stage.reads(recipe)}

@@ -41,5 +41,5 @@ def fit_settings(recipe: Recipe) -> FitSettings:
         weighting=recipe.resolved("weighting"),
         whitening=recipe.resolved("whitening"),
         seed=recipe.seed,
-        **METHODS[recipe.refinement],
+        **METHODS[recipe.resolved("refinement")],
     )

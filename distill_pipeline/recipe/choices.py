@@ -15,7 +15,8 @@ WEIGHTINGS: Mapping[str, str] = {
 """How much each vocabulary entry counts in a text's mean."""
 
 REFINEMENTS: Mapping[str, str] = {
-    "corpus": "passages of a corpus, plus generated texts",
+    "corpus": "passages of a corpus, plus generated texts and, in English, the dictionary's",
+    "dictionary": "WordNet's definitions and examples (English)",
     "generated": "texts generated from frequencies of words and word pairs",
 }
 """Texts that the rows are fitted to."""
@@ -24,6 +25,7 @@ AUTO: Mapping[str, Mapping[str, Any]] = {
     "none": {"weighting": "frequency"},
     # Whitening improves retrieval; up to 0.3, word similarity doesn't suffer.
     "generated": {"weighting": "fitted", "whitening": 0.3, "generated_texts": 45_000},
+    "dictionary": {"weighting": "fitted", "whitening": 0.3, "generated_texts": 0},
     # Four times as many texts bring the similarities of other texts closer to the teacher's, and the teacher runs for
     # half as long again.
     "corpus": {"weighting": "fitted", "whitening": 0.3, "generated_texts": 180_000},

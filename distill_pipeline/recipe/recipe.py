@@ -91,9 +91,10 @@ class Recipe(BaseModel):
     weighting: Literal["auto", "fitted", "frequency", "none", "zipf"] = Field(
         "auto", description=f"{describe(WEIGHTINGS)}; auto = fitted with a refinement, else frequency."
     )
-    refinement: Literal["none", "corpus", "generated"] = Field(
-        "generated",
-        description=f"Fit the rows to the teacher's embeddings of texts: {describe(REFINEMENTS)}; none = don't.",
+    refinement: Literal["auto", "none", "corpus", "dictionary", "generated"] = Field(
+        "auto",
+        description=f"Fit the rows to the teacher's embeddings of texts: {describe(REFINEMENTS)}; none = don't; auto = "
+        "dictionary in English, else generated.",
     )
     corpus: tuple[str, ...] = Field(
         (),
@@ -102,9 +103,13 @@ class Recipe(BaseModel):
         "text).",
     )
     corpus_texts: int = Field(200_000, ge=100, description="Maximum number of passages sampled from the corpus.")
+    dictionary_texts: Count = Field(
+        150_000, description="Maximum number of definitions and examples sampled from the dictionary; 0 = none."
+    )
     generated_texts: CountOrAuto = Field(
         "auto",
-        description="Texts generated for the refinement, with rare words; auto = 45000, or 180000 with a corpus.",
+        description="Texts generated for the refinement, with rare words; auto = 0 with the dictionary, else 45000, or "
+        "180000 with a corpus.",
     )
     phrases: Count = Field(
         20_000, description="Number of word pairs of the corpus in the vocabulary (vocabulary=words)."
@@ -193,9 +198,14 @@ class Recipe(BaseModel):
             return self
         if self.pca_dims is None:
             raise ValueError("refinement works on principal directions: use pca_dims=auto, or refinement=none")
-        count = self.resolved("generated_texts")
-        if self.refinement == "generated" and count < MIN_REFINEMENT_TEXTS:
-            raise ValueError(f"generated_texts={count}: a refinement needs at least {MIN_REFINEMENT_TEXTS} texts")
+        if self.refinement == "dictionary" and self.language != "en":
+            raise ValueError(f"refinement=dictionary: the dictionary is English, not {self.language}; use generated")
+        count, refinement = self.resolved("generated_texts"), self.resolved("refinement")
+        fields = {"dictionary": ("dictionary_texts", "generated_texts"), "generated": ("generated_texts",)}
+        counts = {field: self.resolved(field) for field in fields.get(refinement, ())}
+        if counts and sum(counts.values()) < MIN_REFINEMENT_TEXTS:
+            said = ", ".join(f"{field}={number}" for field, number in counts.items())
+            raise ValueError(f"{said}: a refinement needs at least {MIN_REFINEMENT_TEXTS} texts")
         from_list = count and self.words_from == "wordfreq"
         if from_list and self.language != "en" and listed_language(self.language) is None:
             raise ValueError(
@@ -209,7 +219,23 @@ class Recipe(BaseModel):
         value = getattr(self, field)
         if field == "teacher":
             return self.teacher_location
-        return AUTO[self.refinement].get(field, value) if value == "auto" else value
+        if value != "auto":
+            return value
+        if field == "refinement":
+            return "dictionary" if self._has_dictionary else "generated"
+        return AUTO[self.resolved("refinement")].get(field, value)
+
+    @property
+    def _has_dictionary(self) -> bool:
+        """Whether a dictionary is of the same language as the words, if that is known."""
+        return self.language == "en" and self.words_from == "wordfreq"
+
+    @property
+    def uses_dictionary(self) -> bool:
+        """Whether the rows are fitted to the dictionary's texts."""
+        refinement = self.resolved("refinement")
+        beside = refinement == "corpus" and self._has_dictionary
+        return self.dictionary_texts > 0 and (beside or refinement == "dictionary")
 
     @property
     def teacher_location(self) -> str:

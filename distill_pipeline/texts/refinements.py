@@ -6,6 +6,7 @@ from distill_pipeline.errors import RecipeError
 from distill_pipeline.recipe.choices import MIN_REFINEMENT_TEXTS
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.texts.corpus import recipe_passages
+from distill_pipeline.texts.dictionary import check_dictionary
 
 CORPUS_FIELDS = ("corpus", "corpus_texts", "seed")
 """Fields that decide which passages are sampled from a recipe's corpus."""
@@ -54,10 +55,18 @@ def generated_texts(recipe: Recipe, passages: Sequence[str] | None = None) -> Te
     return groups
 
 
-def _passages_and_generated_texts(recipe: Recipe) -> TextGroups:
-    """Return passages of the corpus, and generated texts for the rare words that it lacks."""
+def _dictionary_and_generated_texts(recipe: Recipe, passages: Sequence[str] | None = None) -> TextGroups:
+    """Return definitions and examples of the dictionary if the recipe uses it, and its generated texts."""
+    from distill_pipeline.texts.definitions import dictionary_texts
+
+    found = dictionary_texts(recipe.dictionary_texts, seed=recipe.seed) if recipe.uses_dictionary else ()
+    return [*found, *generated_texts(recipe, passages)]
+
+
+def _passages_and_other_texts(recipe: Recipe) -> TextGroups:
+    """Return passages of the corpus, and the dictionary's and generated texts for the rare words that it lacks."""
     passages = recipe_passages(recipe)
-    groups = [passages, *generated_texts(recipe, passages)]
+    groups = [passages, *_dictionary_and_generated_texts(recipe, passages)]
     if sum(map(len, groups)) < MIN_REFINEMENT_TEXTS:
         raise RecipeError(
             f"{', '.join(recipe.corpus)}: {len(passages)} passages and generated_texts="
@@ -67,7 +76,8 @@ def _passages_and_generated_texts(recipe: Recipe) -> TextGroups:
 
 
 _TEXTS: Mapping[str, Callable[[Recipe], TextGroups]] = {
-    "corpus": _passages_and_generated_texts,
+    "corpus": _passages_and_other_texts,
+    "dictionary": _dictionary_and_generated_texts,
     "generated": generated_texts,
 }
 
@@ -78,15 +88,24 @@ def refinement_texts(recipe: Recipe) -> TextGroups:
     Raises:
         RecipeError: There are too few texts.
         CorpusError: The corpus can't be read.
+        DictionaryError: The dictionary is needed and isn't there.
     """
-    return [group for group in _TEXTS[recipe.refinement](recipe) if group]
+    return [group for group in _TEXTS[recipe.resolved("refinement")](recipe) if group]
 
 
 def text_fields(recipe: Recipe) -> tuple[str, ...]:
     """Return which fields of the recipe `refinement_texts` reads: those in the stage's fingerprint."""
     fields: tuple[str, ...] = CORPUS_FIELDS if recipe.refinement == "corpus" else ()
+    if recipe.uses_dictionary:
+        fields += ("dictionary_texts", "seed")
     if recipe.resolved("generated_texts"):
         fields += ("generated_texts", "language", "vocabulary_words", "seed")
         if recipe.words_from == "corpus":
             fields += ("words_from", *CORPUS_FIELDS)
     return fields
+
+
+def check_texts(recipe: Recipe) -> None:
+    """Look, before any work, whether the dictionary is there if the recipe uses it. Raises `DictionaryError`."""
+    if recipe.uses_dictionary:
+        check_dictionary()

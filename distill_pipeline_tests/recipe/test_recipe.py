@@ -30,7 +30,7 @@ BASE: dict[str, Any] = {"name": "tiny", "teacher": "MODERNBERT_BASE"}
         ({"pooling": "avg"}, "pooling='avg': use one of auto, mean, first, last, pooler"),
         ({"dtype": "flot16"}, "Did you mean float16?"),
         ({"weighting": "frequencies"}, "use one of auto, fitted, frequency, none, zipf. Did you mean frequency?"),
-        ({"refinement": "generate"}, "use one of none, corpus, generated. Did you mean generated?"),
+        ({"refinement": "generate"}, "use one of auto, none, corpus, dictionary, generated. Did you mean generated?"),
         ({"name": "Not a slug"}, "name='Not a slug'"),
         ({"name": "a/../b"}, "name='a/../b'"),
         ({"repository": "no-owner"}, "written owner/name"),
@@ -96,7 +96,7 @@ def test_new_defaults_change_no_saved_recipe(home: Home, monkeypatch: pytest.Mon
         assert set(stage.reads(recipe)) - {"teacher_label"} <= saved.keys()
     assert (saved["dtype"], saved["vocabulary_words"], saved["whitening"]) == ("float16", "100000", "0.3")
     defaults = {"weighting": "zipf", "whitening": 0.9, "generated_texts": 500}
-    monkeypatch.setattr("distill_pipeline.recipe.recipe.AUTO", {"generated": defaults})
+    monkeypatch.setattr("distill_pipeline.recipe.recipe.AUTO", {"dictionary": defaults})
     monkeypatch.setattr(
         "distill_pipeline.recipe.recipe.ALIASES", {"MINILM_EMBEDDED": "acme/other", "B": saved["teacher"]}
     )

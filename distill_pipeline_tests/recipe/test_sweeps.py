@@ -75,7 +75,7 @@ def test_a_list_of_grids_leaves_out_what_does_not_go_together(home: Home) -> Non
 
 def test_a_preset_can_be_swept(home: Home) -> None:
     write(home, "mine", f"{TEACHER}sweep:\n  preset: {{ours: null, model2vec: model2vec}}\n")
-    assert [home.recipe(f"mine.{name}").refinement for name in ("ours", "model2vec")] == ["generated", "none"]
+    assert [home.recipe(f"mine.{name}").refinement for name in ("ours", "model2vec")] == ["auto", "none"]
 
 
 @pytest.mark.parametrize(
