@@ -110,7 +110,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             RELEASE,
-            version="7",
+            version="8",
             kinds=("huggingface",),
             reads=_release_fields,
             upstream=("static_model", "quality_report"),

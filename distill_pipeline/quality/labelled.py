@@ -59,8 +59,14 @@ def score_sets(names: Iterable[str], encode: Encode) -> list[dict[str, Any]]:
             scores = [({**set_identity(name), "parts": parts}, score)]
         else:
             scores = [(set_identity(name), score_set(name, encode))]
-        found += [{**identity, **score.rounded()._asdict()} for identity, score in scores]
+        found += [
+            {**identity, "score": _short(score.value), "error": _short(score.error)} for identity, score in scores
+        ]
     return found
+
+
+def _short(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, 6)
 
 
 def score_set(name: str, encode: Encode) -> Score:

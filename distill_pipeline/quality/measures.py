@@ -66,7 +66,7 @@ def _by_kind(report: Mapping[str, Any], field: str) -> dict[str, list[Any]]:
     return values
 
 
-def with_error(value: float, error: float | None) -> str:
+def _with_error(value: float, error: float | None) -> str:
     """Return a score and its standard error, if that is known."""
     return f"{value:.3f}" if error is None else f"{value:.3f} ± {error:.3f}"
 
@@ -81,7 +81,7 @@ def sets_table(report: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, ..
             (entry, "student"),
             *((other, "student") for other in baseline[number : number + 1]),
         ]
-        scores = (with_error(side[of], side.get(f"{of}_error")) for side, of in sides)
+        scores = (_with_error(side[of], side.get(f"{of}_error")) for side, of in sides)
         rows.append((entry["set"], entry["kind"], *scores))
     return ["set", "kind", "teacher", "student", *(["`model2vec.distill`"] if baseline else [])], rows
 

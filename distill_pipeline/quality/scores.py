@@ -26,10 +26,6 @@ class Score(NamedTuple):
     value: float
     error: float | None = None
 
-    def rounded(self) -> "Score":
-        """Return both with six digits."""
-        return Score(round(self.value, 6), None if self.error is None else round(self.error, 6))
-
 
 def _mean(values: npt.ArrayLike) -> Score:
     found = np.asarray(values, dtype=np.float64)

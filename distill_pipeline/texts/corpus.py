@@ -164,6 +164,8 @@ def _matching(pattern: str) -> list[Path]:
     path = Path(pattern)
     if path.is_file():
         return [path]
+    if not path.name:  # the root
+        return []
     folder = next((parent for parent in path.parents if parent.is_dir()), Path())
     relative = re.sub(r"(^|/)\*\*$", r"\1**/*", str(path.relative_to(folder)))
     above, deep, below = relative.partition("**/")
