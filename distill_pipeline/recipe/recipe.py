@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -26,6 +26,7 @@ from distill_pipeline.recipe.fields import (
     CountOrAuto,
     Device,
     Dimensions,
+    Floors,
     OptionalHubName,
     OptionalText,
     Ref,
@@ -148,7 +149,7 @@ class Recipe(BaseModel):
     min_neighbour_overlap: Share = Field(
         0.0, description="Floor for a release: share of the teacher's 10 nearest texts that are the student's."
     )
-    min_scores: dict[str, Annotated[float, Field(ge=-1, le=1)]] = Field(
+    min_scores: Floors = Field(
         {},
         description="Floors for a release: mean score by kind of labelled set, e.g. {retrieval: 0.4, synonyms: 0.9}.",
     )

@@ -93,5 +93,7 @@ def test_the_report_the_card_and_the_gate_have_each_task_of_teacher_student_and_
 def test_a_floor_of_a_kind_that_nothing_scores_is_refused(recipe: Callable[..., Recipe]) -> None:
     with pytest.raises(RecipeError, match=r"no set of the kind 'synonym'; .*Did you mean synonyms\?"):
         recipe(labelled_sets=["dictionary"], min_scores={"synonym": 0.5})
+    written = recipe(labelled_sets=["dictionary"], min_scores="definition to word: 0.2, synonyms: 0.9")
+    assert written.min_scores == {"definition to word": 0.2, "synonyms": 0.9}
     with pytest.raises(RecipeError, match="no set of the kind 'synonyms'; labelled_sets has none"):
         recipe(labelled_sets=["dictionary"], language="de", min_scores={"synonyms": 0.5})  # it is English
