@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-FOLDER = ".eval_results"
+from distill_pipeline.student.files import EVAL_RESULTS
 
 
 def mteb_entries(quality: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -32,6 +32,6 @@ def write_eval_results(folder: Path, quality: Mapping[str, Any]) -> None:
             )
             for part, score in entry["parts"].items()
         ]
-        (folder / FOLDER).mkdir(exist_ok=True)
+        (folder / EVAL_RESULTS).mkdir(exist_ok=True)
         content = yaml.safe_dump(eval_result_entries_to_yaml(results), sort_keys=False, allow_unicode=True)
-        (folder / FOLDER / f"{entry['set']}.yaml").write_text(content, encoding="utf-8")
+        (folder / EVAL_RESULTS / f"{entry['set']}.yaml").write_text(content, encoding="utf-8")

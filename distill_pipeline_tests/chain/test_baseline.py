@@ -1,4 +1,4 @@
-"""The baseline: model2vec's rows from those that the student's vocabulary has, and from the teacher where it has none."""
+"""The baseline: model2vec's rows from those of the student's vocabulary, and from the teacher where it has none."""
 
 from __future__ import annotations
 

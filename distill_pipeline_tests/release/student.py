@@ -28,7 +28,7 @@ def make_ingredients(root: Path, seed: int = 0, **fields: Any) -> Ingredients:
     Args:
         root: An empty folder.
         seed: Another seed gives another student.
-        fields: Of the recipe; `run_id`, `correlation`, `texts` and `scored` are those of the report and the run instead.
+        fields: Of the recipe; `run_id`, `correlation`, `texts` and `scored` are the report's and the run's instead.
     """
     run_id = fields.pop("run_id", "run-1")
     figures = {"similarity_correlation": fields.pop("correlation", 0.8), "texts": fields.pop("texts", 3)}
