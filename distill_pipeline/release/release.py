@@ -181,7 +181,7 @@ def prepare(
     for variant in ingredients.recipe.variants:
         write_variant(folder, variant)
         distances[variant] = check_variant(folder, variant)
-    if ingredients.recipe.evaluation_texts is not None:  # whose texts may be private; the UI shows them
+    if ingredients.recipe.evaluation_texts or ingredients.recipe.corpus:  # may be private; the UI shows them
         quality = {**quality, "examples": []}
     write_json(folder / REPORT, quality)
     write_eval_results(folder, quality)

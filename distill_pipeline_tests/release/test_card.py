@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,9 @@ def test_no_text_of_a_file_of_ones_own_is_released(tmp_path: Path) -> None:
     shown = make_release(tmp_path / "shown")
     hidden = make_release(tmp_path / "hidden", evaluation_texts=str(tmp_path / "internal.txt"))
     assert "| owl | mice | night |" in (shown / "README.md").read_text()
-    for name in ("README.md", "quality.json"):
-        assert "mice" not in (hidden / name).read_text().replace("the owl hunts mice", "")
+    corpus = make_release(tmp_path / "corpus", refinement="corpus", corpus=[str(tmp_path / "internal.txt")])
+    for folder, name in product((hidden, corpus), ("README.md", "quality.json")):
+        assert "mice" not in (folder / name).read_text().replace("the owl hunts mice", "")
     stored = tmp_path / "shown-stages" / "quality" / "quality.json"
     assert (shown / "quality.json").read_bytes() == stored.read_bytes()
 
