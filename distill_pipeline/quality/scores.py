@@ -14,7 +14,7 @@ Places = npt.NDArray[np.intp]
 Labels = npt.NDArray[np.str_]
 
 TOP = 10
-_SEEDS, _RESAMPLES, _FOLDS, _RIDGE = 5, 200, 3, 0.3
+_SEEDS, _RESAMPLES, _DIVISIONS = 5, 200, 4
 _QUERIES_AT_ONCE = 1024
 
 
@@ -42,19 +42,18 @@ def accuracy(rows: Rows, labels: Labels, train: Places, test: Places) -> Score:
 
 
 def cross_validated_accuracy(rows: Rows, labels: Labels) -> Score:
-    """Return how many classes a ridge classifier finds, each text tested once: three folds, with every class in each.
+    """Return how often a ridge classifier finds a text's class, each tested in four divisions into three folds.
 
-    Measured with some forty classes of sixty texts: in a thirtieth of a logistic regression's time, and it tells
-    students apart as well.
+    Measured with 35 classes of 80 texts, it tells students apart as a logistic regression does, in a thirtieth of the
+    time; by one division alone the difference of two students varied by more than a point.
     """
     from sklearn.linear_model import RidgeClassifier
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.model_selection import RepeatedStratifiedKFold
 
-    hits = np.zeros(len(labels))
-    for train, test in StratifiedKFold(_FOLDS, shuffle=True, random_state=0).split(rows, labels):
-        model = RidgeClassifier(alpha=_RIDGE).fit(rows[train], labels[train])
-        hits[test] = model.predict(rows[test]) == labels[test]
-    return _mean(hits)
+    hits, folds = np.zeros(len(labels)), RepeatedStratifiedKFold(n_splits=3, n_repeats=_DIVISIONS, random_state=0)
+    for train, test in folds.split(rows, labels):
+        hits[test] += RidgeClassifier().fit(rows[train], labels[train]).predict(rows[test]) == labels[test]
+    return _mean(hits / _DIVISIONS)
 
 
 def v_measure(rows: Rows, labels: Labels) -> Score:

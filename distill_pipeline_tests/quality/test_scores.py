@@ -49,7 +49,7 @@ def test_classes_that_lie_apart_are_found_and_mixed_ones_are_not() -> None:
     assert cross_validated_accuracy(*apart).value > 0.9
     found = cross_validated_accuracy(*mixed)
     assert found.value < 0.45
-    assert found.error == pytest.approx(np.sqrt(found.value * (1 - found.value) / 119))
+    assert 0.02 < (found.error or 0) <= np.sqrt(found.value * (1 - found.value) / 119)
     assert v_measure(*_clouds(0, spread=0.1)).value > 0.9
     assert v_measure(*mixed).value < 0.2
 
