@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from distill_pipeline.chain.baseline import baseline_keys
+from distill_pipeline.chain.baseline import baseline_key
 from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.plan import Identity, identify_teachers
 from distill_pipeline.chain.stages import STAGES, stage_keys, teacher_evaluation_key
@@ -126,7 +126,8 @@ def _remains_of_releases(releases: Path) -> list[Leftover]:
 def _wanted_by(recipe: Recipe, identity: Identity) -> Iterator[Address]:
     """Yield what a recipe's present settings lead to. Raises `DistillError`."""
     keys = stage_keys(recipe, identity)
-    yield from _addresses([*keys.values(), *baseline_keys(recipe, identity, keys["quality_report"])])
+    baseline = baseline_key(recipe, identity, recipe.pca_dims) if isinstance(recipe.pca_dims, int) else None
+    yield from _addresses([*keys.values(), *([baseline] if baseline else [])])
 
 
 def _recorded_addresses(home: Home) -> set[Address]:

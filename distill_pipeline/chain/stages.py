@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from distill_pipeline.errors import RecipeError, explained
-from distill_pipeline.quality.agreement import evaluation_texts
+from distill_pipeline.quality.agreement import check_language, evaluation_texts
 from distill_pipeline.quality.labelled import check_set, set_identity
 from distill_pipeline.quality.measures import FLOORS
 from distill_pipeline.recipe.datasets import Dataset
@@ -67,23 +67,25 @@ def _matrix_fields(recipe: Recipe) -> Fields:
     return fields if recipe.refinement == "none" else (*fields, "whitening", "seed")
 
 
-def _report_fields(_: Recipe) -> Fields:
+def _report_fields(recipe: Recipe) -> Fields:
     sets = ("language", "evaluation_texts", "labelled_sets")
-    return ("teacher", "prompt", "trust_remote_code", *sets, "compare_with_model2vec")
+    # Of a corpus, passages that no fit reads.
+    corpus: Fields = ("corpus",) if recipe.corpus and recipe.evaluation_texts is None else ()
+    return ("teacher", "prompt", "precision", "trust_remote_code", *sets, *corpus, "compare_with_model2vec")
 
 
 def _release_fields(_: Recipe) -> Fields:
     place = ("name", "repository", "private", "pull_request", "branch", "tag", "commit_message")
-    return (*place, *(f"min_{figure}" for figure in FLOORS), "max_regression", "variants")
+    return (*place, *(f"min_{figure}" for figure in FLOORS), "min_scores", "max_regression", "variants")
 
 
 STAGES: Mapping[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("vocabulary", version="6", kinds=("python", "parquet"), reads=_vocabulary_fields),
+        Stage("vocabulary", version="7", kinds=("python", "parquet"), reads=_vocabulary_fields),
         Stage(
             "token_embeddings",
-            version="4",
+            version="5",
             kinds=("pytorch", "parquet"),
             reads=lambda _: ("teacher", *_ENCODING),
             upstream=("vocabulary",),
@@ -104,11 +106,11 @@ STAGES: Mapping[str, Stage] = {
             upstream=("vocabulary", "student_matrix"),
         ),
         Stage(
-            "quality_report", version="11", kinds=("python", "json"), reads=_report_fields, upstream=("static_model",)
+            "quality_report", version="12", kinds=("python", "json"), reads=_report_fields, upstream=("static_model",)
         ),
         Stage(
             RELEASE,
-            version="7",
+            version="8",
             kinds=("huggingface",),
             reads=_release_fields,
             upstream=("static_model", "quality_report"),
@@ -125,6 +127,8 @@ def stage_keys(recipe: Recipe, teacher_identity: Mapping[str, str]) -> dict[str,
         DistillError: A file that the recipe names, or the dictionary that it needs, can't be used.
     """
     check_texts(recipe)
+    if not recipe.corpus:
+        check_language(recipe)
     keys: dict[str, StageKey] = {}
     for stage in STAGES.values():
         fields = {field: recipe.resolved(field) for field in stage.reads(recipe)}
@@ -152,15 +156,16 @@ def teacher_evaluation_key(report: StageKey) -> StageKey:
     return _evaluation_key(report, "teacher_evaluation")
 
 
-def model2vec_evaluation_key(report: StageKey, student: StageKey) -> StageKey:
+def model2vec_evaluation_key(report: StageKey, token_embeddings: StageKey, dimensions: int) -> StageKey:
     """Return the key of a quality report's figures for model2vec's student of the same teacher."""
-    return _evaluation_key(report, "model2vec_evaluation", static_model=student.fingerprint)
+    upstream = {"token_embeddings": token_embeddings.fingerprint}
+    return _evaluation_key(report, "model2vec_evaluation", upstream=upstream, dimensions=dimensions)
 
 
-def _evaluation_key(report: StageKey, name: str, **upstream: str) -> StageKey:
+def _evaluation_key(report: StageKey, name: str, **own: Any) -> StageKey:
     """Return the key of an output that is no stage's, made with a report's settings of another model."""
     fields = {field: value for field, value in report.inputs["recipe"].items() if field != "compare_with_model2vec"}
-    return StageKey.of({**report.inputs, "stage": name, "recipe": fields, "upstream": upstream})
+    return StageKey.of({**report.inputs, "stage": name, "recipe": fields, "upstream": {}, **own})
 
 
 def _identity(field: str, value: Any) -> Any:

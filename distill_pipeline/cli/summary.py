@@ -43,8 +43,8 @@ def summarise(result: dg.ExecuteInProcessResult) -> Group:
     )
     student.add_row(
         "speed",
-        f"{quality['student_texts_per_second']:,} texts/s (teacher {quality['teacher_texts_per_second']:,} texts/s on "
-        f"{quality['teacher_ran_on']})",
+        f"{quality['student_texts_per_second']:,} texts/s on {quality['student_ran_on']}; of the same the teacher "
+        f"{quality['teacher_texts_per_second']:,} on {quality['teacher_ran_on']}",
     )
     return Group(stages, "", student)
 

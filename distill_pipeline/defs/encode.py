@@ -16,8 +16,16 @@ from distill_pipeline.store.environment import library_versions, machine
 from distill_pipeline.store.locks import locked
 from distill_pipeline.store.output import Output
 from distill_pipeline.teacher.backends import check_encoder
-from distill_pipeline.teacher.encoding import EncodingWork, encode_to_parts, probe_sample, settle_precision
+from distill_pipeline.teacher.encoding import (
+    EncodingWork,
+    TeacherSetup,
+    encode_to_parts,
+    probe_sample,
+    settle_precision,
+)
+from distill_pipeline.teacher.passes.forward import Pooling
 from distill_pipeline.teacher.reuse import EarlierOutput
+from distill_pipeline.teacher.teacher import Teacher
 
 
 def encode_with_teacher(
@@ -66,11 +74,17 @@ def teacher_lock(run: StageRun) -> AbstractContextManager[Any]:
     return locked(busy, lambda: run.log("another run on this machine uses a teacher; waiting for it"))
 
 
-def _here(run: StageRun, work: EncodingWork) -> dict[str, Any]:
-    teacher = run.load_teacher()
-    setup = settle_precision(teacher, run.recipe.precision, probe_sample(work.sequences))
+def load_settled(run: StageRun, pooling: Pooling, sequences: Sequence[Sequence[int]]) -> tuple[Teacher, TeacherSetup]:
+    """Return the teacher in the recipe's precision, and how it runs; a sample of the sequences settles `auto`."""
+    teacher = run.load_teacher(pooling)
+    setup = settle_precision(teacher, run.recipe.precision, probe_sample(sequences))
     if setup.precision != teacher.precision:
-        teacher = run.load_teacher()
+        teacher = run.load_teacher(pooling)
+    return teacher, setup
+
+
+def _here(run: StageRun, work: EncodingWork) -> dict[str, Any]:
+    teacher, setup = load_settled(run, run.recipe.pooling, work.sequences)
     reason = setup.precision_reason
     run.log(f"encoding {len(work.sequences):,} rows in {setup.precision} on {setup.device}: {reason}")
     if teacher.forward.why_no_kernels:

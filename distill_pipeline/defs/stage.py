@@ -23,6 +23,7 @@ from distill_pipeline.store.local import upstream_output
 from distill_pipeline.store.output import Output
 from distill_pipeline.teacher.batches import Progress
 from distill_pipeline.teacher.check import check_teacher
+from distill_pipeline.teacher.passes.forward import Pooling
 from distill_pipeline.teacher.source import TeacherSource
 from distill_pipeline.teacher.teacher import Teacher, load_teacher
 
@@ -87,11 +88,11 @@ class StageRun:
         """Where the teacher's files are."""
         return self.home.teacher(self.recipe)
 
-    def load_teacher(self) -> Teacher:
+    def load_teacher(self, pooling: Pooling) -> Teacher:
         """Load the teacher in float32."""
         return load_teacher(
             self.teacher_source,
-            pooling=self.recipe.pooling,
+            pooling=pooling,
             device=self.recipe.device,
             trust_remote_code=self.recipe.trust_remote_code,
             prompt=self.recipe.prompt,

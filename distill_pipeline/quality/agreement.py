@@ -12,7 +12,9 @@ import numpy.typing as npt
 
 from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe.languages import listed_language
+from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.embeddings import unit_rows
+from distill_pipeline.texts.corpus import held_out_passages
 from distill_pipeline.texts.files import TextFileError, read_text_file
 from distill_pipeline.texts.generator import generate_texts
 from distill_pipeline.vocabulary.frequencies import word_list
@@ -21,6 +23,7 @@ from distill_pipeline.vocabulary.words import ALL_LETTERS
 NEIGHBOURS = 10
 MIN_TEXTS, MAX_TEXTS = 3, 5_000
 _TIMED_SECONDS = 0.3
+_PASSAGES, _MIN_PASSAGES = 500, 50
 _GENERATED_TEXTS, _EVALUATION_SEED = 500, 20_261_126
 """A seed that recipes are unlikely to have: with it, a student would be fitted to the texts it is compared on."""
 
@@ -32,18 +35,43 @@ class EvaluationError(DistillError):
     """Texts on which nothing can be compared; the message says why."""
 
 
-def choose_evaluation_texts(path: Path | None, language: str) -> tuple[list[str], str]:
-    """Return texts to compare a student of this language on, and a description of them.
+def choose_evaluation_texts(recipe: Recipe) -> tuple[list[str], str]:
+    """Return texts to compare a recipe's student on, and a description of them.
 
-    They are those of the file if there is one; else English sentences; and in other languages that `wordfreq` lists,
-    texts generated from word frequencies. Raises as `evaluation_texts` does.
+    They are those of its file if it names one; else passages of its corpus that no fit reads, if there are enough; else
+    English sentences; and in other languages that `wordfreq` lists, texts generated from word frequencies.
+
+    Raises:
+        EvaluationError: As `evaluation_texts` does; or there are no texts in this language.
+        CorpusError: The corpus can't be read.
     """
+    path, language = recipe.evaluation_texts, recipe.language
     if path is not None:
         return evaluation_texts(path), f"texts of {path.name}"
-    if language != "en" and listed_language(language) is not None:
-        texts = generate_texts(word_list(language), _GENERATED_TEXTS, seed=_EVALUATION_SEED, coverings=0)
-        return texts, f"texts generated from word frequencies ({language})"
-    return evaluation_texts(), "English sentences on many subjects"
+    english = language.partition("-")[0] == "en"
+    held_out = held_out_passages(recipe.corpus, _PASSAGES) if recipe.corpus else []
+    if len(held_out) >= (_MIN_PASSAGES if english or listed_language(language) else MIN_TEXTS):
+        return held_out, "passages of the corpus that the student was not fitted to"
+    if english:
+        return evaluation_texts(), "English sentences on many subjects"
+    check_language(recipe)
+    texts = generate_texts(word_list(language), _GENERATED_TEXTS, seed=_EVALUATION_SEED, coverings=0)
+    fitted = recipe.refinement != "none" and recipe.resolved("generated_texts")
+    alike = ", of the kind that the student was fitted to" if fitted else ""
+    return texts, f"texts generated from word frequencies ({language}){alike}"
+
+
+def check_language(recipe: Recipe) -> None:
+    """Check that there can be texts to compare a recipe's student on: English ones tell nothing of another language.
+
+    Raises:
+        EvaluationError: It names neither texts nor a corpus, and wordfreq lists no words of its language.
+    """
+    if recipe.evaluation_texts is None and listed_language(recipe.language) is None:
+        raise EvaluationError(
+            f"language={recipe.language}: there are no texts to compare on, since wordfreq has no words of it in its "
+            "script: name a file of texts in this language, one a line, as evaluation_texts"
+        )
 
 
 def evaluation_texts(path: Path | None = None) -> list[str]:

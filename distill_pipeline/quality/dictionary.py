@@ -1,40 +1,32 @@
 """A benchmark from the dictionary's held-out synsets, which no student is fitted to: five tasks on English."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
 
 import numpy as np
-import numpy.typing as npt
 
 from distill_pipeline.quality.agreement import Encode
 from distill_pipeline.quality.scores import (
     Labels,
     Places,
+    Rows,
     Score,
     area_under_curve,
     cross_validated_accuracy,
     ndcg,
     v_measure,
 )
+from distill_pipeline.recipe.choices import DICTIONARY_KINDS
 from distill_pipeline.store.embeddings import unit_rows
 from distill_pipeline.texts.dictionary import Synset, read_synsets
 
 SET = "WordNet 3.0, held out"
 VERSION = "1"
 """Changes whenever the tasks do."""
-
-KINDS: Mapping[str, str] = {
-    "class of a definition": "accuracy of a logistic regression on the lexicographers' files of nouns and verbs",
-    "clusters of definitions": "V-measure of k-means against the same files",
-    "definition to word": "nDCG@10 of a definition's words among all words",
-    "example to definition": "nDCG@10 of the definition that an example illustrates among all definitions",
-    "synonyms": "area under the ROC curve: words of one meaning against random pairs of words",
-}
-"""The tasks, each a kind of labelled set by itself, and their scores."""
 
 _LEAST, _MOST = 40, 90
 """Synsets of a lexicographer's file: one with fewer is left out, of more that many are taken, so that classes are of
@@ -76,7 +68,7 @@ def dictionary_tasks() -> Tasks:
 
 
 def choose_synsets(synsets: Iterable[Synset], fitted: set[str], most: int = _MOST) -> list[Synset]:
-    """Return up to `most` held-out synsets of each lexicographer's file that has enough, with a definition of their own.
+    """Return up to `most` held-out synsets of each lexicographer's file that has enough, each with its own definition.
 
     `fitted` are texts of synsets that aren't held out.
     """
@@ -107,10 +99,10 @@ def make_tasks(synsets: list[Synset], fitted: set[str]) -> Tasks:
 
 
 def score_tasks(tasks: Tasks, encode: Encode) -> dict[str, Score]:
-    """Return a model's score on each of `KINDS`; it reads each text once."""
-    rows = unit_rows(np.asarray(encode(tasks.texts)))
+    """Return a model's score on each of `DICTIONARY_KINDS`; it reads each text once."""
+    rows = unit_rows(np.asarray(encode(tasks.texts))).astype(np.float32)
     definitions, words, examples = np.split(rows, np.cumsum([len(tasks.definitions), len(tasks.words)]))
-    named = np.flatnonzero(np.char.startswith(tasks.classes, ("noun",)) | np.char.startswith(tasks.classes, "verb"))
+    named = np.flatnonzero(np.char.startswith(tasks.classes, "noun") | np.char.startswith(tasks.classes, "verb"))
     scores = (
         cross_validated_accuracy(definitions[named], tasks.classes[named]),
         v_measure(definitions[named], tasks.classes[named]),
@@ -118,10 +110,10 @@ def score_tasks(tasks: Tasks, encode: Encode) -> dict[str, Score]:
         ndcg(examples, definitions, [{int(place): 1.0} for place in tasks.illustrated]),
         _synonyms(words, tasks.own_words),
     )
-    return dict(zip(KINDS, scores, strict=True))
+    return dict(zip(DICTIONARY_KINDS, scores, strict=True))
 
 
-def _synonyms(words: npt.NDArray[np.float64], own_words: list[list[int]]) -> Score:
+def _synonyms(words: Rows, own_words: list[list[int]]) -> Score:
     first, second = np.array([own[:2] for own in own_words if len(own) > 1]).T
     strangers = np.roll(second, len(second) // 2)
     return area_under_curve(*((words[first] * words[others]).sum(axis=1) for others in (second, strangers)))

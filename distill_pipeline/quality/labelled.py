@@ -1,6 +1,7 @@
 """Scores on labelled sets: pairs with a similarity, classes, clusters, and queries with relevant documents.
 
-A set is named KIND:PATH. Files are TSV without quoting, CSV, JSON lines or Parquet, with a header.
+A set is named KIND:PATH, or `dictionary` (see `dictionary.py`). Files are TSV without quoting, CSV, JSON lines or
+Parquet, with a header.
 
 | kind | path | columns | score |
 |---|---|---|---|
@@ -12,7 +13,7 @@ A set is named KIND:PATH. Files are TSV without quoting, CSV, JSON lines or Parq
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,42 +23,77 @@ import numpy.typing as npt
 
 from distill_pipeline.errors import install_hint
 from distill_pipeline.quality.agreement import Encode
+from distill_pipeline.quality.dictionary import SET, VERSION, dictionary_tasks, score_tasks
 from distill_pipeline.quality.rows import PAIR_COLUMNS, LabelledSetError, Rows
+from distill_pipeline.quality.scores import Labels, Places, Score, accuracy, ndcg, spearman, v_measure
+from distill_pipeline.recipe.choices import DICTIONARY
 from distill_pipeline.store.disk import Stamp, sha256_of, stamps
 from distill_pipeline.store.embeddings import unit_rows
+from distill_pipeline.texts.dictionary import check_dictionary
 
-_TOP = 10
+_EncodeUnit = Callable[[Sequence[str]], npt.NDArray[np.float64]]
 
 
 class _Kind(NamedTuple):
     """A kind of set: how it is read, which raises `LabelledSetError` for all that is wrong with it, and scored."""
 
     read: Callable[[Path], Any]
-    score: Callable[[Any, Encode], float]
+    score: Callable[[Any, _EncodeUnit], Score]
 
 
-def score_set(name: str, encode: Encode) -> float:
-    """Return a model's score on a set KIND:PATH, from 0 to 1 (correlations from -1).
+def score_sets(names: Iterable[str], encode: Encode) -> list[dict[str, Any]]:
+    """Return an entry for each set: what tells it from others, `score` and `error`; for `dictionary`, one a task.
+
+    An MTEB task's has `parts` too: the score of each of its splits and subsets, by the id that the Hub gives it.
+
+    Raises:
+        DictionaryError, LabelledSetError: As `check_set` does.
+    """
+    found = []
+    for name in names:
+        if name == DICTIONARY:
+            tasks = score_tasks(dictionary_tasks(), encode)
+            scores = [({**set_identity(name), "kind": kind}, score) for kind, score in tasks.items()]
+        elif name.startswith("mteb:"):
+            score, parts = _mteb(name.removeprefix("mteb:"), encode)
+            scores = [({**set_identity(name), "parts": parts}, score)]
+        else:
+            scores = [(set_identity(name), score_set(name, encode))]
+        found += [
+            {**identity, "score": _short(score.value), "error": _short(score.error)} for identity, score in scores
+        ]
+    return found
+
+
+def _short(figure: float | None) -> float | None:
+    return None if figure is None else round(figure, 6)
+
+
+def score_set(name: str, encode: Encode) -> Score:
+    """Return a model's score on a set of files, KIND:PATH, from 0 to 1 (correlations from -1).
 
     Raises:
         LabelledSetError: As `check_set` does.
     """
     set_files(name)
     kind, _, where = name.partition(":")
-    if kind == "mteb":
-        return _mteb(where, encode)
     read, score = _KINDS[kind]
-    return round(score(read(Path(where)), lambda texts: unit_rows(np.asarray(encode(texts)))), 6)
+    return score(read(Path(where)), lambda texts: unit_rows(np.asarray(encode(texts))))
 
 
 def set_files(name: str) -> list[Path]:
-    """Return the files of a set, sorted; none for an MTEB task. Raises `LabelledSetError` if the set doesn't exist."""
+    """Return the files of a set, sorted; none for an MTEB task or the dictionary.
+
+    Raises:
+        LabelledSetError: The set doesn't exist.
+    """
     kind, _, where = name.partition(":")
     path = Path(where)
-    if kind == "mteb":
+    if kind == "mteb" or name == DICTIONARY:
         return []
     if kind not in _KINDS:
-        raise LabelledSetError(f"labelled set {name!r}: its kind must be one of {', '.join([*_KINDS, 'mteb'])}")
+        known = ", ".join([*_KINDS, "mteb"])
+        raise LabelledSetError(f"labelled set {name!r}: its kind must be one of {known}, or the set {DICTIONARY}")
     if path.is_dir():
         return sorted(file for file in path.iterdir() if file.is_file())
     if not path.is_file():
@@ -71,7 +107,11 @@ def check_set(name: str) -> None:
     Raises:
         LabelledSetError: The kind or the task is unknown, an extra isn't installed, or a file, a column or a row's
             value is missing or can't be used.
+        DictionaryError: The dictionary isn't installed.
     """
+    if name == DICTIONARY:
+        check_dictionary()
+        return
     _check(name, stamps(set_files(name)))
 
 
@@ -87,11 +127,14 @@ def _check(name: str, _files: tuple[Stamp, ...]) -> None:
 def set_identity(name: str) -> dict[str, Any]:
     """Return a set's kind, its name without the path, and what tells sets of one name apart.
 
-    That is its files' sha256, or the revision of a task's data set.
+    That is its files' sha256, or the revision of the dictionary's tasks or of an MTEB task's data set.
     """
     kind, _, where = name.partition(":")
+    if name == DICTIONARY:
+        return {"kind": name, "set": SET, "revision": VERSION}
     if kind == "mteb":
-        return {"kind": kind, "set": where, "revision": _mteb_task(where).metadata.dataset.get("revision")}
+        dataset = _mteb_task(where).metadata.dataset
+        return {"kind": kind, "set": where, "dataset": dataset.get("path"), "revision": dataset.get("revision")}
     contents = {path.name: sha256_of(path) for path in set_files(name)}
     return {"kind": kind, "set": where.rsplit("/", 1)[-1], "sha256": contents}
 
@@ -109,19 +152,16 @@ def _read_pairs(path: Path) -> tuple[list[str], list[str], list[float]]:
     return rows.texts(texts[0]), rows.texts(texts[1]), scores
 
 
-def _score_pairs(pairs: tuple[list[str], list[str], list[float]], encode: Encode) -> float:
-    from scipy.stats import spearmanr
-
+def _score_pairs(pairs: tuple[list[str], list[str], list[float]], encode: _EncodeUnit) -> Score:
     first, second, scores = pairs
-    cosines = (encode(first) * encode(second)).sum(axis=1)
-    return float(spearmanr(cosines, scores).statistic)
+    return spearman(encode(first), encode(second), scores)
 
 
 class _Examples(NamedTuple):
     texts: list[str]
-    labels: npt.NDArray[np.str_]
-    train: npt.NDArray[np.intp]
-    test: npt.NDArray[np.intp]
+    labels: Labels
+    train: Places
+    test: Places
 
 
 def _read_classification(path: Path) -> _Examples:
@@ -154,12 +194,8 @@ def _check_classes(rows: Rows, labels: list[str], which: str = "it has") -> None
         raise LabelledSetError(f"labelled set {rows.path}: {which} texts of one class alone, {labels[0]!r}")
 
 
-def _score_classification(examples: _Examples, encode: Encode) -> float:
-    from sklearn.linear_model import LogisticRegression
-
-    rows, (_, labels, train, test) = encode(examples.texts), examples
-    model = LogisticRegression(max_iter=300, C=10.0).fit(rows[train], labels[train])
-    return float(model.score(rows[test], labels[test]))
+def _score_classification(examples: _Examples, encode: _EncodeUnit) -> Score:
+    return accuracy(encode(examples.texts), examples.labels, examples.train, examples.test)
 
 
 def _read_clustering(path: Path) -> tuple[list[str], list[str]]:
@@ -169,13 +205,8 @@ def _read_clustering(path: Path) -> tuple[list[str], list[str]]:
     return texts, labels
 
 
-def _score_clustering(examples: tuple[list[str], list[str]], encode: Encode) -> float:
-    from sklearn.cluster import MiniBatchKMeans
-    from sklearn.metrics import v_measure_score
-
-    rows, labels = encode(examples[0]), examples[1]
-    models = [MiniBatchKMeans(len(set(labels)), random_state=seed, n_init=3, batch_size=2048) for seed in range(3)]
-    return float(np.mean([v_measure_score(labels, model.fit_predict(rows)) for model in models]))
+def _score_clustering(examples: tuple[list[str], list[str]], encode: _EncodeUnit) -> Score:
+    return v_measure(encode(examples[0]), np.array(examples[1]))
 
 
 class _Search(NamedTuple):
@@ -199,21 +230,13 @@ def _read_retrieval(folder: Path) -> _Search:
     return _Search(documents, corpus.texts("text"), asked, gains)
 
 
-def _score_retrieval(search: _Search, encode: Encode) -> float:
-    documents, names = encode(search.texts), np.array(search.documents)
-    scores = []
-    for (query, _), row in zip(search.queries, encode([text for _, text in search.queries]), strict=True):
-        relevant = search.gains.get(query, {})
-        if any(relevant.values()):
-            best = names[np.argsort(-(documents @ row), kind="stable")[:_TOP]]
-            ideal = sorted(relevant.values(), reverse=True)
-            scores.append(_discounted([relevant.get(name, 0.0) for name in best]) / _discounted(ideal))
-    return float(np.mean(scores))
-
-
-def _discounted(gains: Sequence[float]) -> float:
-    """Discounted cumulative gain of the first ten, Järvelin and Kekäläinen 2002."""
-    return float(sum(gain / np.log2(place + 2) for place, gain in enumerate(gains[:_TOP])))
+def _score_retrieval(search: _Search, encode: _EncodeUnit) -> Score:
+    places = {name: place for place, name in reversed(list(enumerate(search.documents)))}
+    asked = [(text, search.gains.get(query, {})) for query, text in search.queries]
+    asked = [(text, gains) for text, gains in asked if any(gains.values())]
+    # A relevant document that isn't in the corpus can't be found, and counts.
+    gains = [{places.get(name, -1 - n): gain for n, (name, gain) in enumerate(own.items())} for _, own in asked]
+    return ndcg(encode([text for text, _ in asked]), encode(search.texts), gains)
 
 
 def _mteb_task(task: str) -> Any:
@@ -228,7 +251,7 @@ def _mteb_task(task: str) -> Any:
         raise LabelledSetError(f"labelled set mteb:{task}: MTEB has no such task: {error}") from error
 
 
-def _mteb(name: str, encode: Encode) -> float:
+def _mteb(name: str, encode: Encode) -> tuple[Score, dict[str, float]]:
     task = _mteb_task(name)
     import mteb
     from mteb.models import ModelMeta
@@ -242,7 +265,12 @@ def _mteb(name: str, encode: Encode) -> float:
 
     # No cache: it tells models apart by name, and teacher and student have the same here.
     [result] = mteb.evaluate(_Model(), [task], cache=None, show_progress_bar=False).task_results
-    return round(float(result.get_score()), 6)
+    parts = {
+        f"{name}_{part['hf_subset']}_{split}": round(float(part["main_score"]), 6)
+        for split, subsets in result.scores.items()
+        for part in subsets
+    }
+    return Score(float(result.get_score())), parts
 
 
 _KINDS: Mapping[str, _Kind] = {

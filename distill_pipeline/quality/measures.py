@@ -66,6 +66,26 @@ def _by_kind(report: Mapping[str, Any], field: str) -> dict[str, list[Any]]:
     return values
 
 
+def _with_error(value: float, error: float | None) -> str:
+    """Return a score and its standard error, if that is known."""
+    return f"{value:.3f}" if error is None else f"{value:.3f} ± {error:.3f}"
+
+
+def sets_table(report: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Return the header and rows of a table of scores and standard errors, with a row a labelled set."""
+    baseline = (report.get("model2vec") or {}).get("labelled_sets", ())
+    rows = []
+    for number, entry in enumerate(report.get("labelled_sets", ())):
+        sides = [
+            (entry, "teacher"),
+            (entry, "student"),
+            *((other, "student") for other in baseline[number : number + 1]),
+        ]
+        scores = (_with_error(side[of], side.get(f"{of}_error")) for side, of in sides)
+        rows.append((entry["set"], entry["kind"], *scores))
+    return ["set", "kind", "teacher", "student", *(["`model2vec.distill`"] if baseline else [])], rows
+
+
 def kinds_table(report: Mapping[str, Any], released: Mapping[str, float]) -> tuple[list[str], list[tuple[str, ...]]]:
     """Return the header and rows of a table with a row a kind; columns without any figure are left out."""
     columns = {

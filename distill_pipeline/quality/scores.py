@@ -1,6 +1,6 @@
 """Scores of embeddings on labels, each with its standard error. Arrays in, figures out: knows no files and no models.
 
-All rows are of unit length, float64 (texts, dims).
+All rows are of unit length, (texts, dims).
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ Places = npt.NDArray[np.intp]
 Labels = npt.NDArray[np.str_]
 
 TOP = 10
-_SEEDS, _RESAMPLES, _FOLDS = 5, 200, 3
+_SEEDS, _RESAMPLES, _DIVISIONS = 5, 200, 4
 _QUERIES_AT_ONCE = 1024
 
 
@@ -26,12 +26,8 @@ class Score(NamedTuple):
     value: float
     error: float | None = None
 
-    def rounded(self) -> "Score":
-        """Return both with six digits."""
-        return Score(round(self.value, 6), None if self.error is None else round(self.error, 6))
 
-
-def _mean(values: Sequence[float] | npt.NDArray[np.float64]) -> Score:
+def _mean(values: npt.ArrayLike) -> Score:
     found = np.asarray(values, dtype=np.float64)
     error = float(found.std(ddof=1) / np.sqrt(len(found))) if len(found) > 1 else None
     return Score(float(found.mean()), error)
@@ -39,23 +35,25 @@ def _mean(values: Sequence[float] | npt.NDArray[np.float64]) -> Score:
 
 def accuracy(rows: Rows, labels: Labels, train: Places, test: Places) -> Score:
     """Return how many of the tested texts' classes a logistic regression on the others finds."""
-    return _mean(_hits(rows, labels, train, test))
-
-
-def cross_validated_accuracy(rows: Rows, labels: Labels) -> Score:
-    """Return the same of all texts, each tested once: three folds, with every class in each."""
-    from sklearn.model_selection import StratifiedKFold
-
-    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=0).split(rows, labels)
-    return _mean(np.concatenate([_hits(rows, labels, train, test) for train, test in folds]))
-
-
-def _hits(rows: Rows, labels: Labels, train: Places, test: Places) -> npt.NDArray[np.float64]:
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(max_iter=300, C=10.0).fit(rows[train], labels[train])
-    hits: npt.NDArray[np.float64] = (model.predict(rows[test]) == labels[test]).astype(np.float64)
-    return hits
+    return _mean(model.predict(rows[test]) == labels[test])
+
+
+def cross_validated_accuracy(rows: Rows, labels: Labels) -> Score:
+    """Return how often a ridge classifier finds a text's class, each tested in four divisions into three folds.
+
+    Measured with 35 classes of 80 texts, it tells students apart as a logistic regression does, in a thirtieth of the
+    time; by one division alone the difference of two students varied by more than a point.
+    """
+    from sklearn.linear_model import RidgeClassifier
+    from sklearn.model_selection import RepeatedStratifiedKFold
+
+    hits, folds = np.zeros(len(labels)), RepeatedStratifiedKFold(n_splits=3, n_repeats=_DIVISIONS, random_state=0)
+    for train, test in folds.split(rows, labels):
+        hits[test] += RidgeClassifier().fit(rows[train], labels[train]).predict(rows[test]) == labels[test]
+    return _mean(hits / _DIVISIONS)
 
 
 def v_measure(rows: Rows, labels: Labels) -> Score:
@@ -66,7 +64,7 @@ def v_measure(rows: Rows, labels: Labels) -> Score:
     from sklearn.cluster import MiniBatchKMeans
     from sklearn.metrics import v_measure_score
 
-    models = (MiniBatchKMeans(len(set(labels)), random_state=s, n_init=3, batch_size=2048) for s in range(_SEEDS))
+    models = (MiniBatchKMeans(len(set(labels)), random_state=s, n_init=1, batch_size=2048) for s in range(_SEEDS))
     return _mean([v_measure_score(labels, model.fit_predict(rows)) for model in models])
 
 

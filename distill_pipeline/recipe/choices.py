@@ -21,6 +21,18 @@ REFINEMENTS: Mapping[str, str] = {
 }
 """Texts that the rows are fitted to."""
 
+DICTIONARY = "dictionary"
+"""The labelled set of the dictionary's held-out synsets: one task of each of these kinds."""
+
+DICTIONARY_KINDS: Mapping[str, str] = {
+    "class of a definition": "accuracy of a ridge classifier on the lexicographers' files of nouns and verbs",
+    "clusters of definitions": "V-measure of k-means against the same files",
+    "definition to word": "nDCG@10 of a definition's words among all words",
+    "example to definition": "nDCG@10 of the definition that an example illustrates among all definitions",
+    "synonyms": "area under the ROC curve: words of one meaning against random pairs of words",
+}
+"""The dictionary's tasks, each a kind of labelled set by itself, and their scores."""
+
 AUTO: Mapping[str, Mapping[str, Any]] = {
     "none": {"weighting": "frequency"},
     # Whitening improves retrieval; up to 0.3, word similarity doesn't suffer.

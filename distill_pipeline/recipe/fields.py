@@ -74,6 +74,16 @@ def split_list(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def _parse_floors(value: object) -> object:
+    """Return the floors that a command line's text ("retrieval: 0.4, synonyms: 0.9") stands for; others unchanged."""
+    if is_none(value):
+        return {}
+    if not isinstance(value, str):
+        return value
+    parts = (part.rpartition(":") for part in split_list(value.strip("{}")))
+    return {kind.strip(): floor.strip() for kind, _, floor in parts}
+
+
 def _check_unique(variants: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(variants)) < len(variants):
         raise ValueError("a variant is named twice")
@@ -104,6 +114,7 @@ Ref = Annotated[
     AfterValidator(_not_with_pull_request),
 ]
 Variant = Annotated[str, _matches(VARIANT, "no variant; use float32, float16, int8, onnx or dims-N")]
+Floors = Annotated[dict[str, Annotated[float, Field(ge=-1, le=1)]], BeforeValidator(_parse_floors)]
 Variants = Annotated[tuple[Variant, ...], BeforeValidator(_parse_list), AfterValidator(_check_unique)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 CountOrAuto = Annotated[Annotated[int, Field(ge=0)] | Literal["auto"], BeforeValidator(_parse_number)]

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from distill_pipeline.credentials import holds_access_token
 from distill_pipeline.errors import RecipeError, did_you_mean
+from distill_pipeline.recipe.choices import DICTIONARY
 from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.fields import is_none, split_list
 from distill_pipeline.recipe.presets import ALIASES, PRESETS
@@ -81,7 +82,7 @@ def _resolve_paths(field: str, value: Any, base: Path) -> Any:
                 return str(folder.resolve())
         return value
     if is_none(value):
-        return Recipe.model_fields[field].default
+        return () if field == "labelled_sets" else Recipe.model_fields[field].default
     if field in {"words", "evaluation_texts"}:
         return _resolve_file(field, value, base) if isinstance(value, str | Path) else value
     if not isinstance(value, str | list | tuple):
@@ -105,13 +106,13 @@ def _resolve_file(field: str, name: str | Path, base: Path) -> Path | list[str]:
 def _written_list(field: str, text: str, base: Path) -> list[str]:
     """Return the entries of a list that is written with commas, which a set's path or a file's name may have too."""
     if field == "labelled_sets":
-        return re.split(r",\s*(?=[a-z]+:)", text)
+        return re.split(rf",\s*(?=[a-z]+:|{DICTIONARY}\s*(?:,|$))", text)
     return [text] if os.path.isfile(base / Path(text).expanduser()) else split_list(text)  # noqa: PTH113
 
 
 def _resolve_set(name: str, base: Path) -> str:
     kind, _, path = name.strip().partition(":")
-    return name if kind == "mteb" else f"{kind}:{(base / Path(path).expanduser()).resolve()}"
+    return name.strip() if kind in {"mteb", DICTIONARY} else f"{kind}:{(base / Path(path).expanduser()).resolve()}"
 
 
 def _resolve_source(source: str, base: Path) -> str:

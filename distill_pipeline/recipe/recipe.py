@@ -11,13 +11,22 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from distill_pipeline.errors import did_you_mean
-from distill_pipeline.recipe.choices import AUTO, MIN_REFINEMENT_TEXTS, REFINEMENTS, WEIGHTINGS, describe
+from distill_pipeline.recipe.choices import (
+    AUTO,
+    DICTIONARY,
+    DICTIONARY_KINDS,
+    MIN_REFINEMENT_TEXTS,
+    REFINEMENTS,
+    WEIGHTINGS,
+    describe,
+)
 from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.fields import (
     Count,
     CountOrAuto,
     Device,
     Dimensions,
+    Floors,
     OptionalHubName,
     OptionalText,
     Ref,
@@ -126,21 +135,28 @@ class Recipe(BaseModel):
     evaluation_texts: Path | None = Field(
         None,
         description="File of texts, one a line, on which teacher and student are compared; a release shows none of "
-        "them. none = the English sentences of this package or, in another language, generated texts.",
+        "them. none = passages of the corpus that no fit reads; without one, the English sentences of this package or, "
+        "in another language of wordfreq's, generated texts.",
     )
     labelled_sets: tuple[str, ...] = Field(
-        (), description="Score both on pairs:FILE, classification:FILE, clustering:FILE, retrieval:FOLDER or mteb:TASK."
+        (DICTIONARY,),
+        description="Score both on dictionary (five tasks on WordNet; English alone), pairs:FILE, classification:FILE, "
+        "clustering:FILE, retrieval:FOLDER or mteb:TASK.",
     )
     compare_with_model2vec: bool = Field(
         True,
-        description="Also measure what model2vec.distill makes of this teacher. Done once per teacher and number of "
-        "dimensions; the teacher encodes its own vocabulary for it.",
+        description="Also measure what model2vec.distill makes of this teacher, from its rows that the student's "
+        "vocabulary has already. Done once per vocabulary and number of dimensions.",
     )
     min_similarity_correlation: float = Field(
         0.0, ge=-1, le=1, description="Floor for a release: correlation of student and teacher similarities."
     )
     min_neighbour_overlap: Share = Field(
         0.0, description="Floor for a release: share of the teacher's 10 nearest texts that are the student's."
+    )
+    min_scores: Floors = Field(
+        {},
+        description="Floors for a release: mean score by kind of labelled set, e.g. {retrieval: 0.4, synonyms: 0.9}.",
     )
     max_regression: float = Field(
         0.1, ge=0, le=2, description="How far a figure or a labelled set's score may fall below the current release's."
@@ -188,6 +204,15 @@ class Recipe(BaseModel):
         return corpus
 
     @model_validator(mode="after")
+    def _floors_are_of_kinds_that_are_scored(self) -> Recipe:
+        scored = [name.partition(":")[0] for name in self.resolved("labelled_sets")]
+        kinds = [kind for name in scored for kind in (DICTIONARY_KINDS if name == DICTIONARY else [name])]
+        for kind in sorted(self.min_scores.keys() - set(kinds)):
+            there = f"labelled_sets has {', '.join(dict.fromkeys(kinds)) or 'none'}"
+            raise ValueError(f"min_scores: no set of the kind {kind!r}; {there}{did_you_mean(kind, kinds)}")
+        return self
+
+    @model_validator(mode="after")
     def _fields_fit_together(self) -> Recipe:
         for field in ("words_from", "refinement"):
             if getattr(self, field) == "corpus" and not self.corpus:
@@ -198,7 +223,7 @@ class Recipe(BaseModel):
             return self
         if self.pca_dims is None:
             raise ValueError("refinement works on principal directions: use pca_dims=auto, or refinement=none")
-        if self.refinement == "dictionary" and self.language != "en":
+        if self.refinement == "dictionary" and not self._is_english:
             raise ValueError(f"refinement=dictionary: the dictionary is English, not {self.language}; use generated")
         count, refinement = self.resolved("generated_texts"), self.resolved("refinement")
         fields = {"dictionary": ("dictionary_texts", "generated_texts"), "generated": ("generated_texts",)}
@@ -215,10 +240,15 @@ class Recipe(BaseModel):
         return self
 
     def resolved(self, field: str) -> Any:
-        """Return a field's value; an alias, and `auto` where the recipe alone decides it, as what they stand for."""
+        """Return a field's value; an alias, and `auto` where the recipe alone decides it, as what they stand for.
+
+        The labelled sets are without the dictionary, which is English, in other languages.
+        """
         value = getattr(self, field)
         if field == "teacher":
             return self.teacher_location
+        if field == "labelled_sets" and not self._is_english:
+            return tuple(name for name in value if name != DICTIONARY)
         if value != "auto":
             return value
         if field == "refinement":
@@ -226,9 +256,13 @@ class Recipe(BaseModel):
         return AUTO[self.resolved("refinement")].get(field, value)
 
     @property
+    def _is_english(self) -> bool:
+        return self.language.partition("-")[0] == "en"
+
+    @property
     def _has_dictionary(self) -> bool:
-        """Whether a dictionary is of the same language as the words, if that is known."""
-        return self.language == "en" and self.words_from == "wordfreq"
+        """Whether there is a dictionary of the same language as the words, as far as that is known."""
+        return self._is_english and self.words_from == "wordfreq"
 
     @property
     def uses_dictionary(self) -> bool:

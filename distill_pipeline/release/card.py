@@ -7,10 +7,15 @@ from typing import Any
 from rich.filesize import decimal
 
 from distill_pipeline.figures.captions import caption_of
+from distill_pipeline.quality.measures import sets_table
+from distill_pipeline.recipe.choices import DICTIONARY_KINDS
 from distill_pipeline.recipe.reading import recipe_yaml
-from distill_pipeline.recipe.recipe import RELEASE_FIELDS
+from distill_pipeline.recipe.recipe import RELEASE_FIELDS, Recipe
+from distill_pipeline.release.eval_results import mteb_entries
 from distill_pipeline.release.ingredients import SPEEDS, Ingredients, licence_text
 from distill_pipeline.release.provenance import RUN_BEGINS, RUN_ENDS, TAG, without_paths
+
+_TAGS = ("embeddings", "static-embeddings", "sentence-transformers", "feature-extraction", "model2vec")
 
 
 def model_card(
@@ -60,7 +65,7 @@ embeddings = model.encode(["A static model needs no GPU."])
 Measured on {quality["texts"]} {quality["texts_are"]}, without labels.
 
 {_figures_table(quality)}
-{texts}{words}{_pictures(figures, of_making=False)}
+{_scores(recipe, quality)}{texts}{words}{_pictures(figures, of_making=False)}
 ## How it was made
 
 ```yaml
@@ -101,14 +106,15 @@ def _header(ingredients: Ingredients, quality: Mapping[str, Any]) -> str:
         )
         for kind, label, figure in metrics
     ]
-    recipe, licence = ingredients.recipe, ingredients.licence or {}
+    recipe, licence, mteb = ingredients.recipe, ingredients.licence or {}, mteb_entries(quality)
     header = ModelCardData(
         license=licence.get("license"),
         license_name=licence.get("license_name"),
         license_link=licence.get("license_link"),
         library_name="model2vec",
         pipeline_tag="sentence-similarity",
-        tags=[*("embeddings", "static-embeddings", "sentence-transformers", "feature-extraction"), *("model2vec", TAG)],
+        language=recipe.language.partition("-")[0] if mteb else None,
+        tags=[*_TAGS, TAG, *(["mteb"] if mteb else [])],
         # No base_model_relation: none of the relations that the Hub knows fits a distilled static model.
         base_model=recipe.teacher_label if "/" in recipe.teacher_label else None,
         model_name=(recipe.repository or recipe.name).rsplit("/", maxsplit=1)[-1],
@@ -159,12 +165,24 @@ def _figures_table(quality: Mapping[str, Any]) -> str:
         ("Mean reciprocal rank of the teacher's nearest text", "nearest_retrieved", ".3f"),
     )
     rows = [(label, *(format(side[figure], style) for side in sides)) for label, figure, style in measures]
-    for number, labelled in enumerate(quality.get("labelled_sets", ())):
-        scores = (f"{side['labelled_sets'][number]['student']:.3f}" for side in sides)
-        rows.append((f"{labelled['set']} ({labelled['kind']}), teacher {labelled['teacher']:.3f}", *scores))
     rows.append(("Weights of the student", *(decimal(side["student_bytes"]) for side in sides)))
     rows.append(("Weights of the teacher", decimal(quality["teacher_bytes"]), *("" for _ in sides[1:])))
     return markdown_table(["figure", "value", *("`model2vec.distill`, same dimensions" for _ in sides[1:])], rows)
+
+
+def _scores(recipe: Recipe, quality: Mapping[str, Any]) -> str:
+    """Return the table of scores on labelled sets, with what they are, or what no score tells."""
+    entries = quality.get("labelled_sets", ())
+    if not entries:
+        return (
+            f"\nOn no task with labels ({recipe.language}): agreement doesn't tell what a search or a classifier would "
+            "lose.\n"
+        )
+    own = {entry["kind"] for entry in entries} & DICTIONARY_KINDS.keys()
+    what = "".join(f"\n- {kind}: {DICTIONARY_KINDS[kind]}" for kind in DICTIONARY_KINDS if kind in own)
+    if own:
+        what = f"\nWordNet's tasks are on synsets that no student is fitted to:\n{what}\n"
+    return f"\nScores on tasks with labels, ± their standard errors:\n\n{markdown_table(*sets_table(quality))}\n{what}"
 
 
 def text_table(examples: Sequence[Mapping[str, Any]], teacher_title: str, student_title: str) -> str:
@@ -209,8 +227,8 @@ def _run_table(run: Mapping[str, Mapping[str, Any]]) -> str:
 
 def speeds_text(measured: Mapping[str, Any]) -> str:
     """Return how many texts a second student and teacher encoded, and on what, from the quality report's facts."""
-    student, teacher, ran_on = (measured[name] for name in SPEEDS)
-    return f"Student: {student:,} texts/s on a processor. Teacher: {teacher:,} texts/s on {ran_on}"
+    student, student_on, teacher, teacher_on = (measured[name] for name in SPEEDS)
+    return f"The same texts: student {student:,} texts/s on {student_on}; teacher {teacher:,} texts/s on {teacher_on}"
 
 
 def markdown_table(header: list[str], rows: list[tuple[Any, ...]]) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from distill_pipeline.errors import DistillError
-from distill_pipeline.quality.measures import FLOORS, MEASURES, identity_of, on_the_same_texts
+from distill_pipeline.quality.measures import FLOORS, MEASURES, figures_by_kind, identity_of, on_the_same_texts
 from distill_pipeline.recipe.reading import refuse_access_tokens
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.student.files import model_digest
@@ -49,6 +49,12 @@ def failed_floors(recipe: Recipe, quality: Mapping[str, Any]) -> list[str]:
         f"{figure} {quality[figure]:.3f} is below the floor {floor}"
         for figure, floor in floors.items()
         if quality[figure] < floor
+    ]
+    means = figures_by_kind(quality) if recipe.min_scores else {}
+    failed += [
+        f"the score of kind {kind!r}, {means[kind]:.3f}, is below the floor {floor}"
+        for kind, floor in recipe.min_scores.items()
+        if means[kind] < floor
     ]
     values = {measure: quality[measure] for measure in MEASURES}
     values |= {f"the score on {name}": score for name, score in _scores(quality).values()}

@@ -10,7 +10,7 @@ from distill_pipeline.store.local import Store, upstream_output
 from distill_pipeline.store.output import Output
 from distill_pipeline.teacher.source import TeacherSource
 
-SPEEDS = ("student_texts_per_second", "teacher_texts_per_second", "teacher_ran_on")
+SPEEDS = ("student_texts_per_second", "student_ran_on", "teacher_texts_per_second", "teacher_ran_on")
 """Facts of the quality report's stage that differ from run to run."""
 
 

@@ -29,7 +29,8 @@ def without_paths(recipe: Recipe) -> Recipe:
     """Return the recipe with each local path reduced to its last part."""
     changed: dict[str, Any] = {
         "labelled_sets": tuple(
-            f"{kind}:{Path(path).name}" for kind, _, path in (name.partition(":") for name in recipe.labelled_sets)
+            f"{kind}{colon}{Path(path).name}"
+            for kind, colon, path in (name.partition(":") for name in recipe.labelled_sets)
         ),
         "corpus": tuple(_without_path(source) for source in recipe.corpus),
     }

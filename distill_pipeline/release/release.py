@@ -15,6 +15,7 @@ from distill_pipeline.hub.explain import explaining
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.card import model_card
 from distill_pipeline.release.destination import Destination, objections
+from distill_pipeline.release.eval_results import write_eval_results
 from distill_pipeline.release.gate import check_evidence, not_compared, read_report
 from distill_pipeline.release.ingredients import Ingredients
 from distill_pipeline.release.provenance import write_provenance
@@ -180,9 +181,10 @@ def prepare(
     for variant in ingredients.recipe.variants:
         write_variant(folder, variant)
         distances[variant] = check_variant(folder, variant)
-    if ingredients.recipe.evaluation_texts is not None:  # whose texts may be private; the UI shows them
+    if ingredients.recipe.evaluation_texts or ingredients.recipe.corpus:  # may be private; the UI shows them
         quality = {**quality, "examples": []}
     write_json(folder / REPORT, quality)
+    write_eval_results(folder, quality)
     pictures = ingredients.quality.folder / FIGURES
     if pictures.is_dir():
         shutil.copytree(pictures, folder / FIGURES, dirs_exist_ok=True)

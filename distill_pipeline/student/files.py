@@ -11,6 +11,8 @@ from distill_pipeline.store.disk import MANIFEST, sha256_of
 REPORT = "quality.json"
 PROVENANCE = "provenance.json"
 FIGURES = "figures"
+EVAL_RESULTS = ".eval_results"
+"""Where the Hub looks for scores."""
 
 _NOT_THE_MODEL = frozenset({MANIFEST, CARD, REPORT, PROVENANCE})
 
@@ -18,7 +20,7 @@ _NOT_THE_MODEL = frozenset({MANIFEST, CARD, REPORT, PROVENANCE})
 def is_model_file(name: str) -> bool:
     """Whether a release's file is part of the model itself, not card, evidence, figure or variant."""
     top = name.partition("/")[0]
-    return name not in _NOT_THE_MODEL and top != FIGURES and not VARIANT.fullmatch(top)
+    return name not in _NOT_THE_MODEL and top not in {FIGURES, EVAL_RESULTS} and not VARIANT.fullmatch(top)
 
 
 def model_digest(folder: Path, names: Collection[str] | None = None) -> str:

@@ -97,11 +97,12 @@ class _Worker:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         [shard] = batch["shard"]
+        lengths = shard.texts is None and self.teacher.forward.keep_lengths()
         with BatchEncoder(self.teacher) as encoder:
             rows = encoder.start(shard.ids).rows(lambda _: None)
         with tempfile.TemporaryDirectory() as folder:
             part = Path(folder) / shard.part
-            write_part(part, rows, shard.first, shard.texts)
+            write_part(part, rows, shard.first, shard.texts, lengths=lengths)
             digest = sha256_of(part)
             self.destination.put(part.name, part)
         worker = f"{platform.node()}:{os.getpid()}"

@@ -21,6 +21,8 @@ from distill_pipeline.teacher.teacher import Teacher
 from distill_pipeline.teacher.tokenizer import load_tokenizer, max_tokens
 
 PROBE_ROWS = 64
+_TINY = np.float32(1e-12)
+"""As in torch's `normalize`: a row of zeros stays zero."""
 
 MIN_COSINE_TO_FLOAT32 = 0.999
 """Of rows in bfloat16; below it, precision=auto uses float32."""
@@ -119,6 +121,9 @@ class EncodingWork:
 def encode_to_parts(work: EncodingWork, teacher: Teacher, folder: Path, report: Report = lambda _: None) -> int:
     """Encode every sequence and write the rows in order as `part-*.parquet` (row or text, embedding float32).
 
+    Where the teacher makes the length of its rows 1, those without texts have a column `length` (float32) too: the
+    length before.
+
     Finished parts of an earlier attempt in the folder are kept; a part has the same bytes whichever attempt writes it.
     At most two parts are in memory: one is written while the next is encoded.
 
@@ -136,18 +141,23 @@ def encode_to_parts(work: EncodingWork, teacher: Teacher, folder: Path, report: 
     """
     ledger, pending, kept = work.pending(folder, teacher.precision, teacher.forward.name, teacher.device)
     advance = progress_counter(kept, len(work.sequences), report)
+    lengths = work.texts is None and teacher.forward.keep_lengths()
     with BatchEncoder(teacher) as encoder:
         encodings = (encoder.start(work.sequences[rows]) for rows in pending.values())
         # In pairs, so that the next part is queued before one is waited for and written.
         pairs = pairwise(chain(encodings, [Encoding(0)]))
         for (name, rows), (encoding, _) in zip(pending.items(), pairs, strict=True):
-            write_part(folder / name, encoding.rows(advance), rows.start, work.texts_of(rows))
+            write_part(folder / name, encoding.rows(advance), rows.start, work.texts_of(rows), lengths=lengths)
             ledger.add(folder / name)
     return kept
 
 
-def write_part(path: Path, rows: npt.NDArray[np.float32], first: int, texts: Sequence[str] | None) -> None:
+def write_part(
+    path: Path, rows: npt.NDArray[np.float32], first: int, texts: Sequence[str] | None, *, lengths: bool = False
+) -> None:
     """Write a part of rows, float32 (n, dims), beside their texts if it has any, else beside row numbers from `first`.
+
+    With `lengths`, the rows are divided by their lengths, which stand beside them.
 
     Raises:
         TeacherError: A value is not finite.
@@ -162,17 +172,22 @@ def write_part(path: Path, rows: npt.NDArray[np.float32], first: int, texts: Seq
         label: dict[str, Any] = {"row": np.arange(first, first + len(rows), dtype=np.int32)}
     else:
         label = {"text": pa.array(texts, pa.string())}
+    if lengths:
+        norms = np.linalg.norm(rows, axis=1)
+        label["length"], rows = norms, rows / np.maximum(norms, _TINY)[:, None]
     write_table(path, {**label, "embedding": embedding_array(rows)})
 
 
-def sentence_ids(teacher_folder: Path, texts: Sequence[str], *, prompt: str | None) -> list[list[int]]:
-    """Return the token ids of whole texts, special tokens and prompt included.
+def sentence_ids(
+    teacher_folder: Path, texts: Sequence[str], *, prompt: str | None, whole: bool = False
+) -> list[list[int]]:
+    """Return the token ids of texts, special tokens and prompt included.
 
-    They are truncated to 256 tokens, or fewer if the teacher takes fewer.
+    They are truncated to 256 tokens, or fewer if the teacher takes fewer; `whole` texts only where the teacher ends.
     """
     loaded = load_tokenizer(teacher_folder)
     tokenizer = loaded.backend_tokenizer
     tokenizer.no_padding()
-    tokenizer.enable_truncation(max_tokens(teacher_folder, loaded))
+    tokenizer.enable_truncation(max_tokens(teacher_folder, loaded, whole=whole))
     prompted = [f"{prompt}{text}" for text in texts] if prompt else list(texts)
     return [encoding.ids for encoding in tokenizer.encode_batch(prompted)]

@@ -59,11 +59,15 @@ def _load(place: Path) -> Any:
         return PreTrainedTokenizerFast.from_pretrained(place, local_files_only=True, trust_remote_code=False)
 
 
-def max_tokens(folder: Path, loaded: Any) -> int:
-    """Return how many tokens of a text the teacher reads, special ones included: 256, or fewer if it takes fewer."""
+def max_tokens(folder: Path, loaded: Any, *, whole: bool = False) -> int:
+    """Return how many tokens of a text the teacher reads, special ones included.
+
+    256, or fewer if it takes fewer; of `whole` texts as many as it takes.
+    """
     config = read_json(transformer_folder(folder) / "config.json")
     limits = [loaded.model_max_length, settings(folder).get("max_seq_length"), config.get("max_position_embeddings")]
-    return min([MAX_TOKENS, *(int(limit) for limit in limits if limit and limit > 0)])
+    own = [int(limit) for limit in limits if limit and limit > 0]
+    return min(own, default=MAX_TOKENS) if whole else min([MAX_TOKENS, *own])
 
 
 class TeacherTokenizer:

@@ -25,6 +25,9 @@ MIN_WORDS, MAX_WORDS = 3, 64
 """Of a passage: shorter ones say little; longer ones are cut between sentences, or after that many words."""
 
 
+_HELD_OUT = 50
+
+
 class CorpusError(DistillError):
     """A corpus that can't be read; the message says which part and what to do."""
 
@@ -32,8 +35,9 @@ class CorpusError(DistillError):
 def sample_passages(sources: Sequence[str], count: int, *, seed: int) -> list[str]:
     """Return `count` different passages, or all there are, in an order that depends on seed and content alone.
 
-    Taken are the passages with the smallest hashes of seed and text, so the order of files doesn't matter, nothing is
-    taken twice, and only the sample is held in memory. `sources` are as in a recipe's `corpus`.
+    None is held out (see `is_held_out`). Taken are the passages with the smallest hashes of seed and text, so the
+    order of files doesn't matter, nothing is taken twice, and only the sample is held in memory. `sources` are as in a
+    recipe's `corpus`.
 
     Raises:
         CorpusError: A source doesn't exist, has no such column, or none has a passage.
@@ -42,9 +46,8 @@ def sample_passages(sources: Sequence[str], count: int, *, seed: int) -> list[st
     held: set[int] = set()
     for source in sources:
         for passage in cut_passages(read_texts(source)):
-            digest = hashlib.blake2b(f"{seed}\0{passage}".encode(), digest_size=8).digest()
-            rank = int.from_bytes(digest, "big")
-            if rank in held or (len(largest_first) == count and -largest_first[0][0] <= rank):
+            rank = _hash(f"{seed}\0{passage}")
+            if is_held_out(passage) or rank in held or (len(largest_first) == count and -largest_first[0][0] <= rank):
                 continue
             held.add(rank)
             if len(largest_first) < count:
@@ -55,6 +58,26 @@ def sample_passages(sources: Sequence[str], count: int, *, seed: int) -> list[st
     if not largest_first:
         raise CorpusError(f"corpus={', '.join(sources)}: no passage of {MIN_WORDS} words or more is in it")
     return [passage for _, passage in sorted(largest_first, reverse=True)]
+
+
+def is_held_out(passage: str) -> bool:
+    """Whether reports compare on this passage of a corpus, so that no recipe reads it: one in fifty, by its hash."""
+    return _hash(f"held out\0{passage}") % _HELD_OUT == 0
+
+
+def _hash(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def held_out_passages(sources: Sequence[str], count: int) -> list[str]:
+    """Return the first `count` different held-out passages of a corpus, or all there are. Raises `CorpusError`."""
+    passages = (passage for source in sources for passage in cut_passages(read_texts(source)))
+    found: dict[str, None] = {}
+    for passage in filter(is_held_out, passages):
+        found[passage] = None
+        if len(found) == count:
+            break
+    return list(found)
 
 
 def recipe_passages(recipe: Recipe) -> list[str]:
@@ -141,6 +164,8 @@ def _matching(pattern: str) -> list[Path]:
     path = Path(pattern)
     if path.is_file():
         return [path]
+    if not path.name:  # the root
+        return []
     folder = next((parent for parent in path.parents if parent.is_dir()), Path())
     relative = re.sub(r"(^|/)\*\*$", r"\1**/*", str(path.relative_to(folder)))
     above, deep, below = relative.partition("**/")

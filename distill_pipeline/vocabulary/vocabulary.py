@@ -57,6 +57,15 @@ class Vocabulary:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, eq=False)
+class TeacherEntries:
+    """A vocabulary of the teacher's tokens without frequencies; the fields are those of `Vocabulary`."""
+
+    tokens: list[str]
+    teacher_ids: list[list[int]]
+    tokenizer: Tokenizer
+
+
 def build_vocabulary(
     teacher_folder: Path,
     *,
@@ -65,13 +74,20 @@ def build_vocabulary(
     language: str = "en",
     passages: Sequence[str] = (),
 ) -> Vocabulary:
+    """Return `teacher_entries` with their frequencies: the language's, or counted in passages if given."""
+    entries = teacher_entries(teacher_folder, words=words, prompt=prompt)
+    frequencies, source = entry_probabilities(entries.tokenizer, language, passages)
+    return Vocabulary(entries.tokens, entries.teacher_ids, frequencies, source, entries.tokenizer)
+
+
+def teacher_entries(teacher_folder: Path, *, words: Sequence[str] = (), prompt: str | None = None) -> TeacherEntries:
     """Return the teacher's tokens, except unused ones, and the words in addition.
 
     The teacher reads an added word as text after a space, as within a sentence. Its spelling in the vocabulary
     wouldn't do: a byte-level BPE teacher would read the text "Ġpineapple" for pineapple.
 
     The tokenizer is changed by model2vec's own functions (`model2vec.tokenizer`, on skeletoken), so that a student
-    has the same rows as from `model2vec.distill`. Frequencies are the language's, or counted in passages if given.
+    has the same rows as from `model2vec.distill`.
     """
     from model2vec.tokenizer import clean_and_create_vocabulary
 
@@ -95,8 +111,7 @@ def build_vocabulary(
             # An entry between a word and the teacher's pieces of it is read as its text.
             text = tokenizer.decode([row], skip_special_tokens=False).replace("�", "").strip()
             teacher_ids.append(teacher.read_word(added.get(row, text)))
-    frequencies, source = entry_probabilities(tokenizer, language, passages)
-    return Vocabulary(tokens, teacher_ids, frequencies, source, tokenizer)
+    return TeacherEntries(tokens, teacher_ids, tokenizer)
 
 
 def build_word_vocabulary(

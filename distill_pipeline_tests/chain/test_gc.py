@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from distill_pipeline.chain.baseline import BASELINE_STAGES, baseline_keys
+from distill_pipeline.chain.baseline import baseline_key
 from distill_pipeline.chain.gc import find_leftovers, sizes
 from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.plan import plan_recipes
@@ -17,7 +17,7 @@ from distill_pipeline.chain.teachers import find_teacher
 from distill_pipeline.cli.main import main
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.locks import locked
-from distill_pipeline_tests.chain.filled import clean, files_stored, fill, keys_of, leave_something, stored, write
+from distill_pipeline_tests.chain.filled import clean, files_stored, fill, leave_something, stored, write
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -55,16 +55,15 @@ def test_what_a_recipe_is_compared_with_stays_though_another_recipe_had_it_made(
     """A cached report runs no comparison, so nothing is recorded for the recipe that found it."""
     wanted = recipe(compare_with_model2vec=True)
     fill(home, wanted)
-    keys = baseline_keys(wanted, find_teacher(home, wanted).identity, keys_of(home, wanted)["quality_report"])
-    assert [key.stage for key in keys] == [*BASELINE_STAGES, "model2vec_evaluation"]
-    for key in keys:
-        home.store.get_or_make(key, write)
+    key = baseline_key(wanted, find_teacher(home, wanted).identity, 8)
+    assert key is not None
+    home.store.get_or_make(key, write)
     clean(home)
-    assert all(stored(home, keys))
+    assert home.store.contains(key)
 
     home.save_recipe(recipe(compare_with_model2vec=False))
     clean(home)
-    assert not any(stored(home, [key for key in keys if key not in keys_of(home, recipe()).values()]))
+    assert not home.store.contains(key)
 
 
 def test_a_dry_run_changes_nothing(home: Home, recipe: MakeRecipe) -> None:

@@ -21,6 +21,7 @@ from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.provenance import without_run_details
 from distill_pipeline.store.disk import file_table
 from distill_pipeline.store.embeddings import Embeddings
+from distill_pipeline.store.environment import machine
 from distill_pipeline.store.output import sealed
 from distill_pipeline.store.verdicts import cached_verdict
 from distill_pipeline.student.files import PROVENANCE
@@ -188,8 +189,8 @@ def test_the_card_says_on_what_the_student_was_measured_and_how_fast_both_sides_
     report = json.loads((finished.output(recipe(), "quality_report").folder / "quality.json").read_text())
     assert f"Measured on {report['texts']} English sentences on many subjects, without labels" in card
     facts = finished.output(recipe(), "quality_report").facts
-    assert f"Student: {facts['student_texts_per_second']:,} texts/s on a processor" in card
-    assert f"Teacher: {facts['teacher_texts_per_second']:,} texts/s on {facts['teacher_ran_on']}." in card
+    assert f"student {facts['student_texts_per_second']:,} texts/s on cpu, {machine()}" in card
+    assert f"teacher {facts['teacher_texts_per_second']:,} texts/s on {facts['teacher_ran_on']}." in card
 
 
 def test_a_forced_report_measures_the_teacher_anew_and_others_say_where_its_speed_is_from(
@@ -202,7 +203,7 @@ def test_a_forced_report_measures_the_teacher_anew_and_others_say_where_its_spee
     (teacher / "manifest.json").write_text(json.dumps(sealed({**unsealed, "machine": "a faster one"})))
     finished.run(recipe(pca_dims=4))
     card = (finished.home.releases / "tiny" / CARD).read_text()
-    assert f"texts/s on {manifest['facts']['device']} of another machine: a faster one." in card
+    assert f"texts/s on {manifest['facts']['device']} in {manifest['facts']['precision']}, a faster one." in card
     before = (folder / "quality.json").read_bytes()
     finished.run(recipe(), force=["quality_report"])
     [(_, forced)] = store.manifests("teacher_evaluation")

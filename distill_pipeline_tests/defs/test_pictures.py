@@ -90,8 +90,13 @@ def test_words_have_their_neighbours_in_the_report_and_the_card(finished: Chain,
     assert metadata["quality_report"]["nearest_words"] in (finished.home.releases / "tiny" / "README.md").read_text()
 
 
-def test_a_language_without_word_frequencies_has_no_table_of_words(chain: Chain, recipe: MakeRecipe) -> None:
-    metadata = chain.metadata(chain.run(recipe(language="xx", refinement="none", vocabulary="teacher")))
+def test_a_language_without_word_frequencies_has_no_table_of_words(
+    chain: Chain, recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    texts = tmp_path / "texts.txt"
+    texts.write_text("owls hunt mice at night\nshares fell sharply\nbread and people\nsnow and rain\n")
+    fields = {"language": "xx", "refinement": "none", "vocabulary": "teacher", "evaluation_texts": str(texts)}
+    metadata = chain.metadata(chain.run(recipe(**fields)))
     assert json.loads((chain.home.releases / "tiny" / "quality.json").read_text())["word_examples"] == []
     assert "nearest_words" not in metadata["quality_report"]
 
@@ -110,18 +115,17 @@ def test_the_report_measures_what_model2vec_makes_of_the_same_teacher(
     compared = recipe(**fields, compare_with_model2vec=True)
     chain.run(compared)
     plain = make_recipe({"name": "other", "preset": "model2vec", "pca_dims": 8, **fields}, source="test")
-    cache = chain.cache(chain.run(plain))
-    # The comparison made the very outputs that the preset's own recipe has.
-    made = ("vocabulary", "token_embeddings", "student_matrix", "static_model")
-    assert {cache[stage] for stage in made} == {"hit"}
+    chain.run(plain)
     ours, theirs = (json.loads((chain.home.releases / name / "quality.json").read_text()) for name in ("tiny", "other"))
+    # The baseline's rows are in the precision of the student's.
     for name in ("similarity_correlation", "neighbour_overlap", "nearest_retrieved"):
-        assert ours["model2vec"][name] == theirs[name]
-    assert ours["model2vec"]["labelled_sets"][0]["student"] == theirs["labelled_sets"][0]["student"]
+        assert ours["model2vec"][name] == pytest.approx(theirs[name], abs=0.02)
+    scores = [side["labelled_sets"][0]["student"] for side in (ours["model2vec"], theirs)]
+    assert scores[0] == pytest.approx(scores[1], abs=0.02)
     assert theirs["model2vec"] is None  # it is that student itself
     card = (chain.home.releases / "tiny" / "README.md").read_text(encoding="utf-8")
     assert "| figure | value | `model2vec.distill`, same dimensions |" in card
-    assert f"{theirs['similarity_correlation']:.3f} |" in card
+    assert f"{ours['model2vec']['similarity_correlation']:.3f} |" in card
 
 
 def test_recipes_of_one_teacher_share_the_comparison(finished: Chain, recipe: MakeRecipe) -> None:
@@ -130,7 +134,7 @@ def test_recipes_of_one_teacher_share_the_comparison(finished: Chain, recipe: Ma
 
     finished.run(recipe(compare_with_model2vec=True))
     before = {stage: made(stage) for stage in ("token_embeddings", "model2vec_evaluation", "teacher_evaluation")}
-    assert [len(names) for names in before.values()] == [2, 1, 1]
+    assert [len(names) for names in before.values()] == [1, 1, 1]
     cache = finished.cache(finished.run(recipe(name="other", compare_with_model2vec=True, whitening=0.9)))
     assert cache["quality_report"] == "computed"
     assert {stage: made(stage) for stage in before} == before
@@ -154,15 +158,3 @@ def test_a_release_is_compared_with_the_one_before_outside_of_its_own_bytes(
     assert not (finished.home.releases / "tiny" / "figures" / f"{SINCE_RELEASE}.png").exists()
     # The student is now itself the last release.
     assert "last release" not in finished.metadata(finished.run(recipe(whitening=0.9)))["quality_report"]["by_kind"]
-
-
-def test_the_baseline_is_made_again_when_it_was_damaged(finished: Chain, recipe: MakeRecipe) -> None:
-    compared = recipe(compare_with_model2vec=True)
-    finished.run(compared)
-    [report] = (finished.home.root / "store" / "model2vec_evaluation").glob("[!.]*")
-    fingerprint = json.loads((report / "manifest.json").read_text())["made_of"]["upstream"]["static_model"]
-    weights = finished.home.root / "store" / "static_model" / fingerprint / "model.safetensors"
-    content = weights.read_bytes()
-    weights.write_bytes(content[:-1])
-    assert finished.run(compared, force=["quality_report"]).success
-    assert weights.read_bytes() == content

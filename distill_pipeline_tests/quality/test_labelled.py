@@ -78,8 +78,8 @@ def sets(tmp_path: Path) -> dict[str, str]:
 def test_a_model_that_knows_scores_high_and_a_blind_one_low(
     sets: dict[str, str], kind: str, good: float, bad: float
 ) -> None:
-    assert score_set(sets[kind], _by_topic) >= good
-    assert score_set(sets[kind], _blind) < bad
+    assert score_set(sets[kind], _by_topic).value >= good
+    assert score_set(sets[kind], _blind).value < bad
 
 
 @pytest.mark.parametrize(
@@ -100,13 +100,13 @@ def test_text_in_any_of_arrows_forms_is_text(tmp_path: Path) -> None:
     first, second = (pa.array(texts, pa.large_string()) for texts in (["x", "x", "x"], ["x", "y", "z"]))
     pq.write_table(pa.table({"a": first, "b": second, "score": [0.9, 0.5, 0.1]}), path)
     rows = {"x": [1.0, 0.0], "y": [1.0, 1.0], "z": [0.0, 1.0]}
-    assert score_set(f"pairs:{path}", lambda given: np.array([rows[text] for text in given])) == 1
+    assert score_set(f"pairs:{path}", lambda given: np.array([rows[text] for text in given])).value == 1
 
 
 def test_the_two_texts_of_pairs_go_by_their_names(tmp_path: Path) -> None:
     (tmp_path / "x.tsv").write_text("id\tscore\tsentence1\tsentence2\nx\t3\tx\tx\nx\t2\tx\ty\nx\t1\tx\tz\n")
     rows = {"x": [1.0, 0.0], "y": [1.0, 1.0], "z": [0.0, 1.0]}
-    assert score_set(f"pairs:{tmp_path / 'x.tsv'}", lambda given: np.array([rows[text] for text in given])) == 1
+    assert score_set(f"pairs:{tmp_path / 'x.tsv'}", lambda given: np.array([rows[text] for text in given])).value == 1
 
 
 def test_ids_that_look_like_numbers_are_ids(tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_ids_that_look_like_numbers_are_ids(tmp_path: Path) -> None:
     (tmp_path / "queries.tsv").write_text("id\ttext\n01\t1\n")
     (tmp_path / "qrels.tsv").write_text("qid\tdid\tscore\n01\t007\t1\n")
     rows = {"1": [1.0, 0.0], "2": [0.0, 1.0]}
-    assert score_set(f"retrieval:{tmp_path}", lambda given: np.array([rows[text] for text in given])) == 1
+    assert score_set(f"retrieval:{tmp_path}", lambda given: np.array([rows[text] for text in given])).value == 1
 
 
 def test_a_set_of_another_kind_is_another_set(sets: dict[str, str], recipe: Callable[..., Recipe]) -> None:
@@ -211,7 +211,7 @@ def test_sets_of_every_kind_of_file_are_read_alike(tmp_path: Path) -> None:
     (tmp_path / "x.csv.gz").write_bytes(gzip.compress("\n".join(["text,label", *lines]).encode("utf-8-sig")))
     lines = [json.dumps({"text": text, "label": label}) for text, label in examples]
     (tmp_path / "x.jsonl").write_text("\n".join(lines))
-    scores = {score_set(f"classification:{path}", _blind) for path in tmp_path.iterdir()}
+    scores = {score_set(f"classification:{path}", _blind).value for path in tmp_path.iterdir()}
     assert len(scores) == 1
 
 
@@ -238,5 +238,5 @@ def test_a_task_of_mteb_is_told_by_the_revision_of_its_data(monkeypatch: pytest.
         monkeypatch.setitem(sys.modules, "mteb", mteb)
         return set_identity("mteb:STS12")
 
-    assert task("a1") == {"kind": "mteb", "set": "STS12", "revision": "a1"}
+    assert task("a1") == {"kind": "mteb", "set": "STS12", "dataset": "mteb/sts12", "revision": "a1"}
     assert identity_of(task("a1")) != identity_of(task("b2"))

@@ -28,11 +28,12 @@ def make_ingredients(root: Path, seed: int = 0, **fields: Any) -> Ingredients:
     Args:
         root: An empty folder.
         seed: Another seed gives another student.
-        fields: Of the recipe; `run_id`, `correlation` and `texts` are those of the report and the run instead.
+        fields: Of the recipe; `run_id`, `correlation`, `texts` and `scored` are the report's and the run's instead.
     """
     run_id = fields.pop("run_id", "run-1")
     figures = {"similarity_correlation": fields.pop("correlation", 0.8), "texts": fields.pop("texts", 3)}
     figures["texts_sha256"] = str(figures["texts"])
+    labelled_sets = fields.pop("scored", ())
     fields = {"name": "tiny", "teacher": "MINILM_EMBEDDED", "repository": "me/tiny", **fields}
     recipe: Recipe = make_recipe(fields, source="test")
     model, quality = root / "model", root / "quality"
@@ -47,6 +48,7 @@ def make_ingredients(root: Path, seed: int = 0, **fields: Any) -> Ingredients:
         **{"neighbour_overlap": 0.7, "nearest_retrieved": 0.6, **figures},
         "texts_are": "sentences of a test",
         "examples": [{"text": "owl", "teacher": "mice", "student": "night"}],
+        "labelled_sets": labelled_sets,
         "model_digest": model_digest(model),
         "student_bytes": 1000,
         "teacher_bytes": 2000,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from distill_pipeline.release.verify import verify
 from distill_pipeline_tests.release.student import go, make_ingredients, make_release
 
 
@@ -60,7 +63,36 @@ def test_no_text_of_a_file_of_ones_own_is_released(tmp_path: Path) -> None:
     shown = make_release(tmp_path / "shown")
     hidden = make_release(tmp_path / "hidden", evaluation_texts=str(tmp_path / "internal.txt"))
     assert "| owl | mice | night |" in (shown / "README.md").read_text()
-    for name in ("README.md", "quality.json"):
-        assert "mice" not in (hidden / name).read_text().replace("the owl hunts mice", "")
+    corpus = make_release(tmp_path / "corpus", refinement="corpus", corpus=[str(tmp_path / "internal.txt")])
+    for folder, name in product((hidden, corpus), ("README.md", "quality.json")):
+        assert "mice" not in (folder / name).read_text().replace("the owl hunts mice", "")
     stored = tmp_path / "shown-stages" / "quality" / "quality.json"
     assert (shown / "quality.json").read_bytes() == stored.read_bytes()
+
+
+def test_scores_on_tasks_of_mteb_are_where_the_hub_looks_for_them(tmp_path: Path) -> None:
+    from huggingface_hub import ModelCard, parse_eval_result_entries
+
+    task = {
+        **{"kind": "mteb", "set": "STS12", "dataset": "mteb/sts12-sts", "revision": "a0d5"},
+        **{"parts": {"STS12_default_test": 0.7125}, "student": 0.7125, "teacher": 0.78},
+    }
+    folder = make_release(tmp_path / "a", scored=[task], language="en-GB")
+    [path] = (folder / ".eval_results").iterdir()
+    assert path.name == "STS12.yaml"
+    [entry] = parse_eval_result_entries(yaml.safe_load(path.read_text()))
+    assert (entry.dataset_id, entry.dataset_revision) == ("mteb/sts12-sts", "a0d5")
+    assert (entry.task_id, entry.value) == ("STS12_default_test", 71.25)
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    data: Any = ModelCard(card).data
+    assert "mteb" in data.tags
+    assert data.language == "en"
+    assert "| STS12 | mteb | 0.780 | 0.713 |" in card
+    assert ".eval_results/STS12.yaml" in (folder / "provenance.json").read_text()
+    verify(folder)
+
+
+def test_a_card_without_tasks_says_what_agreement_cant_tell(tmp_path: Path) -> None:
+    card = (make_release(tmp_path / "a", language="de") / "README.md").read_text(encoding="utf-8")
+    assert "On no task with labels (de): agreement doesn't tell what a search or a classifier would lose." in card
+    assert "mteb" not in card

@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 from collections import Counter
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -26,9 +27,10 @@ from distill_pipeline.quality.agreement import (
 from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.languages import listed_language
 from distill_pipeline.recipe.reading import make_recipe
+from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.provenance import without_paths
 from distill_pipeline.texts.chains import generate_chains, read_followers
-from distill_pipeline.texts.corpus import CorpusError, cut_passages, sample_passages
+from distill_pipeline.texts.corpus import CorpusError, cut_passages, held_out_passages, recipe_passages, sample_passages
 from distill_pipeline.texts.generator import generate_sentences, generate_texts
 from distill_pipeline.vocabulary.frequencies import word_list
 
@@ -94,7 +96,8 @@ def test_a_sample_depends_on_neither_the_order_of_files_nor_on_repetitions(tmp_p
     a, b = str(tmp_path / "a.txt"), str(tmp_path / "b.txt")
     assert sample_passages([a, b], 30, seed=0) == sample_passages([b, a, b], 30, seed=0)
     assert sample_passages([a, b], 30, seed=0) != sample_passages([a, b], 30, seed=1)
-    assert sample_passages([str(tmp_path / "*.txt")], 1000, seed=0).__len__() == len(LINES)
+    sampled = sample_passages([str(tmp_path / "*.txt")], 1000, seed=0)
+    assert sorted([*sampled, *held_out_passages([a, b], 1000)]) == sorted(LINES)
 
 
 def test_long_texts_are_cut_at_the_ends_of_sentences() -> None:
@@ -135,7 +138,7 @@ def test_signs_in_the_names_of_files_and_folders_are_no_patterns(tmp_path: Path,
         (folder / name).write_text("\n".join(json.dumps({"body": line}) for line in LINES))
     fields = {"name": "a", "teacher": "MINILM_EMBEDDED", "refinement": "corpus", "corpus": source}
     recipe = make_recipe(fields, source="test", base=folder)
-    assert set(sample_passages(recipe.corpus, 300, seed=0)) == set(LINES)
+    assert {*sample_passages(recipe.corpus, 300, seed=0), *held_out_passages(recipe.corpus, 300)} == set(LINES)
     stage_keys(recipe, {"files_sha256": "0"})
 
 
@@ -155,16 +158,43 @@ def test_few_texts_hold_frequent_words_too() -> None:
     assert sum(word in frequent for word in words) > len(words) / 5
 
 
-def test_students_are_compared_on_texts_of_their_language(tmp_path: Path) -> None:
-    english, described = choose_evaluation_texts(None, "en")
-    assert (english, described) == (evaluation_texts(), "English sentences on many subjects")
-    assert choose_evaluation_texts(None, "ka")[0] == english  # wordfreq has no words to generate others from
-    german, described = choose_evaluation_texts(None, "de")
-    assert "word frequencies (de)" in described
+def test_students_are_compared_on_texts_of_their_language(tmp_path: Path, recipe: Callable[..., Recipe]) -> None:
+    assert choose_evaluation_texts(recipe()) == (evaluation_texts(), "English sentences on many subjects")
+    german, described = choose_evaluation_texts(recipe(language="de"))
+    assert described == "texts generated from word frequencies (de), of the kind that the student was fitted to"
     words = " ".join(german).lower().split()
     assert words.count("und") > words.count("and")
+    described = choose_evaluation_texts(recipe(language="de", refinement="none"))[1]
+    assert described == "texts generated from word frequencies (de)"
     (tmp_path / "mine.txt").write_text("one\ntwo\nthree\n")
-    assert choose_evaluation_texts(tmp_path / "mine.txt", "de") == (["one", "two", "three"], "texts of mine.txt")
+    mine = recipe(language="de", evaluation_texts=str(tmp_path / "mine.txt"))
+    assert choose_evaluation_texts(mine) == (["one", "two", "three"], "texts of mine.txt")
+
+
+def test_a_student_of_a_language_without_a_word_list_is_not_measured_on_english(recipe: Callable[..., Recipe]) -> None:
+    unlisted = recipe(language="ka", refinement="none")
+    with pytest.raises(EvaluationError, match=r"language=ka: there are no texts to compare on.*as evaluation_texts"):
+        stage_keys(unlisted, {})  # before any work
+
+
+def test_what_a_corpus_holds_out_is_what_reports_compare_on_and_nothing_reads(
+    tmp_path: Path, recipe: Callable[..., Recipe]
+) -> None:
+    corpus = tmp_path / "corpus.txt"
+    corpus.write_text("\n".join(f"passage number {number} of a corpus" for number in range(4000)))
+    fields = {"refinement": "corpus", "corpus": [str(corpus)], "generated_texts": 0}
+    held_out, described = choose_evaluation_texts(recipe(**fields))
+    assert described == "passages of the corpus that the student was not fitted to"
+    assert 50 < len(held_out) < 120
+    for own in ({}, {"seed": 1}, {"corpus_texts": 100}):
+        assert not set(held_out) & set(recipe_passages(recipe(**fields, **own)))
+    assert len(recipe_passages(recipe(**fields))) + len(held_out) == 4000
+    # Of a few passages too few are held out to compare on.
+    corpus.write_text("\n".join(f"passage number {number} of a corpus" for number in range(300)))
+    assert choose_evaluation_texts(recipe(**fields))[0] == evaluation_texts()
+    few = held_out_passages([str(corpus)], 500)
+    assert 3 <= len(few) < 50
+    assert choose_evaluation_texts(recipe(**fields, language="ka"))[0] == few
 
 
 def test_the_size_of_a_model_counts_its_modules_and_pickled_weights(tmp_path: Path) -> None:

@@ -1,26 +1,19 @@
 """Asset: what the student lost against its teacher."""
 
 import json
-from collections.abc import Mapping, Sequence
-from functools import partial
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
 import numpy as np
-import numpy.typing as npt
 
-from distill_pipeline.chain.baseline import BASELINE_STAGES, baseline_recipe, baseline_record
-from distill_pipeline.chain.stages import model2vec_evaluation_key, teacher_evaluation_key
-from distill_pipeline.defs.assets import static_model, student_matrix, token_embeddings, vocabulary
-from distill_pipeline.defs.encode import teacher_lock
+from distill_pipeline.defs.evaluation import WORDS, evaluate_baseline, evaluate_teacher, score_student
 from distill_pipeline.defs.pictures import pictures_metadata, write_pictures
 from distill_pipeline.defs.resources import DistillHome
-from distill_pipeline.defs.stage import Compute, StageConfig, StageResult, StageRun, materialize_stage, stage_asset
+from distill_pipeline.defs.stage import StageConfig, StageResult, StageRun, materialize_stage, stage_asset
 from distill_pipeline.figures.captions import KINDS, SIMILARITIES
 from distill_pipeline.figures.pictures import draw_quality
 from distill_pipeline.quality.agreement import (
-    Encode,
     choose_evaluation_texts,
     compare,
     frequent_words,
@@ -29,18 +22,15 @@ from distill_pipeline.quality.agreement import (
     texts_per_second,
     weights_bytes,
 )
-from distill_pipeline.quality.labelled import score_set, set_identity
-from distill_pipeline.quality.measures import MEASURES, comparable_figures, kinds_table
+from distill_pipeline.quality.measures import MEASURES, comparable_figures, kinds_table, sets_table
 from distill_pipeline.release.card import markdown_table, text_table, word_table
 from distill_pipeline.release.gate import read_report
 from distill_pipeline.store.disk import write_json
-from distill_pipeline.store.embeddings import Embeddings, embedding_array, part_name, write_table
+from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.store.environment import machine
 from distill_pipeline.store.keys import fingerprint
-from distill_pipeline.store.output import Output, StoreError
+from distill_pipeline.store.output import Output
 from distill_pipeline.student.files import REPORT, model_digest
-
-WORDS = "words.parquet"
 
 
 @stage_asset(pool="teacher")
@@ -64,13 +54,12 @@ def _compute(run: StageRun) -> Mapping[str, Any]:
 
     model = run.upstream("static_model")
     student = StaticModel.from_pretrained(model.folder)
-    texts, described = choose_evaluation_texts(run.recipe.evaluation_texts, run.recipe.language)
+    texts, described = choose_evaluation_texts(run.recipe)
     run.log(f"comparing on {len(texts)} {described}")
     words = frequent_words(run.recipe.language)
-    teacher = _measure_teacher(run, texts, words)
+    teacher = evaluate_teacher(run, texts, words)
     teacher_vectors = Embeddings.of_parts(teacher.folder).all()
     student_vectors = np.asarray(student.encode(texts))
-    sets = zip(_scores(run, student.encode), teacher.facts["scores"], strict=True)
     word_examples = []
     if words:
         word_vectors = Embeddings([teacher.folder / WORDS]).all()
@@ -82,8 +71,8 @@ def _compute(run: StageRun) -> Mapping[str, Any]:
         "texts_are": described,
         "examples": nearest_examples(texts, teacher_vectors, student_vectors),
         "word_examples": word_examples,
-        "labelled_sets": [{**entry, "teacher": score} for entry, score in sets],
-        "model2vec": _measure_baseline(run, model.facts["dimensions"], texts, teacher_vectors),
+        "labelled_sets": score_student(run, student.encode, teacher),
+        "model2vec": evaluate_baseline(run, model.facts["dimensions"], texts, teacher_vectors),
         "model_digest": model_digest(model.folder),
         "student_bytes": weights_bytes(model.folder),
         "teacher_bytes": weights_bytes(run.teacher_source.folder),
@@ -94,101 +83,9 @@ def _compute(run: StageRun) -> Mapping[str, Any]:
     return {
         "student_texts_per_second": round(texts_per_second(student.encode, texts)),
         "teacher_texts_per_second": teacher.facts["texts_per_second"],
-        "teacher_ran_on": _where(teacher),
+        "teacher_ran_on": f"{teacher.facts['device']} in {teacher.facts['precision']}, {teacher.manifest['machine']}",
+        "student_ran_on": f"cpu, {machine()}",
     }
-
-
-def _where(teacher: Output) -> str:
-    """Return what the teacher's speed was measured on, which may not be what the student's was."""
-    device, made_on = teacher.facts["device"], teacher.manifest["machine"]
-    return str(device) if made_on == machine() else f"{device} of another machine: {made_on}"
-
-
-def _scores(run: StageRun, encode: Encode) -> list[dict[str, Any]]:
-    """Return a student's score on each labelled set of the recipe."""
-    return [{**set_identity(name), "student": score_set(name, encode)} for name in run.recipe.labelled_sets]
-
-
-def _measure_teacher(run: StageRun, texts: Sequence[str], words: Sequence[str]) -> Output:
-    """Return the teacher's embeddings of texts and words, and its scores.
-
-    They are the same for every student of this teacher, so they are stored beside the stages' outputs, and a sweep runs
-    the teacher once. A forced report measures it anew.
-    """
-
-    def make(folder: Path) -> Mapping[str, Any]:
-        with teacher_lock(run):
-            loaded = run.load_teacher()
-            encode = partial(loaded.encode, prompt=run.recipe.prompt)
-            for path, some in ((folder / part_name(0), texts), (folder / WORDS, words)):
-                if some:
-                    write_table(path, {"text": some, "embedding": embedding_array(encode(some))})
-            return {
-                "scores": [score_set(name, encode) for name in run.recipe.labelled_sets],
-                "texts_per_second": round(texts_per_second(encode, texts[:16])),
-                "device": loaded.device,
-            }
-
-    key = teacher_evaluation_key(run.keys["quality_report"])
-    return run.home.store.get_or_make(key, make, force=run.forced, log=run.log)[0]
-
-
-def _measure_baseline(
-    run: StageRun, dimensions: int, texts: Sequence[str], teacher_vectors: npt.NDArray[np.floating]
-) -> Mapping[str, Any] | None:
-    """Return the measures of model2vec.distill's student of this teacher, with the same number of dimensions.
-
-    None when the recipe doesn't ask for it, or makes exactly that student.
-    """
-    baseline = _baseline_student(run, dimensions) if run.recipe.compare_with_model2vec else None
-    if baseline is None:
-        return None
-
-    def make(_: Path) -> Mapping[str, Any]:
-        from model2vec import StaticModel
-
-        student = StaticModel.from_pretrained(baseline.folder)
-        return {
-            **compare(teacher_vectors, np.asarray(student.encode(texts))),
-            "labelled_sets": _scores(run, student.encode),
-            "student_bytes": weights_bytes(baseline.folder),
-        }
-
-    key = model2vec_evaluation_key(run.keys["quality_report"], baseline.key)
-    record = baseline_record(run.recipe.name)
-    return run.home.store.get_or_make(key, make, force=run.forced, recipe_name=record, log=run.log)[0].facts
-
-
-_STAGES: Mapping[str, Compute] = {
-    "vocabulary": vocabulary.compute,
-    "token_embeddings": token_embeddings.compute,
-    "student_matrix": student_matrix.compute,
-    "static_model": static_model.compute,
-}
-
-
-def _baseline_student(run: StageRun, dimensions: int) -> Output | None:
-    """Return what `model2vec.distill` makes of this recipe's teacher; None when that is this recipe's student itself.
-
-    The other assets' functions compute it, and the store keeps it like their outputs.
-    """
-    recipe = baseline_recipe(run.recipe, min(dimensions, run.teacher_source.dimensions))
-    keys, store = run.home.stage_keys(recipe), run.home.store
-    if keys["static_model"].fingerprint == run.keys["static_model"].fingerprint:
-        return None
-    for stage in BASELINE_STAGES:
-        store.record_inputs(baseline_record(run.recipe.name), keys[stage])
-    try:
-        return store.get(keys["static_model"])
-    except StoreError:
-        run.log("distilling this teacher as model2vec.distill does, for the comparison")
-
-    def make(stage: str, folder: Path) -> Mapping[str, Any]:
-        return _STAGES[stage](StageRun(recipe, keys[stage], folder, run.home, keys, run.log))
-
-    for stage in BASELINE_STAGES:
-        store.get_or_make(keys[stage], partial(make, stage), resumable=stage == "token_embeddings", log=run.log)
-    return store.get(keys["static_model"])
 
 
 def _describe(output: Output, released: Mapping[str, Any] | None) -> Mapping[str, Any]:
@@ -200,9 +97,8 @@ def _describe(output: Output, released: Mapping[str, Any] | None) -> Mapping[str
     }
     if report["word_examples"]:
         tables["nearest_words"] = word_table(report["word_examples"])
-    if sets := report["labelled_sets"]:
-        rows = [(e["set"], e["kind"], f"{e['teacher']:.3f}", f"{e['student']:.3f}") for e in sets]
-        tables["labelled_sets"] = markdown_table(["set", "kind", "teacher", "student"], rows)
+    if report["labelled_sets"]:
+        tables["labelled_sets"] = markdown_table(*sets_table(report))
     return {
         **{name: report[name] for name in (*MEASURES, "student_bytes", "teacher_bytes")},
         **output.facts,

@@ -48,6 +48,8 @@ class Forward:
         self.modernbert: ModernBert | None = None
         self.prompt_length = 0
         self.why_no_kernels = ""
+        self._after = list(model)[1:]
+        self._normalizes = pooling == "auto" and type(self._after[-1] if self._after else None).__name__ == "Normalize"
         self._is_from_transformers = type(self.backbone).__module__.startswith("transformers.")
         if pooling != "pooler" and ModernBert.covers(self.backbone):
             self._use_modernbert_if_equal()
@@ -126,6 +128,12 @@ class Forward:
             for layer, weight in plain.items():
                 layer.weight = weight
 
+    def keep_lengths(self) -> bool:
+        """Leave rows as long as they are before the teacher makes their length 1; return whether it would have."""
+        if self._normalizes:
+            self._after = list(self.model)[1:-1]
+        return self._normalizes
+
     def rows(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Return the rows of token ids (n, length), float32 (n, dims).
 
@@ -156,7 +164,7 @@ class Forward:
             features["token_embeddings"] = features["token_embeddings"].float()
             if self.prompt_length:
                 features["prompt_length"] = torch.tensor([self.prompt_length])
-            for module in list(self.model)[1:]:
+            for module in self._after:
                 features = module(features)
             return features["sentence_embedding"]
         if self.pooling == "pooler":
