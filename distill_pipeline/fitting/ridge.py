@@ -172,7 +172,7 @@ def _conjugate_gradients(system: _System, right: Matrix, solution: Matrix) -> tu
         for block in blocks:
             applied[block] += system.penalty * direction[block]
             curvature += np.einsum("ij,ij->j", direction[block], applied[block])
-        length = product / np.maximum(curvature, _TINY)
+        np.divide(product, np.maximum(curvature, _TINY), out=length)
         steps += 1
 
 
