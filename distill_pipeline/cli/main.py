@@ -1,6 +1,5 @@
 """The command line: a thin layer over the same assets that the UI and the schedule run."""
 
-import gc as garbage
 import os
 import sys
 from collections import Counter
@@ -174,10 +173,6 @@ def init() -> None:
     prepare_dagster(Home(default_home()))
 
 
-_OBJECTS_BETWEEN_COLLECTIONS = 100_000
-"""Importing Dagster makes many objects that stay: with Python's 700, a sixth of a hit's time goes into looking for
-garbage among them."""
-
 COMMANDS = {
     function.__name__: function
     for function in (run, distill, plan, recipes, gc, init, sweep, compare, search, encode, verify, rollback)
@@ -188,7 +183,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; errors written for people end the process with status 2 and one message."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     os.environ.setdefault("PAGER", "cat")
-    garbage.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     try:
         arguments = with_truths(COMMANDS, arguments)
         check_command_line(COMMANDS, arguments)
