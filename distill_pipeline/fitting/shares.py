@@ -123,13 +123,16 @@ def token_shares(tokenizer: Tokenizer, texts: Sequence[str], *, skip: npt.NDArra
     """
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_LENGTH)
-    skipped = frozenset(skip.tolist())
     encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
-    ids = [[token for token in encoding.ids if token not in skipped] for encoding in encodings]
-    lengths = np.array([len(sequence) for sequence in ids])
+    ids = [encoding.ids for encoding in encodings]
+    lengths = np.fromiter(map(len, ids), dtype=np.int32, count=len(ids))
     columns = np.fromiter(chain.from_iterable(ids), dtype=np.int32, count=lengths.sum())
-    values = np.repeat((1 / np.maximum(lengths, 1)).astype(np.float32), lengths)
-    starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    shares = sparse.csr_matrix((values, columns, starts), shape=(len(texts), tokenizer.get_vocab_size()))
+    counts = np.ones(tokenizer.get_vocab_size(), dtype=bool)
+    counts[skip] = False
+    rows, kept = np.repeat(np.arange(len(ids)), lengths), counts[columns]
+    left = np.bincount(rows[kept], minlength=len(ids))
+    values = np.repeat((1 / np.maximum(left, 1)).astype(np.float32), left)
+    starts = np.concatenate([[0], np.cumsum(left)]).astype(np.int32)
+    shares = sparse.csr_matrix((values, columns[kept], starts), shape=(len(texts), len(counts)))
     shares.sum_duplicates()
     return shares
