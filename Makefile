@@ -62,6 +62,7 @@ lint: setup  ## Check style, types and that Dagster can load the code location
 bench: setup  ## Measure against model2vec; JSON in benchmarks/results. Hours; ARGS go to the first, --rows 2048 makes it short
 	$(BIN)/python -m benchmarks.encode $(ARGS)
 	$(BIN)/python -m benchmarks.reduce
+	$(BIN)/python -m benchmarks.fit
 	$(BIN)/python -m benchmarks.pipeline
 
 docs: setup  ## Make docs/recipes.md from the recipe's fields

@@ -1,7 +1,6 @@
-"""Seconds and memory of reduction and weighting at 50 thousand, 250 thousand and a million rows of 768 numbers, and of
-the refinement's solution for 200 thousand texts.
+"""Seconds and memory of reduction and weighting at 50 thousand, 250 thousand and a million rows of 768 numbers.
 
-Ours alone: `model2vec` holds all rows several times over, and refines nothing. Each size is a process of its own.
+Ours alone: `model2vec` holds all rows several times over. Each size is a process of its own.
 """
 
 from __future__ import annotations
@@ -15,11 +14,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from scipy import sparse
 
 from benchmarks.machine import anonymous_peak, in_own_process, report
 from distill_pipeline.fitting.reduction import reduce_rows
-from distill_pipeline.fitting.ridge import solve_ridge
 from distill_pipeline.fitting.weightings import sif_weights
 from distill_pipeline.store.embeddings import Embeddings, embedding_array, part_name, write_table
 from distill_pipeline.vocabulary.frequencies import zipf_probabilities
@@ -28,7 +25,6 @@ T = TypeVar("T")
 
 DIMENSIONS = 768
 ROWS_PER_PART = 8192
-ENTRIES, WORDS_PER_TEXT, DIRECTIONS = 120_000, 20, 384
 
 
 def write_rows(folder: Path, rows: int) -> None:
@@ -69,38 +65,17 @@ def reduce_once(rows: int) -> dict[str, Any]:
     return {"rows": rows, "rows/s": round(rows / cost["seconds"]), **cost}
 
 
-def solve_once(texts: int) -> dict[str, Any]:
-    """Solve the refinement's ridge regression for so many texts of 20 words each, from a start of zeros.
-
-    Words by Zipf's law over a vocabulary of words, on all 384 directions of a small teacher; penalty 0.4.
-    """
-    random = np.random.default_rng(0)
-    words = random.choice(ENTRIES, texts * WORDS_PER_TEXT, p=zipf_probabilities(ENTRIES)).astype(np.int32)
-    values = np.full(len(words), 1 / WORDS_PER_TEXT, dtype=np.float32)
-    shares = sparse.csr_matrix((values, words, np.arange(texts + 1) * WORDS_PER_TEXT), shape=(texts, ENTRIES))
-    shares.sum_duplicates()
-    targets = random.standard_normal((texts, DIRECTIONS), dtype=np.float32)
-    start = np.zeros((ENTRIES, DIRECTIONS), dtype=np.float32)
-    solution, cost = measure(lambda: solve_ridge(shares, targets, start, 0.4))
-    solved = {"iterations": solution.iterations, "residual": round(solution.residual, 5)}
-    return {"texts": texts, "entries": ENTRIES, **solved, **cost}
-
-
 def main() -> None:
     """Measure each size, or be one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, nargs="+", default=[50_000, 250_000, 1_000_000])
-    parser.add_argument("--texts", type=int, nargs="+", default=[50_000, 200_000])
     parser.add_argument("--alone", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--solve", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.alone or options.solve:
-        print(json.dumps(reduce_once(options.alone) if options.alone else solve_once(options.solve)))
+    if options.alone:
+        print(json.dumps(reduce_once(options.alone)))
         return
     lines = [in_own_process(__file__, ["--alone", str(rows)]) for rows in options.rows]
     report("reduce", lines, dimensions=DIMENSIONS, kept=256)
-    lines = [in_own_process(__file__, ["--solve", str(texts)]) for texts in options.texts]
-    report("solve", lines, words_per_text=WORDS_PER_TEXT, directions=DIRECTIONS)
 
 
 if __name__ == "__main__":

@@ -23,9 +23,10 @@ from distill_pipeline.chain.home import Home, default_home
 from distill_pipeline.chain.stages import stage_keys
 from distill_pipeline.chain.teachers import find_teacher
 from distill_pipeline.fitting.problem import TextEmbeddings, build_problem, fit_directions
-from distill_pipeline.fitting.refining import held_out_agreement, solve_weighted
-from distill_pipeline.fitting.ridge import token_shares, whiten
+from distill_pipeline.fitting.refining import held_out_agreement
+from distill_pipeline.fitting.ridge import solve_ridge, whiten
 from distill_pipeline.fitting.settings import METHODS, fit_settings
+from distill_pipeline.fitting.shares import TokenShares, token_shares
 from distill_pipeline.fitting.tuning import tune_similarities
 from distill_pipeline.fitting.weightings import sif_weights
 from distill_pipeline.quality.labelled import score_set
@@ -58,13 +59,13 @@ class Bench:
         rows = Embeddings.of_parts(entries.folder)
         self.problem = build_problem(self.vocabulary, rows, text_rows, components, self.settings)
         self.train = np.flatnonzero(~self.problem.held_out)
-        self.shares, self.targets = self.problem.shares[self.train], self.problem.targets[self.train]
+        self.shares, self.targets = self.problem.shares.select(self.train), self.problem.targets[self.train]
         self.teacher = text_rows.centred()[self.train]
         self._measured: tuple[Matrix | None, dict[str, float]] = (None, {})
 
     def finished(self, rows: Matrix) -> Matrix:
         """Return the rows on the directions that the student keeps, whitened as the refinement does."""
-        return whiten(rows, self.shares, self.settings.whitening, self.keep)
+        return whiten(rows, self.problem.shares, self.settings.whitening, self.keep)
 
     def agreement(self, rows: Matrix) -> dict[str, float]:
         """Compare with the teacher on held-out texts, once for the same rows."""
@@ -114,15 +115,20 @@ def main() -> None:
     weighted: Matrix = (unweighted * sif_weights(bench.vocabulary.frequencies, 1e-3)[:, None]).astype(np.float32)
     noise: Matrix = np.random.default_rng(0).normal(size=weighted.shape).astype(np.float32)
 
+    train = bench.problem.importance * ~bench.problem.held_out
+    train_shares = TokenShares.of([bench.shares])
+
     def ridge() -> Iterator[tuple[str, Matrix]]:
         rows = start
         for penalty in METHODS["generated"]["penalties"]:
-            rows = solve_weighted(bench.problem, bench.train, penalty, rows).rows
+            rows = solve_ridge(
+                bench.problem.shares, bench.problem.targets, start, penalty, importance=train, guess=rows
+            ).rows
             yield f"penalty {penalty}", rows
 
     def tuned() -> Iterator[tuple[str, Matrix]]:
         for setting, rows in ridge():
-            yield setting, tune_similarities(rows, bench.shares, bench.teacher, steps=STEPS, seed=0)[0]
+            yield setting, tune_similarities(rows, train_shares, bench.teacher, steps=STEPS, seed=0)[0]
 
     def descend(begin: Matrix, loss: str) -> Method:
         return lambda: descents(bench, begin, loss, arguments.epochs)

@@ -4,7 +4,6 @@ import os
 import time
 
 import dagster as dg
-import httpx
 
 from distill_pipeline.errors import DistillError
 
@@ -36,6 +35,8 @@ def post(report: dict[str, str]) -> None:
     Raises:
         DistillError: The variable isn't set, or the URL takes no report.
     """
+    import httpx
+
     url = os.environ.get(FAILURE_URL)
     if not url:
         raise DistillError(f"{FAILURE_URL} isn't set where the code location runs; nobody is told of failed runs")

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable
 
 import dagster as dg
-import httpx
 
 from distill_pipeline.chain.plan import identify_teachers
 from distill_pipeline.chain.stages import RELEASE
@@ -103,6 +102,8 @@ def teacher_watch(context: dg.SensorEvaluationContext, distill_home: dg.Resource
 
 
 def _ask(teacher: str, branch: str | None) -> str:
+    import httpx
+
     use_client_without_retries()
     try:
         return fetch_commit(teacher, branch, timeout=ANSWER_TIMEOUT_SECONDS)

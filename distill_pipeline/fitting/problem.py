@@ -1,7 +1,9 @@
 """What the student's rows are fitted to: the token shares of texts, the teacher's embeddings, and a start."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import numpy.typing as npt
@@ -9,15 +11,15 @@ import pyarrow.parquet as pq
 from scipy import sparse
 
 from distill_pipeline.errors import RecipeError
-from distill_pipeline.fitting.parallel import in_order
+from distill_pipeline.fitting.parallel import in_order, slices
 from distill_pipeline.fitting.pca import (
     PrincipalComponents,
     cached_decomposition,
     count_directions,
     fit_principal_components,
 )
-from distill_pipeline.fitting.ridge import Matrix, token_shares
 from distill_pipeline.fitting.settings import FitSettings
+from distill_pipeline.fitting.shares import Matrix, TokenShares, token_shares
 from distill_pipeline.fitting.start import fit_start, project, weight_curves
 from distill_pipeline.fitting.weightings import row_weights
 from distill_pipeline.recipe.choices import MIN_REFINEMENT_TEXTS
@@ -27,6 +29,7 @@ from distill_pipeline.vocabulary.words import entry_groups
 
 HELD_OUT_EVERY = 20
 MAX_HELD_OUT = 2000
+_TEXTS_AT_ONCE = 16_384
 MAX_START_TEXTS = 25_000
 """The start has few parameters: more texts cost time and change next to nothing."""
 
@@ -38,17 +41,35 @@ class TextEmbeddings:
     embeddings: Embeddings
     group_sizes: Sequence[int]
 
-    def centred(self, axes: npt.NDArray[np.float64] | None = None) -> Matrix:
-        """Return the unit embeddings, on the axes if given, less their group's mean: float32 (texts, dims)."""
+    def centred(self, axes: npt.NDArray[np.float64] | None = None, *, folder: Path | None = None) -> Matrix:
+        """Return the unit embeddings, on the axes if given, less their group's mean: float32 (texts, dims).
+
+        They lie in a nameless file in the folder and are mapped into memory.
+        """
 
         def unit(batch: npt.NDArray[np.float32]) -> Matrix:
             units = unit_rows(batch).astype(np.float32)
             return units if axes is None else units @ axes.astype(np.float32)
 
-        rows = np.concatenate(list(in_order(unit, self.embeddings.batches())))
-        for group in np.split(rows, np.cumsum(self.group_sizes)[:-1]):
-            group[:] -= group.mean(axis=0)
+        dimensions = self.embeddings.dimensions if axes is None else axes.shape[1]
+        with TemporaryFile(dir=folder) as file:
+            for block in in_order(unit, self.embeddings.batches()):
+                file.write(np.ascontiguousarray(block).data)
+            file.flush()
+            rows = np.asarray(np.memmap(file, np.float32, "r+", shape=(self.embeddings.rows, dimensions)))
+        ends = np.cumsum(self.group_sizes)
+        for group in map(slice, ends - self.group_sizes, ends):
+            blocks = [rows[group][block] for block in slices(group.stop - group.start, _TEXTS_AT_ONCE)]
+            mean = sum(block.sum(axis=0, dtype=np.float64) for block in blocks) / (group.stop - group.start)
+            for block in blocks:
+                np.subtract(block, mean, out=block, casting="same_kind")
         return rows
+
+    def texts(self) -> Iterator[list[str]]:
+        """Yield the texts in order, many at a time."""
+        for path in self.embeddings.paths:
+            for batch in pq.ParquetFile(path).iter_batches(_TEXTS_AT_ONCE, columns=["text"]):
+                yield batch.column(0).to_pylist()
 
 
 @dataclass(frozen=True)
@@ -57,7 +78,7 @@ class Problem:
 
     Attributes:
         groups: int8 (entries,), from `entry_groups`.
-        shares: float32 (texts, entries), from `token_shares`.
+        shares: Of the texts.
         importance: float32 (texts,), the weight of each text's squared error.
         targets: float32 (texts, dims), centred.
         start: float32 (entries, dims).
@@ -67,7 +88,7 @@ class Problem:
     """
 
     groups: npt.NDArray[np.int8]
-    shares: sparse.csr_matrix
+    shares: TokenShares
     importance: Matrix
     targets: Matrix
     start: Matrix
@@ -94,38 +115,40 @@ def build_problem(
     texts: TextEmbeddings,
     components: PrincipalComponents,
     settings: FitSettings,
+    *,
+    folder: Path | None = None,
 ) -> Problem:
     """Return what the rows are fitted to.
 
-    `entries` are the teacher's embeddings of the vocabulary's entries, `components` come from `fit_directions`.
+    `entries` are the teacher's embeddings of the vocabulary's entries, `components` come from `fit_directions`. What
+    grows with the texts lies in nameless files in the folder.
 
     Raises:
         RecipeError: The texts hold none of the vocabulary's entries.
     """
     groups = entry_groups(vocabulary.tokenizer)
-    files = texts.embeddings.paths
-    lines = [text for file in files for text in pq.read_table(file, columns=["text"])["text"].to_pylist()]
-    shares = token_shares(vocabulary.tokenizer, lines, skip=np.flatnonzero(groups < 0))
-    if not shares.nnz:
+    skip = np.flatnonzero(groups < 0)
+    blocks = (token_shares(vocabulary.tokenizer, block, skip=skip) for block in texts.texts())
+    shares = TokenShares.of(blocks, folder)
+    if not any(len(part.entries) for part in shares.parts):
         raise RecipeError("the vocabulary holds no token of the refinement's texts; are both of one language?")
-    targets = texts.centred(components.axes)
+    targets = texts.centred(components.axes, folder=folder)
     rows = _centred_entries(entries, groups)
     importance = text_importance(texts.group_sizes, balanced=settings.balanced)
     if settings.weighting == "fitted":
-        step = -(-len(lines) // MAX_START_TEXTS)
-        sample = slice(step // 2, None, step)
+        step = -(-shares.shape[0] // MAX_START_TEXTS)
+        sample = np.arange(step // 2, shares.shape[0], step)
         start, weights = fit_start(
             rows,
             components.axes,
             weight_curves(vocabulary.frequencies, groups),
-            *apply_importance(shares[sample], targets[sample], importance[sample]),
+            *apply_importance(shares.select(sample), targets[sample], importance[sample]),
         )
     else:
         weights = row_weights(settings.weighting, vocabulary.frequencies, groups).astype(np.float32)
         weights[groups < 0] = 0
         start = project(rows, components.axes.astype(np.float32)) * weights[:, None]
-        means = shares @ start
-        start *= np.float32(np.vdot(means, targets) / max(float(np.vdot(means, means)), 1e-12))
+        start *= np.float32(_best_scale(shares, targets, start))
     held_out = hold_out(texts.group_sizes, passages=settings.balanced)
     teacher = _select_rows(texts.embeddings, held_out)
     return Problem(groups, shares, importance, targets, start, weights, held_out, teacher)
@@ -152,6 +175,16 @@ def text_importance(group_sizes: Sequence[int], *, balanced: bool) -> Matrix:
     if balanced and len(group_sizes) > 1:
         importance[group_sizes[0] :] = max(1.0, group_sizes[0] / sum(group_sizes[1:]))
     return importance
+
+
+def _best_scale(shares: TokenShares, targets: Matrix, rows: Matrix) -> float:
+    """Return the factor of the rows that brings their means closest to the targets."""
+
+    def products(texts: slice, means: Matrix) -> tuple[float, float]:
+        return float(np.vdot(means, targets[texts])), float(np.vdot(means, means))
+
+    against, own = map(sum, zip(*shares.over_means(rows, products), strict=True))
+    return against / max(own, 1e-12)
 
 
 def apply_importance(

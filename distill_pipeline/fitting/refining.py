@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from distill_pipeline.fitting.parallel import one_blas_thread
-from distill_pipeline.fitting.problem import Problem, TextEmbeddings, apply_importance, build_problem, fit_directions
+from distill_pipeline.fitting.problem import Problem, TextEmbeddings, build_problem, fit_directions
 from distill_pipeline.fitting.reduction import write_matrix
 from distill_pipeline.fitting.ridge import Matrix, Solution, solve_ridge, whiten
 from distill_pipeline.fitting.settings import FitSettings
@@ -33,14 +32,16 @@ def refine_rows(
         RecipeError: `pca_dims` is too large, or the texts hold none of the vocabulary's entries.
     """
     components, keep = fit_directions(texts, settings)
-    problem = build_problem(vocabulary, entries, texts, components, settings)
+    problem = build_problem(vocabulary, entries, texts, components, settings, folder=folder)
     penalty, agreements, guess = _choose_penalty(problem, settings, keep)
-    solution = solve_weighted(problem, slice(None), penalty, guess)
+    solution = solve_ridge(
+        problem.shares, problem.targets, problem.start, penalty, importance=problem.importance, guess=guess
+    )
     refined = solution.rows
     losses: list[float] = []
     if settings.similarity_steps:
         refined, losses = tune_similarities(
-            refined, problem.shares, texts.centred(), steps=settings.similarity_steps, seed=settings.seed
+            refined, problem.shares, texts.centred(folder=folder), steps=settings.similarity_steps, seed=settings.seed
         )
     rows = whiten(refined, problem.shares, settings.whitening, keep)
     rows[problem.groups < 0] = 0
@@ -61,12 +62,6 @@ def refine_rows(
     }
 
 
-def solve_weighted(problem: Problem, texts: slice | npt.NDArray[np.generic], penalty: float, guess: Matrix) -> Solution:
-    """Solve the ridge regression on some of the problem's texts, weighted by their importance."""
-    shares, targets = apply_importance(problem.shares[texts], problem.targets[texts], problem.importance[texts])
-    return solve_ridge(shares, targets, problem.start, penalty, guess=guess)
-
-
 def _choose_penalty(
     problem: Problem, settings: FitSettings, keep: int
 ) -> tuple[float, dict[str, dict[str, float]], Matrix]:
@@ -78,12 +73,12 @@ def _choose_penalty(
     Returns:
         The penalty; the agreement for each one tried; and the rows it gave, as a guess for the final solution.
     """
-    train = ~problem.held_out
+    train = problem.importance * ~problem.held_out
     chosen, best, rows = settings.penalties[0], -np.inf, problem.start
     agreements = {}
     for penalty in settings.penalties:
-        solved = solve_weighted(problem, train, penalty, rows).rows
-        finished = whiten(solved, problem.shares[train], settings.whitening, keep)
+        solved = solve_ridge(problem.shares, problem.targets, problem.start, penalty, importance=train, guess=rows).rows
+        finished = whiten(solved, problem.shares, settings.whitening, keep)
         agreement = agreements[str(penalty)] = held_out_agreement(problem, finished)
         score = agreement["neighbour_overlap"] + agreement["similarity_correlation"]
         if score <= best:
@@ -94,18 +89,21 @@ def _choose_penalty(
 
 def held_out_agreement(problem: Problem, rows: Matrix) -> dict[str, float]:
     """Compare teacher and student on the held-out texts (see `compare`)."""
-    return compare(problem.teacher, problem.shares[problem.held_out] @ rows)
+    return compare(problem.teacher, problem.shares.select(np.flatnonzero(problem.held_out)) @ rows)
 
 
 def _solver_facts(problem: Problem, solution: Solution) -> dict[str, Any]:
-    total = _sum_of_squares(problem.targets)
+    def squares(texts: slice, means: Matrix) -> tuple[float, float]:
+        wanted = problem.targets[texts]
+        return _sum_of_squares(wanted - means), _sum_of_squares(wanted)
 
     def r_squared(rows: Matrix) -> float:
-        return 1 - _sum_of_squares(problem.targets - problem.shares @ rows) / total
+        left, total = map(sum, zip(*problem.shares.over_means(rows, squares), strict=True))
+        return float(1 - left / total)
 
     return {
         "texts": problem.shares.shape[0],
-        "entries_touched": int((problem.shares.getnnz(axis=0) > 0).sum()),
+        "entries_touched": int((problem.shares.texts_of_entries > 0).sum()),
         "iterations": solution.iterations,
         "residual": solution.residual,
         "r_squared": r_squared(solution.rows),
@@ -114,5 +112,4 @@ def _solver_facts(problem: Problem, solution: Solution) -> dict[str, Any]:
 
 
 def _sum_of_squares(matrix: Matrix) -> float:
-    # Summed in float64 piece by piece: a float64 copy of 200,000 texts' vectors would be the peak of memory.
     return float(np.einsum("ij,ij->", matrix, matrix, dtype=np.float64))

@@ -13,24 +13,22 @@ Deterministic: no learning rate, no epochs, no random numbers.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from tokenizers import Tokenizer
 
-from distill_pipeline.fitting.parallel import in_order, slices
-from distill_pipeline.vocabulary.words import MAX_LENGTH
+from distill_pipeline.fitting.parallel import for_each, in_order, slices
+from distill_pipeline.fitting.shares import Part, TokenShares
 
 Matrix = npt.NDArray[np.float32]
+Places = slice | npt.NDArray[np.int64]
 
 _TOLERANCE = 3e-3
 _MAX_ITERATIONS = 60
 _COLUMNS_AT_ONCE = 32
 """Few enough that a block's vectors stay in the processor's cache: measured, products with 384 columns took 172 ms all
 at once, and 109 by 32."""
-_TEXTS_AT_ONCE = 2048
 _ROWS_AT_ONCE = 2048
 _FREQUENT = 500
 _TINY = np.float32(1e-30)
@@ -51,89 +49,104 @@ class Solution:
     residual: float
 
 
-def token_shares(tokenizer: Tokenizer, texts: Sequence[str], *, skip: npt.NDArray[np.integer]) -> sparse.csr_matrix:
-    """Return each entry's share of a text's tokens, float32 (texts, entries); rows sum to 1, or to 0.
-
-    Entries to skip don't count as tokens, as model2vec leaves out unknown ones.
-    """
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(MAX_LENGTH)
-    skipped = frozenset(skip.tolist())
-    blocks = []
-    for first in range(0, len(texts), _TEXTS_AT_ONCE):
-        block = list(texts[first : first + _TEXTS_AT_ONCE])
-        encodings = tokenizer.encode_batch_fast(block, add_special_tokens=False)
-        ids = [[token for token in encoding.ids if token not in skipped] for encoding in encodings]
-        lengths = np.array([len(sequence) for sequence in ids])
-        columns = np.fromiter(chain.from_iterable(ids), dtype=np.int32, count=lengths.sum())
-        values = np.repeat((1 / np.maximum(lengths, 1)).astype(np.float32), lengths)
-        starts = np.concatenate([[0], np.cumsum(lengths)])
-        shares = sparse.csr_matrix((values, columns, starts), shape=(len(block), tokenizer.get_vocab_size()))
-        shares.sum_duplicates()
-        blocks.append(shares)
-    return sparse.vstack(blocks, format="csr")
-
-
 def solve_ridge(
-    shares: sparse.csr_matrix, targets: Matrix, start: Matrix, penalty: float, *, guess: Matrix | None = None
+    shares: TokenShares,
+    targets: Matrix,
+    start: Matrix,
+    penalty: float,
+    *,
+    importance: Matrix | None = None,
+    guess: Matrix | None = None,
 ) -> Solution:
     """Solve the ridge regression described at the top of this module.
 
     Args:
-        shares: float32 (texts, entries).
-        targets: (texts, dims).
-        start: E0, (entries, dims).
+        shares: Of the texts.
+        targets: float32 (texts, dims).
+        start: E0, float32 (entries, dims).
         penalty: lambda.
+        importance: float32 (texts,), how often each text's squared error counts; by default once.
         guess: Rows to start the iteration from, such as those for a neighbouring penalty; by default E0.
     """
-    diagonal = np.asarray(shares.multiply(shares).sum(axis=0)).ravel()
-    touched = np.argsort(-diagonal, kind="stable")[: np.count_nonzero(diagonal)]
-    system = _System.of(shares[:, touched].tocsr(), diagonal[touched], penalty)
+    importance = np.ones(shares.shape[0], dtype=np.float32) if importance is None else importance
+    system = _System.of(shares, importance, penalty)
+    touched, columns = system.touched, slices(targets.shape[1], _COLUMNS_AT_ONCE)
+    right = np.zeros((len(touched), targets.shape[1]), dtype=np.float32)
+    for part, place in zip(shares.parts, system.places, strict=True):
+
+        def add(block: slice, part: Part = part, place: Places = place) -> None:
+            error = targets[part.texts, block] - part.matrix @ start[part.entries, block]
+            right[place, block] += part.matrix.T @ (error * importance[part.texts, None])
+
+        for_each(add, columns)
     rows = start.copy()
 
-    def solve(columns: slice) -> tuple[int, float]:
-        begin = np.ascontiguousarray(start[touched, columns])
-        right = system.transposed @ (np.ascontiguousarray(targets[:, columns]) - system.shares @ begin)
-        change = np.zeros_like(begin) if guess is None else guess[touched, columns] - begin
-        steps, residual = _conjugate_gradients(system, right, change)
-        rows[touched, columns] += change
+    def solve(block: slice) -> tuple[int, float]:
+        change = np.zeros((len(touched), block.stop - block.start), dtype=np.float32)
+        if guess is not None:
+            change += guess[touched, block] - start[touched, block]
+        steps, residual = _conjugate_gradients(system, np.ascontiguousarray(right[:, block]), change)
+        rows[touched, block] += change
         return steps, residual
 
-    ends = list(in_order(solve, slices(targets.shape[1], _COLUMNS_AT_ONCE)))
+    ends = list(in_order(solve, columns))
     return Solution(rows, max(steps for steps, _ in ends), max(residual for _, residual in ends))
 
 
 @dataclass(frozen=True)
 class _System:
-    """A'A + penalty I for the entries that the texts hold, most frequent first, and its preconditioner.
+    """A'WA + penalty I for the entries that the texts hold, W their importance, and its preconditioner.
 
-    The most frequent entries are few, and tie all texts together: their own part of the matrix is inverted whole, which
-    halves the steps of a Jacobi preconditioner alone (measured: 18 to 10 and 14 to 6).
+    The entries that the texts hold most are few, and tie all texts together: their own part of the matrix is inverted
+    whole, which halves the steps of a Jacobi preconditioner alone (measured: 18 to 10 and 14 to 6).
+
+    Attributes:
+        places: Where each part's entries are among those touched.
     """
 
-    shares: sparse.csr_matrix
-    transposed: sparse.csc_matrix  # column by column it reads the texts in order, three times as fast as row by row
+    shares: TokenShares
+    importance: Matrix
+    touched: npt.NDArray[np.int64]
+    places: Sequence[Places]
     penalty: np.float32
     reciprocals: Matrix
+    frequent: npt.NDArray[np.int64]
     inverse: Matrix
 
     @classmethod
-    def of(cls, shares: sparse.csr_matrix, diagonal: Matrix, penalty: float) -> "_System":
-        frequent = shares[:, :_FREQUENT]
-        gram = (frequent.T @ frequent).toarray().astype(np.float64)
-        inverse = np.linalg.inv(gram + penalty * np.eye(len(gram))).astype(np.float32)
-        reciprocals = (1 / (diagonal + penalty)).astype(np.float32)[:, None]
-        return cls(shares, shares.T, np.float32(penalty), reciprocals, inverse)
+    def of(cls, shares: TokenShares, importance: Matrix, penalty: float) -> "_System":
+        diagonal = np.zeros(shares.shape[1])
+        for part in shares.parts:
+            weights = np.repeat(importance[part.texts], np.diff(part.matrix.indptr)) * part.matrix.data**2
+            diagonal[part.entries] += np.bincount(part.matrix.indices, weights, len(part.entries))
+        touched = np.flatnonzero(diagonal)
+        place_of = np.cumsum(diagonal > 0) - 1
+        # One part holds all entries that are touched: without a copy of their rows its products are faster.
+        alone = len(shares.parts) == 1 and len(shares.parts[0].entries) == len(touched)
+        places: list[Places] = [slice(None) if alone else place_of[part.entries] for part in shares.parts]
+        frequent = np.sort(np.argsort(-diagonal[touched], kind="stable")[:_FREQUENT])
+        gram = penalty * np.eye(len(frequent))
+        for part in shares.parts:
+            _, here, there = np.intersect1d(part.entries, touched[frequent], return_indices=True)
+            held = part.matrix[:, here]
+            gram[np.ix_(there, there)] += (held.T @ sparse.diags_array(importance[part.texts]) @ held).toarray()
+        reciprocals = (1 / (diagonal[touched] + penalty)).astype(np.float32)[:, None]
+        inverse = np.linalg.inv(gram).astype(np.float32)
+        return cls(shares, importance, touched, places, np.float32(penalty), reciprocals, frequent, inverse)
 
     def apply(self, rows: Matrix) -> Matrix:
-        """Return A'A rows."""
-        product: Matrix = self.transposed @ (self.shares @ rows)
+        """Return A'WA rows."""
+        product = np.zeros_like(rows)
+        for part, place in zip(self.shares.parts, self.places, strict=True):
+            means = part.matrix @ rows[place]
+            means *= self.importance[part.texts, None]
+            product[place] += part.matrix.T @ means
         return product
 
     def correction(self, residual: Matrix) -> Matrix:
         """Return what the preconditioner makes of the frequent entries' residual beyond what Jacobi's does."""
-        of_frequent = residual[: len(self.inverse)]
-        result: Matrix = self.inverse @ of_frequent - self.reciprocals[: len(self.inverse)] * of_frequent
+        of_frequent = residual[self.frequent]
+        result: Matrix = self.inverse @ of_frequent - self.reciprocals[self.frequent] * of_frequent
         return result
 
 
@@ -145,7 +158,7 @@ def _conjugate_gradients(system: _System, right: Matrix, solution: Matrix) -> tu
     Returns:
         Number of steps, and the norm of the residual relative to that of `right`.
     """
-    blocks, frequent, norm = slices(len(right), _ROWS_AT_ONCE), slice(0, len(system.inverse)), np.linalg.norm(right)
+    blocks, norm = slices(len(right), _ROWS_AT_ONCE), float(np.linalg.norm(right))
     residual = right - system.apply(solution) - system.penalty * solution
     direction, product, length = np.zeros_like(right), *np.zeros((2, right.shape[1]), np.float32)
     applied, steps = direction, 0
@@ -158,30 +171,30 @@ def _conjugate_gradients(system: _System, right: Matrix, solution: Matrix) -> tu
             square = remaining * remaining
             squares += square.sum(axis=0)
             next_product += (system.reciprocals[block] * square).sum(axis=0)
-        relative = float(np.sqrt(squares.sum())) / max(float(norm), 1e-30)
+        relative = float(np.sqrt(squares.sum())) / max(norm, 1e-30)
         if steps == _MAX_ITERATIONS or relative <= _TOLERANCE or not norm:
             return steps, relative
         correction = system.correction(residual)
-        next_product += np.einsum("ij,ij->j", residual[frequent], correction)
+        next_product += np.einsum("ij,ij->j", residual[system.frequent], correction)
         ratio = next_product / np.maximum(product, _TINY) if steps else product
         for block in blocks:
             direction[block] *= ratio
             direction[block] += system.reciprocals[block] * residual[block]
-        direction[frequent] += correction
+        direction[system.frequent] += correction
         product, applied, curvature = next_product, system.apply(direction), np.zeros_like(product)
         for block in blocks:
             applied[block] += system.penalty * direction[block]
             curvature += np.einsum("ij,ij->j", direction[block], applied[block])
-        length = product / np.maximum(curvature, _TINY)
+        np.divide(product, np.maximum(curvature, _TINY), out=length)
         steps += 1
 
 
-def whiten(rows: Matrix, shares: sparse.csr_matrix, strength: float, keep: int) -> Matrix:
+def whiten(rows: Matrix, shares: TokenShares, strength: float, keep: int) -> Matrix:
     """Keep the leading directions of the student's own vectors of the texts, and even out their variances.
 
     Args:
         rows: (entries, dims).
-        shares: (texts, entries).
+        shares: Of the texts.
         strength: Each direction is divided by its standard deviation to this power: 0 leaves the variances as they
             are, 1 makes them equal.
         keep: Directions to keep.
@@ -190,12 +203,11 @@ def whiten(rows: Matrix, shares: sparse.csr_matrix, strength: float, keep: int) 
         float32 (entries, keep).
     """
 
-    def moments(texts: slice) -> tuple[npt.NDArray[np.float64], Matrix]:
-        means: Matrix = shares[texts] @ rows
+    def moments(_: slice, means: Matrix) -> tuple[npt.NDArray[np.float64], Matrix]:
         return means.sum(axis=0, dtype=np.float64), means.T @ means
 
     count, total, gram = shares.shape[0], np.zeros(rows.shape[1]), np.zeros((rows.shape[1],) * 2)
-    for total_of_block, gram_of_block in in_order(moments, slices(count, _TEXTS_AT_ONCE)):
+    for total_of_block, gram_of_block in shares.over_means(rows, moments):
         total += total_of_block
         gram += gram_of_block
     values, vectors = np.linalg.eigh((gram - np.outer(total, total) / count) / max(count - 1, 1))

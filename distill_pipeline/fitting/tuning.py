@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from distill_pipeline.fitting.parallel import for_each, in_order, slices
+from distill_pipeline.fitting.shares import TokenShares
 from distill_pipeline.store.embeddings import unit_rows
 
 Matrix = npt.NDArray[np.float32]
@@ -28,7 +29,7 @@ _RESTRAINT = 2.0
 
 
 def tune_similarities(
-    rows: Matrix, shares: sparse.csr_matrix, teacher: Matrix, *, steps: int, seed: int
+    rows: Matrix, shares: TokenShares, teacher: Matrix, *, steps: int, seed: int
 ) -> tuple[Matrix, list[float]]:
     """Move the rows so that cosines of texts come closer to the teacher's.
 
@@ -37,7 +38,7 @@ def tune_similarities(
 
     Args:
         rows: float32 (entries, dims).
-        shares: float32 (texts, entries).
+        shares: Of the texts.
         teacher: float32 (texts, teacher dims), centred; scaled to unit length here.
         steps: Batches to learn from.
         seed: Of the batches' order.
@@ -45,23 +46,20 @@ def tune_similarities(
     Returns:
         float32 (entries, dims), and the mean squared difference at each step.
     """
-    touched = np.flatnonzero(shares.getnnz(axis=0))
-    shares = shares[:, touched].tocsr()
-    scale = np.float32(np.sqrt((rows[touched] ** 2).sum(axis=1).mean()))
-    state = _State.of(rows[touched] / scale, shares.getnnz(axis=0))
-    teacher_units = unit_rows(teacher).astype(np.float32)
+    texts_of_entries = shares.texts_of_entries
+    scale = np.float32(np.sqrt((rows[texts_of_entries > 0] ** 2).sum(axis=1).mean()))
+    state = _State.of(rows / scale, texts_of_entries)
     losses = []
     for step, texts in enumerate(_batches(shares.shape[0], steps, seed)):
-        batch = shares[texts]
+        batch = shares.select(texts)
         held, columns = np.unique(batch.indices, return_inverse=True)
         batch = sparse.csr_matrix((batch.data, columns, batch.indptr), shape=(len(texts), len(held)))
-        loss, gradient_of_means = similarity_loss(_product(batch, state.rows[held]), teacher_units[texts])
+        teacher_units = unit_rows(teacher[texts]).astype(np.float32)
+        loss, gradient_of_means = similarity_loss(_product(batch, state.rows[held]), teacher_units)
         losses.append(loss)
         rate = np.float32(_RATE * 0.5 * (1 + np.cos(np.pi * step / steps)))
         state.step(held, _product(batch.T, gradient_of_means), rate)
-    tuned = rows.copy()
-    tuned[touched] = state.rows * scale
-    return tuned, losses
+    return state.rows * scale, losses
 
 
 @dataclass(frozen=True)

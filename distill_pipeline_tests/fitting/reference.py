@@ -111,7 +111,7 @@ def choose_penalty(A: M, targets: M, E0: M, Y: M, *, strength: float, keep: int)
     held &= np.cumsum(held) <= 2000
     best, best_score = 0.0, -np.inf
     for penalty in PENALTIES:  # up to the first that is no better than the one before
-        E = whiten(ridge(A[~held], targets[~held], E0, penalty), A[~held], strength, keep)
+        E = whiten(ridge(A[~held], targets[~held], E0, penalty), A, strength, keep)
         if (score := sum(agreement(Y[held], A[held] @ E))) <= best_score:
             break
         best, best_score = penalty, score

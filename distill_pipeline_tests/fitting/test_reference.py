@@ -52,7 +52,7 @@ class Small:
     @property
     def A(self) -> Rows:  # noqa: N802
         """The token shares, dense."""
-        return self.problem.shares.toarray().astype(np.float64)  # type: ignore[no-any-return]
+        return self.problem.shares.select(np.arange(self.problem.shares.shape[0])).toarray().astype(np.float64)  # type: ignore[no-any-return]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -63,7 +63,9 @@ def exact_and_in_many_blocks() -> Iterator[None]:
             "ridge._COLUMNS_AT_ONCE": 4,
             "ridge._FREQUENT": 50,
             "ridge._ROWS_AT_ONCE": 64,
-            "ridge._TEXTS_AT_ONCE": 128,
+            "problem._TEXTS_AT_ONCE": 32,
+            "shares.TEXTS_IN_PART": 128,
+            "shares._TEXTS_AT_ONCE": 64,
             "start._ROWS_AT_ONCE": 64,
             "start._TEXTS_AT_ONCE": 128,
             "tuning._COLUMNS_AT_ONCE": 4,

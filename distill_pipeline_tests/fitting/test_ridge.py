@@ -13,8 +13,9 @@ from scipy import sparse
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from distill_pipeline.errors import RecipeError
-from distill_pipeline.fitting.problem import apply_importance, hold_out, text_importance
-from distill_pipeline.fitting.ridge import solve_ridge, token_shares, whiten
+from distill_pipeline.fitting.problem import hold_out, text_importance
+from distill_pipeline.fitting.ridge import solve_ridge, whiten
+from distill_pipeline.fitting.shares import TokenShares, token_shares
 from distill_pipeline.fitting.start import fit_start, weight_curves
 from distill_pipeline.fitting.tuning import similarity_loss, tune_similarities
 from distill_pipeline.recipe.recipe import Recipe
@@ -27,11 +28,21 @@ Rows = npt.NDArray[np.float32]
 
 
 @pytest.fixture(scope="module")
-def shares() -> sparse.csr_matrix:
+def matrix() -> sparse.csr_matrix:
     random = np.random.default_rng(0)
     dense = random.random((300, 40)) * (random.random((300, 40)) < 0.2)
     dense[:, 39] = 0  # an entry that no text touches
     return sparse.csr_matrix((dense / np.maximum(dense.sum(axis=1, keepdims=True), 1e-9)).astype(np.float32))
+
+
+@pytest.fixture
+def shares(matrix: sparse.csr_matrix, monkeypatch: pytest.MonkeyPatch) -> TokenShares:
+    return _in_parts(matrix, monkeypatch)
+
+
+def _in_parts(matrix: sparse.csr_matrix, monkeypatch: pytest.MonkeyPatch) -> TokenShares:
+    monkeypatch.setattr("distill_pipeline.fitting.shares.TEXTS_IN_PART", 100)
+    return TokenShares.of(matrix[first : first + 30] for first in range(0, matrix.shape[0], 30))
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +55,8 @@ def start() -> Rows:
     return np.random.default_rng(2).normal(size=(40, 6)).astype(np.float32)
 
 
-def _dense(shares: sparse.csr_matrix, targets: Rows, start: Rows, penalty: float) -> npt.NDArray[np.float64]:
-    a, y, e = shares.toarray().astype(np.float64), targets.astype(np.float64), start.astype(np.float64)
+def _dense(matrix: sparse.csr_matrix, targets: Rows, start: Rows, penalty: float) -> npt.NDArray[np.float64]:
+    a, y, e = matrix.toarray().astype(np.float64), targets.astype(np.float64), start.astype(np.float64)
     solved: npt.NDArray[np.float64] = e + np.linalg.solve(a.T @ a + penalty * np.eye(40), a.T @ (y - a @ e))
     return solved
 
@@ -60,20 +71,20 @@ def several_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("penalty", [0.02, 0.2, 2.0])
 def test_the_solver_finds_the_ridge_solution(
-    shares: sparse.csr_matrix, targets: Rows, start: Rows, penalty: float
+    shares: TokenShares, matrix: sparse.csr_matrix, targets: Rows, start: Rows, penalty: float
 ) -> None:
     solution = solve_ridge(shares, targets, start, penalty)
-    expected = _dense(shares, targets, start, penalty)
+    expected = _dense(matrix, targets, start, penalty)
     assert np.abs(solution.rows - expected).max() < 0.02 * np.abs(expected).max()
     assert solution.residual < 3e-3
     np.testing.assert_array_equal(solution.rows[39], start[39])
 
 
 def test_a_good_guess_saves_iterations_and_changes_nothing(
-    shares: sparse.csr_matrix, targets: Rows, start: Rows
+    shares: TokenShares, matrix: sparse.csr_matrix, targets: Rows, start: Rows
 ) -> None:
     far = solve_ridge(shares, targets, start, 0.1)
-    near = solve_ridge(shares, targets, start, 0.1, guess=_dense(shares, targets, start, 0.1).astype(np.float32))
+    near = solve_ridge(shares, targets, start, 0.1, guess=_dense(matrix, targets, start, 0.1).astype(np.float32))
     assert near.iterations < far.iterations
     assert np.abs(near.rows - far.rows).max() < 0.02 * np.abs(far.rows).max()
 
@@ -86,26 +97,26 @@ def test_token_shares_sum_to_one_without_what_is_skipped() -> None:
     np.testing.assert_allclose(shares.toarray(), expected, rtol=1e-6)
 
 
-def test_the_start_recovers_weights_and_projection_that_made_the_targets(shares: sparse.csr_matrix) -> None:
+def test_the_start_recovers_weights_and_projection_that_made_the_targets(matrix: sparse.csr_matrix) -> None:
     random = np.random.default_rng(3)
     rows = random.normal(size=(40, 12)).astype(np.float32)
     probabilities = np.logspace(-7, -2, 40)
     groups = np.zeros(40, dtype=np.int8)
     axes = np.linalg.qr(random.normal(size=(12, 6)))[0]
     weights = 1e-4 / (1e-4 + probabilities)
-    targets = (shares @ (rows * weights[:, None]) @ axes).astype(np.float32)
+    targets = (matrix @ (rows * weights[:, None]) @ axes).astype(np.float32)
     curves = weight_curves(probabilities, groups)
-    start, fitted = fit_start(rows, axes, curves, shares, targets)
-    residual = targets - shares @ start
+    start, fitted = fit_start(rows, axes, curves, matrix, targets)
+    residual = targets - matrix @ start
     assert (residual**2).sum() < 0.02 * (targets**2).sum()
     assert fitted[0] > 10 * fitted[-1] >= 0
 
 
-def test_whitening_evens_out_variances_by_its_strength(shares: sparse.csr_matrix) -> None:
+def test_whitening_evens_out_variances_by_its_strength(shares: TokenShares, matrix: sparse.csr_matrix) -> None:
     rows = (np.random.default_rng(4).normal(size=(40, 6)) * [9, 5, 3, 2, 1, 0.5]).astype(np.float32)
 
     def spread(strength: float) -> float:
-        variances = (shares @ whiten(rows, shares, strength, 6)).astype(np.float64).var(axis=0)
+        variances = (matrix @ whiten(rows, shares, strength, 6)).astype(np.float64).var(axis=0)
         return float(variances.max() / variances.min())
 
     assert spread(1.0) < 1.01
@@ -181,19 +192,24 @@ def test_few_generated_texts_count_as_much_as_the_corpus_and_never_less_than_one
 
 
 def test_importance_counts_a_text_as_if_it_stood_there_so_often(
-    shares: sparse.csr_matrix, targets: Rows, start: Rows
+    shares: TokenShares, matrix: sparse.csr_matrix, targets: Rows, start: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    importance = np.ones(shares.shape[0], dtype=np.float32)
+    importance = np.ones(matrix.shape[0], dtype=np.float32)
     importance[:7] = 3
-    often = np.concatenate([np.arange(shares.shape[0]), np.tile(np.arange(7), 2)])
-    repeated = solve_ridge(shares[often], targets[often], start, 0.1).rows
-    counted = solve_ridge(*apply_importance(shares, targets, importance), start, 0.1).rows
+    often = np.concatenate([np.arange(matrix.shape[0]), np.tile(np.arange(7), 2)])
+    repeated = solve_ridge(_in_parts(matrix[often], monkeypatch), targets[often], start, 0.1).rows
+    counted = solve_ridge(shares, targets, start, 0.1, importance=importance).rows
     assert np.allclose(counted, repeated, atol=0.02)
 
 
-def test_tuning_brings_similarities_closer_and_leaves_what_no_text_touches(
-    shares: sparse.csr_matrix, start: Rows
-) -> None:
+def test_texts_are_found_whatever_part_they_lie_in(shares: TokenShares, matrix: sparse.csr_matrix) -> None:
+    assert len(shares.parts) == 3
+    texts = np.array([299, 3, 120, 0, 121])
+    np.testing.assert_array_equal(shares.select(texts).toarray(), matrix[texts].toarray())
+    np.testing.assert_array_equal(shares.texts_of_entries, matrix.getnnz(axis=0))
+
+
+def test_tuning_brings_similarities_closer_and_leaves_what_no_text_touches(shares: TokenShares, start: Rows) -> None:
     teacher = np.random.default_rng(5).normal(size=(300, 10)).astype(np.float32)
     tuned, errors = tune_similarities(start, shares, teacher, steps=200, seed=0)
     assert np.mean(errors[-9:]) < 0.9 * errors[0]

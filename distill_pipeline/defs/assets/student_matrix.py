@@ -17,9 +17,7 @@ from distill_pipeline.defs.stage import (
 )
 from distill_pipeline.figures.captions import NORMS, VARIANCE, WEIGHTS
 from distill_pipeline.figures.pictures import draw_rows
-from distill_pipeline.fitting.problem import TextEmbeddings
 from distill_pipeline.fitting.reduction import MATRIX, reduce_rows
-from distill_pipeline.fitting.refining import refine_rows
 from distill_pipeline.fitting.settings import fit_settings
 from distill_pipeline.fitting.weightings import row_weights
 from distill_pipeline.store.embeddings import Embeddings
@@ -55,6 +53,10 @@ def _reduce(run: StageRun, vocabulary: Vocabulary, entries: Embeddings) -> dict[
         groups = entry_groups(vocabulary.tokenizer)
         weights = row_weights(recipe.resolved("weighting"), vocabulary.frequencies, groups)
         return reduce_rows(entries, run.folder, weights=weights, pca_dims=recipe.pca_dims)
+    # scipy takes longer to import than a hit takes.
+    from distill_pipeline.fitting.problem import TextEmbeddings
+    from distill_pipeline.fitting.refining import refine_rows
+
     output = run.upstream("text_embeddings")
     sentences = TextEmbeddings(Embeddings.of_parts(output.folder), output.facts["groups"])
     return refine_rows(vocabulary, entries, sentences, run.folder, fit_settings(recipe))

@@ -1,0 +1,138 @@
+"""Token shares of any number of texts: sparse parts that lie in a file and are mapped into memory."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, BinaryIO, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from tokenizers import Tokenizer
+
+from distill_pipeline.fitting.parallel import in_order, slices
+from distill_pipeline.vocabulary.words import MAX_LENGTH
+
+Matrix = npt.NDArray[np.float32]
+Result = TypeVar("Result")
+
+TEXTS_IN_PART = 65_536
+"""Enough that a part holds each of its entries often: rows of its entries are copied for each product."""
+_TEXTS_AT_ONCE = 2048
+
+
+@dataclass(frozen=True)
+class Part:
+    """The shares of consecutive texts.
+
+    Attributes:
+        texts: Which texts.
+        entries: int32 (held,), the entries that they hold, in order.
+        matrix: float32 (texts, held).
+    """
+
+    texts: slice
+    entries: npt.NDArray[np.int32]
+    matrix: sparse.csr_matrix
+
+
+@dataclass(frozen=True)
+class TokenShares:
+    """Each entry's share of a text's tokens, (texts, entries); rows sum to 1, or to 0."""
+
+    parts: Sequence[Part]
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, blocks: Iterable[sparse.csr_matrix], folder: Path | None = None) -> "TokenShares":
+        """Keep blocks of consecutive texts, (texts, entries) each, in a nameless file in the folder."""
+        parts, waiting, texts, entries = list[Part](), list[sparse.csr_matrix](), 0, 0
+        with TemporaryFile(dir=folder) as file:
+            for block in chain(blocks, [None]):
+                if block is not None:
+                    waiting.append(block)
+                    entries = block.shape[1]
+                count = sum(one.shape[0] for one in waiting)
+                if count >= TEXTS_IN_PART or (block is None and waiting):
+                    parts.append(_kept(sparse.vstack(waiting, format="csr"), texts, file))
+                    texts, waiting = texts + count, []
+        return cls(parts, (texts, entries))
+
+    @property
+    def texts_of_entries(self) -> npt.NDArray[np.int64]:
+        """How many texts hold each entry, (entries,)."""
+        counts = np.zeros(self.shape[1], dtype=np.int64)
+        for part in self.parts:
+            counts[part.entries] += np.bincount(part.matrix.indices, minlength=len(part.entries))
+        return counts
+
+    def select(self, texts: npt.NDArray[np.integer]) -> sparse.csr_matrix:
+        """Return the rows of these texts, (len(texts), entries)."""
+        found, order = [], []
+        for part in self.parts:
+            wanted = np.flatnonzero((texts >= part.texts.start) & (texts < part.texts.stop))
+            rows = part.matrix[texts[wanted] - part.texts.start]
+            shape = (len(wanted), self.shape[1])
+            found.append(sparse.csr_matrix((rows.data, part.entries[rows.indices], rows.indptr), shape=shape))
+            order.append(wanted)
+        stacked = sparse.vstack(found, format="csr")
+        return stacked if len(found) == 1 else stacked[np.argsort(np.concatenate(order))]
+
+    def over_means(self, rows: Matrix, compute: Callable[[slice, Matrix], Result]) -> Iterator[Result]:
+        """Yield what a function makes of some texts, and of the means (texts, dims) of the rows (entries, dims)."""
+
+        def of_block(block: tuple[slice, sparse.csr_matrix, Matrix]) -> Result:
+            texts, matrix, held = block
+            return compute(texts, matrix @ held)
+
+        return in_order(of_block, self._blocks(rows))
+
+    def _blocks(self, rows: Matrix) -> Iterator[tuple[slice, sparse.csr_matrix, Matrix]]:
+        for part in self.parts:
+            held, first = rows[part.entries], part.texts.start
+            for block in slices(part.matrix.shape[0], _TEXTS_AT_ONCE):
+                yield slice(first + block.start, first + block.stop), part.matrix[block], held
+
+
+def _kept(matrix: sparse.csr_matrix, first: int, file: BinaryIO) -> Part:
+    """Return (texts, entries) shares as a part that begins with text `first`, whose arrays lie in the file."""
+    held, columns = np.unique(matrix.indices, return_inverse=True)
+    arrays = (matrix.data, columns.astype(np.int32), matrix.indptr.astype(np.int32))
+    local = sparse.csr_matrix(
+        tuple(_append_mapped(file, array) for array in arrays), shape=(matrix.shape[0], len(held))
+    )
+    return Part(slice(first, first + matrix.shape[0]), held.astype(np.int32), local)
+
+
+def _append_mapped(file: BinaryIO, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Write an array to the end of a file and return it mapped: the system keeps what is used of it in memory."""
+    if not array.size:
+        return array
+    offset = file.seek(0, 2)
+    file.write(np.ascontiguousarray(array).data)
+    file.flush()
+    return np.asarray(np.memmap(file, array.dtype, "r", offset, array.shape))
+
+
+def token_shares(tokenizer: Tokenizer, texts: Sequence[str], *, skip: npt.NDArray[np.integer]) -> sparse.csr_matrix:
+    """Return each entry's share of a text's tokens, float32 (texts, entries); rows sum to 1, or to 0.
+
+    Entries to skip don't count as tokens, as model2vec leaves out unknown ones.
+    """
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(MAX_LENGTH)
+    encodings = tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+    ids = [encoding.ids for encoding in encodings]
+    lengths = np.fromiter(map(len, ids), dtype=np.int32, count=len(ids))
+    columns = np.fromiter(chain.from_iterable(ids), dtype=np.int32, count=lengths.sum())
+    counts = np.ones(tokenizer.get_vocab_size(), dtype=bool)
+    counts[skip] = False
+    rows, kept = np.repeat(np.arange(len(ids)), lengths), counts[columns]
+    left = np.bincount(rows[kept], minlength=len(ids))
+    values = np.repeat((1 / np.maximum(left, 1)).astype(np.float32), left)
+    starts = np.concatenate([[0], np.cumsum(left)]).astype(np.int32)
+    shares = sparse.csr_matrix((values, columns[kept], starts), shape=(len(texts), len(counts)))
+    shares.sum_duplicates()
+    return shares
