@@ -129,7 +129,7 @@ def small_recipe(modernbert: Path) -> Callable[..., Recipe]:
 
     def make(**fields: Any) -> Recipe:
         small: dict[str, Any] = {"pca_dims": 8, "vocabulary_words": 300, "max_regression": 2}
-        small |= {"refinement": "generated", "generated_texts": 300}
+        small |= {"refinement": "generated", "generated_texts": 300, "dictionary_texts": 0}
         # Every test would measure model2vec's student too, and all three on thousands of texts.
         small |= {"compare_with_model2vec": False, "labelled_sets": []}
         return make_recipe({"name": "tiny", "teacher": str(modernbert), **small, **fields}, source="test")

@@ -22,7 +22,6 @@ from distill_pipeline.fitting.settings import FitSettings
 from distill_pipeline.fitting.shares import Matrix, TokenShares, token_shares
 from distill_pipeline.fitting.start import fit_start, project, weight_curves
 from distill_pipeline.fitting.weightings import row_weights
-from distill_pipeline.recipe.choices import MIN_REFINEMENT_TEXTS
 from distill_pipeline.store.embeddings import Embeddings, unit_rows
 from distill_pipeline.vocabulary.vocabulary import Vocabulary
 from distill_pipeline.vocabulary.words import entry_groups
@@ -149,20 +148,18 @@ def build_problem(
         weights[groups < 0] = 0
         start = project(rows, components.axes.astype(np.float32)) * weights[:, None]
         start *= np.float32(_best_scale(shares, targets, start))
-    held_out = hold_out(texts.group_sizes, passages=settings.balanced)
+    held_out = hold_out(shares.shape[0])
     teacher = _select_rows(texts.embeddings, held_out)
     return Problem(groups, shares, importance, targets, start, weights, held_out, teacher)
 
 
-def hold_out(group_sizes: Sequence[int], *, passages: bool) -> npt.NDArray[np.bool_]:
-    """Choose the texts on which agreement is measured, (texts,): every twentieth, more of few, 2,000 at most.
+def hold_out(texts: int) -> npt.NDArray[np.bool_]:
+    """Choose the texts on which agreement is measured, (texts,): evenly spread over all kinds, 2,000 at most.
 
-    `passages` chooses from the first group alone if it is large enough: what a corpus wins shows on passages.
+    They are every twentieth, more of few.
     """
-    among = group_sizes[0] if passages and group_sizes[0] >= MIN_REFINEMENT_TEXTS else sum(group_sizes)
-    held_out = np.zeros(sum(group_sizes), dtype=bool)
-    held_out[: among : max(4, min(among // 500, HELD_OUT_EVERY))] = True
-    held_out[np.flatnonzero(held_out)[MAX_HELD_OUT:]] = False
+    held_out = np.zeros(texts, dtype=bool)
+    held_out[:: max(4, min(texts // 500, HELD_OUT_EVERY), -(-texts // MAX_HELD_OUT))] = True
     return held_out
 
 

@@ -84,7 +84,7 @@ class Recipe(BaseModel):
         "(English, not Spanish or Vietnamese).",
     )
     language: str = Field(
-        "en", pattern=r"^[a-z]{2,3}(-[A-Za-z]+)?$", description="Language of the word frequencies (wordfreq's code)."
+        "en", pattern=r"^[a-z]{2,3}(-[A-Za-z]{2,8})?$", description="Language of the word frequencies (wordfreq's code)."
     )
     words_from: Literal["wordfreq", "corpus"] = Field(
         "wordfreq", description="Source of all words and frequencies: wordfreq's list of the language, or the corpus."

@@ -176,12 +176,11 @@ def test_a_corpus_of_too_few_texts_is_told_before_the_teacher_runs(
     assert [len(group) for group in refinement_texts(recipe(**corpus, generated_texts=99))] == [2, 33, 33, 33]
 
 
-def test_agreement_is_measured_on_passages_where_there_are_enough() -> None:
-    assert np.flatnonzero(hold_out([30_000, 500], passages=True)).tolist() == list(range(0, 30_000, 20))
-    assert np.flatnonzero(hold_out([1_000, 45_000], passages=True)).tolist() == list(range(0, 1_000, 4))
-    assert np.flatnonzero(hold_out([90, 45_000], passages=True)).tolist() == list(range(0, 40_000, 20))
-    assert np.flatnonzero(hold_out([30_000, 20_000], passages=False)).tolist() == list(range(0, 40_000, 20))
-    assert np.flatnonzero(hold_out([4, 1], passages=True)).tolist() == [0, 4]
+def test_agreement_is_measured_on_texts_of_all_kinds() -> None:
+    assert np.flatnonzero(hold_out(30_000)).tolist() == list(range(0, 30_000, 20))
+    assert np.flatnonzero(hold_out(1_000)).tolist() == list(range(0, 1_000, 4))
+    assert np.flatnonzero(hold_out(150_000)).tolist() == list(range(0, 150_000, 75))
+    assert np.flatnonzero(hold_out(5)).tolist() == [0, 4]
 
 
 def test_few_generated_texts_count_as_much_as_the_corpus_and_never_less_than_one_text() -> None:
