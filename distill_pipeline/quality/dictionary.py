@@ -100,16 +100,20 @@ def make_tasks(synsets: list[Synset], fitted: set[str]) -> Tasks:
 
 def score_tasks(tasks: Tasks, encode: Encode) -> dict[str, Score]:
     """Return a model's score on each of `DICTIONARY_KINDS`; it reads each text once."""
+    from threadpoolctl import threadpool_limits
+
     rows = unit_rows(np.asarray(encode(tasks.texts))).astype(np.float32)
     definitions, words, examples = np.split(rows, np.cumsum([len(tasks.definitions), len(tasks.words)]))
     named = np.flatnonzero(np.char.startswith(tasks.classes, "noun") | np.char.startswith(tasks.classes, "verb"))
-    scores = (
-        cross_validated_accuracy(definitions[named], tasks.classes[named]),
-        v_measure(definitions[named], tasks.classes[named]),
-        ndcg(definitions, words, [dict.fromkeys(own, 1.0) for own in tasks.own_words]),
-        ndcg(examples, definitions, [{int(place): 1.0} for place in tasks.illustrated]),
-        _synonyms(words, tasks.own_words),
-    )
+    # On matrices of this size several threads wait for each other: up to nine times the processor time was measured.
+    with threadpool_limits(1):
+        scores = (
+            cross_validated_accuracy(definitions[named], tasks.classes[named]),
+            v_measure(definitions[named], tasks.classes[named]),
+            ndcg(definitions, words, [dict.fromkeys(own, 1.0) for own in tasks.own_words]),
+            ndcg(examples, definitions, [{int(place): 1.0} for place in tasks.illustrated]),
+            _synonyms(words, tasks.own_words),
+        )
     return dict(zip(DICTIONARY_KINDS, scores, strict=True))
 
 

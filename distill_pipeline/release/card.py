@@ -10,7 +10,7 @@ from distill_pipeline.figures.captions import caption_of
 from distill_pipeline.quality.measures import sets_table
 from distill_pipeline.recipe.choices import DICTIONARY_KINDS
 from distill_pipeline.recipe.reading import recipe_yaml
-from distill_pipeline.recipe.recipe import RELEASE_FIELDS, Recipe
+from distill_pipeline.recipe.recipe import RELEASE_FIELDS
 from distill_pipeline.release.eval_results import mteb_entries
 from distill_pipeline.release.ingredients import SPEEDS, Ingredients, licence_text
 from distill_pipeline.release.provenance import RUN_BEGINS, RUN_ENDS, TAG, without_paths
@@ -65,7 +65,9 @@ embeddings = model.encode(["A static model needs no GPU."])
 Measured on {quality["texts"]} {quality["texts_are"]}, without labels.
 
 {_figures_table(quality)}
-{_scores(recipe, quality)}{texts}{words}{_pictures(figures, of_making=False)}
+
+{scores_text(recipe.language, quality)}
+{texts}{words}{_pictures(figures, of_making=False)}
 ## How it was made
 
 ```yaml
@@ -170,19 +172,16 @@ def _figures_table(quality: Mapping[str, Any]) -> str:
     return markdown_table(["figure", "value", *("`model2vec.distill`, same dimensions" for _ in sides[1:])], rows)
 
 
-def _scores(recipe: Recipe, quality: Mapping[str, Any]) -> str:
-    """Return the table of scores on labelled sets, with what they are, or what no score tells."""
+def scores_text(language: str, quality: Mapping[str, Any]) -> str:
+    """Return the table of scores on labelled sets and what they are, or that there are none and what isn't known."""
     entries = quality.get("labelled_sets", ())
     if not entries:
-        return (
-            f"\nOn no task with labels ({recipe.language}): agreement doesn't tell what a search or a classifier would "
-            "lose.\n"
-        )
+        return f"No task with labels ({language}): agreement doesn't tell what a search or a classifier would lose."
     own = {entry["kind"] for entry in entries} & DICTIONARY_KINDS.keys()
-    what = "".join(f"\n- {kind}: {DICTIONARY_KINDS[kind]}" for kind in DICTIONARY_KINDS if kind in own)
+    what = "\n".join(f"- {kind}: {score}" for kind, score in DICTIONARY_KINDS.items() if kind in own)
     if own:
-        what = f"\nWordNet's tasks are on synsets that no student is fitted to:\n{what}\n"
-    return f"\nScores on tasks with labels, ± their standard errors:\n\n{markdown_table(*sets_table(quality))}\n{what}"
+        what = f"\n\nWordNet's tasks are on synsets that no student is fitted to:\n\n{what}"
+    return f"Scores on tasks with labels, ± their standard errors:\n\n{markdown_table(*sets_table(quality))}{what}"
 
 
 def text_table(examples: Sequence[Mapping[str, Any]], teacher_title: str, student_title: str) -> str:

@@ -94,5 +94,5 @@ def test_scores_on_tasks_of_mteb_are_where_the_hub_looks_for_them(tmp_path: Path
 
 def test_a_card_without_tasks_says_what_agreement_cant_tell(tmp_path: Path) -> None:
     card = (make_release(tmp_path / "a", language="de") / "README.md").read_text(encoding="utf-8")
-    assert "On no task with labels (de): agreement doesn't tell what a search or a classifier would lose." in card
+    assert "No task with labels (de): agreement doesn't tell what a search or a classifier would lose." in card
     assert "mteb" not in card

@@ -22,8 +22,8 @@ from distill_pipeline.quality.agreement import (
     texts_per_second,
     weights_bytes,
 )
-from distill_pipeline.quality.measures import MEASURES, comparable_figures, kinds_table, sets_table
-from distill_pipeline.release.card import markdown_table, text_table, word_table
+from distill_pipeline.quality.measures import MEASURES, comparable_figures, kinds_table
+from distill_pipeline.release.card import markdown_table, scores_text, text_table, word_table
 from distill_pipeline.release.gate import read_report
 from distill_pipeline.store.disk import write_json
 from distill_pipeline.store.embeddings import Embeddings
@@ -44,7 +44,8 @@ def quality_report(
     path = distill_home.releases / context.partition_key / REPORT
 
     def describe(output: Output) -> Mapping[str, Any]:
-        return _describe(output, read_report(path.read_bytes()) if path.exists() else None)
+        released = read_report(path.read_bytes()) if path.exists() else None
+        return _describe(output, distill_home.recipe(context.partition_key).language, released)
 
     return materialize_stage(context, config, distill_home, _compute, describe=describe)
 
@@ -88,17 +89,16 @@ def _compute(run: StageRun) -> Mapping[str, Any]:
     }
 
 
-def _describe(output: Output, released: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def _describe(output: Output, language: str, released: Mapping[str, Any] | None) -> Mapping[str, Any]:
     report = json.loads((output.folder / REPORT).read_text(encoding="utf-8"))
     tables = {
         # Not part of the stored report: the current release may change at any time.
         "by_kind": markdown_table(*kinds_table(report, comparable_figures(released, report))),
+        "labelled_sets": scores_text(language, report),
         "nearest_texts": text_table(report["examples"], "teacher's nearest", "student's nearest"),
     }
     if report["word_examples"]:
         tables["nearest_words"] = word_table(report["word_examples"])
-    if report["labelled_sets"]:
-        tables["labelled_sets"] = markdown_table(*sets_table(report))
     return {
         **{name: report[name] for name in (*MEASURES, "student_bytes", "teacher_bytes")},
         **output.facts,
