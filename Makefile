@@ -17,7 +17,7 @@ export DISTILL_HOME ?= $(CURDIR)/.distill
 export DAGSTER_HOME ?= $(DISTILL_HOME)/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run run-main dev test test-team test-ui screenshots lint bench docs lock clean
+.PHONY: help setup run run-main dev test test-team test-ui test-runtimes screenshots lint bench docs lock clean
 
 # $(call with,NAMES): the mark of an environment that holds these extras or the group.
 empty :=
@@ -46,6 +46,9 @@ test-team: $(call with,dev $(TEST_EXTRAS))  ## Run the team's deployment for rea
 
 test-ui: $(call with,dev $(TEST_EXTRAS))  ## Drive the UI in Debian's chromium; pictures of the screen go to $DISTILL_HOME/screenshots
 	SCREENSHOTS=$(DISTILL_HOME)/screenshots $(BIN)/pytest -m ui distill_pipeline_tests/ui $(ARGS)
+
+test-runtimes: $(call with,dev $(TEST_EXTRAS)) | $(UV)  ## Run the card's snippets, each in a new environment (PyPI, npm)
+	UV=$(UV) $(BIN)/pytest -m runtimes distill_pipeline_tests/runtimes $(ARGS)
 
 screenshots: export UI_RECIPE = minilm-256
 screenshots: test-ui  ## Make the README's pictures of the UI

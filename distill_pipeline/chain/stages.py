@@ -98,7 +98,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "static_model",
-            version="5",
+            version="6",
             kinds=("model2vec", "huggingface"),
             reads=lambda _: ("teacher_label", "pooling", "weighting", "pca_dims", "dtype"),
             upstream=("vocabulary", "student_matrix"),
@@ -108,7 +108,7 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             RELEASE,
-            version="7",
+            version="8",
             kinds=("huggingface",),
             reads=_release_fields,
             upstream=("static_model", "quality_report"),

@@ -11,6 +11,7 @@ from distill_pipeline.recipe.reading import recipe_yaml
 from distill_pipeline.recipe.recipe import RELEASE_FIELDS
 from distill_pipeline.release.ingredients import SPEEDS, Ingredients, licence_text
 from distill_pipeline.release.provenance import RUN_BEGINS, RUN_ENDS, TAG, without_paths
+from distill_pipeline.release.snippets import snippets
 
 
 def model_card(
@@ -24,7 +25,7 @@ def model_card(
 ) -> str:
     """Return the card as Markdown with the Hub's YAML header. Equal inputs give equal text.
 
-    `variants` are their largest distances (1 - cosine) from the golden vectors, `figures` paths within the release,
+    `variants` are what `check_variant` returns, `figures` paths within the release,
     `overridden` is what the gate found.
     """
     recipe, student = ingredients.recipe, ingredients.model.facts
@@ -53,7 +54,6 @@ model = StaticModel.from_pretrained("{place}")
 embeddings = model.encode(["A static model needs no GPU."])
 ```
 
-{_in_sentence_transformers(place, student["dtype"])}
 {_variants_note(variants)}
 ## What it lost against its teacher
 
@@ -61,6 +61,10 @@ Measured on {quality["texts"]} {quality["texts_are"]}, without labels.
 
 {_figures_table(quality)}
 {texts}{words}{_pictures(figures, of_making=False)}
+## In other runtimes
+
+`texts` is a list of texts, `query` is one.
+{_snippets(ingredients, place)}
 ## How it was made
 
 ```yaml
@@ -125,15 +129,6 @@ def _prompts_note(ingredients: Ingredients) -> str:
     return f"\nThe teacher names prompts, {ingredients.prompts}; for this student {used}.\n"
 
 
-def _in_sentence_transformers(place: str, dtype: str) -> str:
-    if dtype == "int8":
-        return f'It loads in `sentence_transformers` 6 and later as well: `SentenceTransformer("{place}")`.'
-    loads = f'It loads in `sentence_transformers` as well: `SentenceTransformer("{place}")'
-    if dtype != "float16":
-        return f"{loads}`."
-    return f"{loads}.float()`. In float16 its\nvector of a text without a known word is NaN; `model2vec` gives zeros."
-
-
 def _accents_note(accents: str) -> str:
     return f"\nIn texts and vocabulary, {accents}.\n" if accents else ""
 
@@ -145,9 +140,22 @@ def _override_note(overridden: Sequence[str], reason: str) -> str:
 def _variants_note(variants: Mapping[str, float]) -> str:
     if not variants:
         return ""
-    rows = [(f"`{name}/`", f"{distance:.2g}") for name, distance in variants.items()]
+    rows = [(f"`{name}`", f"{distance:.2g}") for name, distance in variants.items()]
     table = markdown_table(["variant", "largest distance (1 - cosine) from a golden vector"], rows)
-    return f"\n{table}\n\nA variant loads with `subfolder=`, and `onnx/` in any ONNX runtime.\n"
+    return f"\n{table}\n\nA variant loads with `subfolder=`; the ONNX files use the tokenizer in the root.\n"
+
+
+def _snippets(ingredients: Ingredients, place: str) -> str:
+    recipe = ingredients.recipe
+    facts = ingredients.model.facts
+    found = snippets(
+        place, facts["dimensions"], facts["dtype"], on_hub=recipe.repository is not None, onnx="onnx" in recipe.variants
+    )
+    return "".join(
+        f"\n### {snippet.runtime}\n\n```{snippet.language}\n{snippet.code}```\n"
+        + (f"\n{snippet.note}\n" if snippet.note else "")
+        for snippet in found
+    )
 
 
 def _figures_table(quality: Mapping[str, Any]) -> str:

@@ -176,10 +176,10 @@ def prepare(
     """
     shutil.copytree(ingredients.model.folder, folder, ignore=shutil.ignore_patterns(MANIFEST), dirs_exist_ok=True)
     verify_golden(folder)
-    distances = {}
+    distances: dict[str, float] = {}
     for variant in ingredients.recipe.variants:
         write_variant(folder, variant)
-        distances[variant] = check_variant(folder, variant)
+        distances |= check_variant(folder, variant)
     if ingredients.recipe.evaluation_texts is not None:  # whose texts may be private; the UI shows them
         quality = {**quality, "examples": []}
     write_json(folder / REPORT, quality)
