@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,7 @@ class Environment:
             # The binary of ONNX Runtime lies in its package; its script would fetch one for CUDA besides.
             _run(["npm", "install", "--silent", "--ignore-scripts", *PACKAGES[runtime]], folder, dict(os.environ))
         else:
-            _run([UV, "venv", "--quiet", "--python", sys.executable, ".venv"], folder, dict(os.environ))
-            install = [UV, "pip", "install", "--quiet", "--python", ".venv/bin/python"]
-            _run([*install, *PACKAGES[runtime]], folder, dict(os.environ))
+            install_python(folder, PACKAGES[runtime])
         return cls(folder, runtime)
 
     def run(self, snippet: Snippet, given: tuple[list[str], str], hub: str) -> tuple[list[list[Any]], list[str] | None]:
@@ -79,6 +78,12 @@ class Environment:
             _run([".venv/bin/python", "snippet.py"], self.folder, environment)
         embeddings, found = json.loads((self.folder / "answer.json").read_text(encoding="utf-8"))
         return embeddings, found
+
+
+def install_python(folder: Path, packages: Sequence[str]) -> None:
+    """Make an environment `.venv` with these packages in a folder."""
+    _run([UV, "venv", "--quiet", "--python", sys.executable, ".venv"], folder, dict(os.environ))
+    _run([UV, "pip", "install", "--quiet", "--python", ".venv/bin/python", *packages], folder, dict(os.environ))
 
 
 def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:

@@ -22,3 +22,5 @@ PACKAGES: Mapping[str, tuple[str, ...]] = {
     "Chroma": ("chromadb==1.5.9", _MODEL2VEC),
     "LanceDB": ("lancedb==0.40.0", _MODEL2VEC),
 }
+
+CREATE_DAGSTER = "create-dagster==1.13.29"

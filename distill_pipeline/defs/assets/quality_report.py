@@ -44,9 +44,7 @@ WORDS = "words.parquet"
 
 
 @stage_asset(pool="teacher")
-def quality_report(
-    context: dg.AssetExecutionContext, config: StageConfig, distill_home: dg.ResourceParam[DistillHome]
-) -> StageResult:
+def quality_report(context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome) -> StageResult:
     """What the student lost against its teacher: agreement on texts, scores on labelled sets, size and speed.
 
     Unless the recipe says otherwise, the student that model2vec.distill makes of this teacher is measured too.

@@ -21,9 +21,7 @@ GOLDEN_TEXTS = 24
 
 
 @stage_asset()
-def static_model(
-    context: dg.AssetExecutionContext, config: StageConfig, distill_home: dg.ResourceParam[DistillHome]
-) -> StageResult:
+def static_model(context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome) -> StageResult:
     """The student: a folder that model2vec and sentence_transformers load.
 
     It holds golden vectors too: texts with the vectors that every runtime must give for them.

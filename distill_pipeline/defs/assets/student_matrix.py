@@ -29,9 +29,7 @@ from distill_pipeline.vocabulary.words import entry_groups
 
 
 @stage_asset()
-def student_matrix(
-    context: dg.AssetExecutionContext, config: StageConfig, distill_home: dg.ResourceParam[DistillHome]
-) -> StageResult:
+def student_matrix(context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome) -> StageResult:
     """The student's rows, one per vocabulary entry.
 
     They are reduced to fewer dimensions, weighted by frequency and, with a refinement, fitted so that their means come
