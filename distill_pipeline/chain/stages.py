@@ -64,7 +64,7 @@ def _text_embeddings_fields(recipe: Recipe) -> Fields:
 
 def _matrix_fields(recipe: Recipe) -> Fields:
     fields = ("refinement", "weighting", "pca_dims")
-    return fields if recipe.refinement == "none" else (*fields, "whitening", "seed")
+    return fields if recipe.refinement == "none" else (*fields, "whitening", "seed", "space")
 
 
 def _report_fields(_: Recipe) -> Fields:
@@ -91,7 +91,7 @@ STAGES: Mapping[str, Stage] = {
         Stage("text_embeddings", version="13", kinds=("pytorch", "parquet"), reads=_text_embeddings_fields),
         Stage(
             "student_matrix",
-            version="13",
+            version="14",
             kinds=("numpy", "parquet"),
             reads=_matrix_fields,
             upstream=("vocabulary", "token_embeddings", "text_embeddings"),
@@ -100,11 +100,11 @@ STAGES: Mapping[str, Stage] = {
             "static_model",
             version="6",
             kinds=("model2vec", "huggingface"),
-            reads=lambda _: ("teacher_label", "pooling", "weighting", "pca_dims", "dtype"),
+            reads=lambda _: ("teacher_label", "pooling", "weighting", "pca_dims", "space", "dtype"),
             upstream=("vocabulary", "student_matrix"),
         ),
         Stage(
-            "quality_report", version="11", kinds=("python", "json"), reads=_report_fields, upstream=("static_model",)
+            "quality_report", version="12", kinds=("python", "json"), reads=_report_fields, upstream=("static_model",)
         ),
         Stage(
             RELEASE,

@@ -12,7 +12,7 @@ A set is named KIND:PATH. Files are TSV without quoting, CSV, JSON lines or Parq
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -178,14 +178,16 @@ def _score_clustering(examples: tuple[list[str], list[str]], encode: Encode) -> 
     return float(np.mean([v_measure_score(labels, model.fit_predict(rows)) for model in models]))
 
 
-class _Search(NamedTuple):
+class Search(NamedTuple):
+    """Documents with their names, queries as (name, text), and by query the gains of its relevant documents."""
+
     documents: list[str]
     texts: list[str]
     queries: list[tuple[str, str]]
     gains: Mapping[str, Mapping[str, float]]
 
 
-def _read_retrieval(folder: Path) -> _Search:
+def _read_retrieval(folder: Path) -> Search:
     corpus, queries, qrels = (Rows(_part(folder, part)) for part in ("corpus", "queries", "qrels"))
     gains: dict[str, dict[str, float]] = {}
     for query, document, score in zip(qrels.texts("qid"), qrels.texts("did"), qrels.numbers("score"), strict=True):
@@ -196,16 +198,26 @@ def _read_retrieval(folder: Path) -> _Search:
         raise LabelledSetError(f"labelled set retrieval:{folder}: no query has a relevant document")
     if not wanted & set(documents):
         raise LabelledSetError(f"labelled set retrieval:{folder}: {corpus.path.name} has no relevant document's id")
-    return _Search(documents, corpus.texts("text"), asked, gains)
+    return Search(documents, corpus.texts("text"), asked, gains)
 
 
-def _score_retrieval(search: _Search, encode: Encode) -> float:
-    documents, names = encode(search.texts), np.array(search.documents)
-    scores = []
-    for (query, _), row in zip(search.queries, encode([text for _, text in search.queries]), strict=True):
+def read_search(name: str) -> Search:
+    """Return the content of a set retrieval:FOLDER. Raises `LabelledSetError`."""
+    return _read_retrieval(Path(name.partition(":")[2]))
+
+
+def _score_retrieval(search: Search, encode: Encode) -> float:
+    documents = encode(search.texts)
+    return mean_gain(search, (documents @ row for row in encode([text for _, text in search.queries])))
+
+
+def mean_gain(search: Search, similarities: Iterable[npt.NDArray[np.floating]]) -> float:
+    """Return the mean nDCG@10 of a search, given each query's similarities to the documents, (documents,)."""
+    names, scores = np.array(search.documents), []
+    for (query, _), row in zip(search.queries, similarities, strict=True):
         relevant = search.gains.get(query, {})
         if any(relevant.values()):
-            best = names[np.argsort(-(documents @ row), kind="stable")[:_TOP]]
+            best = names[np.argsort(-row, kind="stable")[:_TOP]]
             ideal = sorted(relevant.values(), reverse=True)
             scores.append(_discounted([relevant.get(name, 0.0) for name in best]) / _discounted(ideal))
     return float(np.mean(scores))

@@ -7,11 +7,13 @@ from typing import Any
 from rich.filesize import decimal
 
 from distill_pipeline.figures.captions import caption_of
+from distill_pipeline.fitting.projection import PROJECTION
 from distill_pipeline.recipe.reading import recipe_yaml
 from distill_pipeline.recipe.recipe import RELEASE_FIELDS
 from distill_pipeline.release.ingredients import SPEEDS, Ingredients, licence_text
 from distill_pipeline.release.provenance import RUN_BEGINS, RUN_ENDS, TAG, without_paths
 from distill_pipeline.release.snippets import snippets
+from distill_pipeline.store.disk import sha256_of
 
 
 def model_card(
@@ -61,7 +63,7 @@ Measured on {quality["texts"]} {quality["texts_are"]}, without labels.
 
 {_figures_table(quality)}
 {texts}{words}{_pictures(figures, of_making=False)}
-## In other runtimes
+{_beside_the_teacher(ingredients, place)}## In other runtimes
 
 `texts` is a list of texts, `query` is one.
 {_snippets(ingredients, place)}
@@ -145,11 +147,44 @@ def _variants_note(variants: Mapping[str, float]) -> str:
     return f"\n{table}\n\nA variant loads with `subfolder=`; the ONNX files use the tokenizer in the root.\n"
 
 
+def _beside_the_teacher(ingredients: Ingredients, place: str) -> str:
+    """Return how static queries search the teacher's documents; nothing where no map was fitted."""
+    student = ingredients.model
+    if student.facts["space"] == "teacher":
+        return """## With the teacher's documents
+
+The vectors lie in the teacher's space: an index of the vectors that the teacher made is searched as it is, by dot
+product. Another student of this teacher needs no change to the index.
+
+"""
+    if not (student.folder / PROJECTION).is_file():
+        return ""
+    found = (
+        f'hf_hub_download("{place}", "{PROJECTION}")' if ingredients.recipe.repository else f'"{place}/{PROJECTION}"'
+    )
+    imported = "from huggingface_hub import hf_hub_download\n" if ingredients.recipe.repository else ""
+    return f"""## With the teacher's documents
+
+Queries of this student search documents that the teacher encoded, once those are projected. The scores are dot
+products; don't normalise what was projected. Documents that another projection made, of another sha256 than
+`{sha256_of(student.folder / PROJECTION)}`, are projected again from the teacher's vectors.
+
+```python
+{imported}from safetensors.numpy import load_file
+
+projection = load_file({found})
+documents = teacher_vectors @ projection["weights"] + projection["bias"]  # of the teacher's vectors, at unit length
+scores = model.encode("a query") @ documents.T
+```
+
+"""
+
+
 def _snippets(ingredients: Ingredients, place: str) -> str:
     recipe = ingredients.recipe
     facts = ingredients.model.facts
     found = snippets(
-        place, facts["dimensions"], facts["dtype"], on_hub=recipe.repository is not None, onnx="onnx" in recipe.variants
+        place, facts["dimensions"], facts["dtype"], on_hub=recipe.repository is not None, variants=recipe.variants
     )
     return "".join(
         f"\n### {snippet.runtime}\n\n```{snippet.language}\n{snippet.code}```\n"
@@ -167,9 +202,15 @@ def _figures_table(quality: Mapping[str, Any]) -> str:
         ("Mean reciprocal rank of the teacher's nearest text", "nearest_retrieved", ".3f"),
     )
     rows = [(label, *(format(side[figure], style) for side in sides)) for label, figure, style in measures]
+    if mixed := quality.get("teacher_documents"):
+        label = "The same, found by static queries among the teacher's vectors"
+        rows.insert(2, (label, f"{mixed['documents_shared']:.1%}", *("" for _ in sides[1:])))
     for number, labelled in enumerate(quality.get("labelled_sets", ())):
         scores = (f"{side['labelled_sets'][number]['student']:.3f}" for side in sides)
         rows.append((f"{labelled['set']} ({labelled['kind']}), teacher {labelled['teacher']:.3f}", *scores))
+        if mixed := labelled.get("static_query_teacher_documents"):
+            row = f"{labelled['set']}: static queries, the teacher's documents", f"{mixed['score']:.3f}"
+            rows.append((*row, *("" for _ in sides[1:])))
     rows.append(("Weights of the student", *(decimal(side["student_bytes"]) for side in sides)))
     rows.append(("Weights of the teacher", decimal(quality["teacher_bytes"]), *("" for _ in sides[1:])))
     return markdown_table(["figure", "value", *("`model2vec.distill`, same dimensions" for _ in sides[1:])], rows)

@@ -178,7 +178,7 @@ def prepare(
     verify_golden(folder)
     distances: dict[str, float] = {}
     for variant in ingredients.recipe.variants:
-        write_variant(folder, variant)
+        write_variant(folder, variant, ingredients.teacher_source, ingredients.recipe.prompt)
         distances |= check_variant(folder, variant)
     if ingredients.recipe.evaluation_texts is not None:  # whose texts may be private; the UI shows them
         quality = {**quality, "examples": []}

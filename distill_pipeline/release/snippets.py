@@ -1,7 +1,11 @@
 """How each runtime loads a release: the card's snippets. `make test-runtimes` runs every one of them."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+
+from distill_pipeline.release.variants import ONNX, ROUTER
+
+ROUTER_TITLE = "sentence-transformers, Router"
 
 
 @dataclass(frozen=True)
@@ -14,7 +18,7 @@ class Snippet:
     language: str = "python"
 
 
-def snippets(place: str, dims: int, dtype: str, *, on_hub: bool, onnx: bool) -> Iterator[Snippet]:
+def snippets(place: str, dims: int, dtype: str, *, on_hub: bool, variants: Collection[str] = ()) -> Iterator[Snippet]:
     """Yield the snippets for a release.
 
     Args:
@@ -22,10 +26,12 @@ def snippets(place: str, dims: int, dtype: str, *, on_hub: bool, onnx: bool) -> 
         dims: Dimensions of the student.
         dtype: Of its rows.
         on_hub: Whether the place is a repository.
-        onnx: Whether the release holds the ONNX files.
+        variants: Those that the release holds.
     """
     yield _sentence_transformers(place, dtype)
-    if onnx:
+    if ROUTER in variants:
+        yield _router(place, on_hub=on_hub)
+    if ONNX in variants:
         yield Snippet("FastEmbed", _FASTEMBED.format(place=place, dims=dims, path="" if on_hub else _folder(place)))
         yield Snippet(
             "transformers.js",
@@ -51,6 +57,16 @@ def _sentence_transformers(place: str, dtype: str) -> Snippet:
     )
 
 
+def _router(place: str, *, on_hub: bool) -> Snippet:
+    folder = f'snapshot_download("{place}", allow_patterns="router/*") + "/router"' if on_hub else f'"{place}/router"'
+    imports = "from huggingface_hub import snapshot_download\n" if on_hub else ""
+    return Snippet(
+        ROUTER_TITLE,
+        f"{imports}{_ROUTER.format(folder=folder)}",
+        "Static queries, the teacher's documents; the scores are dot products.",
+    )
+
+
 def _folder(place: str) -> str:
     return f', specific_model_path="{place}"'
 
@@ -59,6 +75,14 @@ _SENTENCE_TRANSFORMERS = """\
 from sentence_transformers import SentenceTransformer
 
 embeddings = SentenceTransformer("{place}"){float}.encode(texts)
+"""
+
+_ROUTER = """\
+from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer({folder})
+embeddings = model.encode_query(texts)
+scores = model.similarity(embeddings, model.encode_document(texts))
 """
 
 _FASTEMBED = """\

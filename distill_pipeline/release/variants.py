@@ -1,7 +1,8 @@
 """Variants of a student in the same release: other dtypes, fewer dimensions, ONNX. Each is checked.
 
 They are made from the released model alone, each in a folder of its name:
-`StaticModel.from_pretrained(repository, subfolder="int8")`. The ONNX files use the tokenizer in the release's root.
+`StaticModel.from_pretrained(repository, subfolder="int8")`. The ONNX files use the tokenizer in the release's root;
+router holds the teacher too.
 """
 
 import json
@@ -17,10 +18,12 @@ from tokenizers import Tokenizer
 from distill_pipeline.errors import DistillError, install_hint
 from distill_pipeline.student.folder import converted, read_golden, unknown_id
 from distill_pipeline.student.onnx_files import ONNX_FORMS, SENTENCES, OnnxError, write_onnx
+from distill_pipeline.student.router import write_router
+from distill_pipeline.teacher.source import TeacherSource
 
-ONNX = "onnx"
+ONNX, ROUTER = "onnx", "router"
 
-_TOLERANCES = {"float32": 1e-5, "float16": 1e-5, "dims": 1e-5, "int8": 1e-3}
+_TOLERANCES = {"float32": 1e-5, "float16": 1e-5, "router": 1e-5, "dims": 1e-5, "int8": 1e-3}
 """Largest distance (1 - cosine) of a golden text's vector from the golden one."""
 
 
@@ -28,14 +31,22 @@ class VariantError(DistillError):
     """A variant can't be made, or gives wrong vectors."""
 
 
-def write_variant(release: Path, variant: str) -> None:
-    """Write a variant (float32, float16, int8, onnx or dims-N) of a release's model into its folder in the release.
+def write_variant(release: Path, variant: str, teacher: TeacherSource | None = None, prompt: str | None = None) -> None:
+    """Write a variant (float32, float16, int8, onnx, router or dims-N) of a release's model into its folder there.
+
+    `teacher` and the recipe's `prompt` are what router reads.
 
     Raises:
+        TeacherError: The teacher can't be loaded.
         VariantError: It is impossible for this student, or needs a package that is missing.
     """
     if variant == ONNX:
         _write_onnx(release)
+        return
+    if variant == ROUTER:
+        if teacher is None:
+            raise VariantError("variants: router needs the teacher")
+        write_router(release / ROUTER, release, teacher, prompt)
         return
     from model2vec.persistence import save_pretrained
 
@@ -88,7 +99,8 @@ def check_variant(release: Path, variant: str) -> Mapping[str, float]:
     if variant == ONNX:
         found = {f"{ONNX}/{name}": (dtype, _encode_onnx(release, name, texts)) for name, dtype in ONNX_FORMS.items()}
     else:
-        found = {variant: (variant.partition("-")[0], _encode(release / variant, texts))}
+        encode = _encode_queries if variant == ROUTER else _encode
+        found = {variant: (variant.partition("-")[0], encode(release / variant, texts))}
     # What is made of an int8 student is as far off as that.
     with safe_open(release / "model.safetensors", framework="numpy") as tensors:
         int8 = "weights" in tensors.keys()  # noqa: SIM118 -- no mapping
@@ -107,6 +119,17 @@ def _encode(folder: Path, texts: list[str]) -> npt.NDArray[np.floating]:
     from model2vec import StaticModel
 
     return np.asarray(StaticModel.from_pretrained(folder).encode(texts))
+
+
+def _encode_queries(folder: Path, texts: list[str]) -> npt.NDArray[np.floating]:
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(folder), device="cpu")
+    queries = np.asarray(model.encode_query(texts))
+    documents = np.asarray(model.encode_document(texts[:2]))
+    if documents.shape[1] != queries.shape[1] or not np.isfinite(documents).all():
+        raise VariantError(f"{folder}: documents have {documents.shape[1]} numbers, queries {queries.shape[1]}")
+    return queries
 
 
 def _encode_onnx(release: Path, name: str, texts: list[str]) -> npt.NDArray[np.floating]:

@@ -20,4 +20,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if found:
         terminalreporter.section("largest difference from a golden vector")
     for runtime, difference in found.items():
-        terminalreporter.write_line(f"{runtime:<24} {PACKAGES[runtime.split(',')[0]][0]:<44} {difference}")
+        packages = PACKAGES.get(runtime) or PACKAGES[runtime.partition(", ")[0]]  # another form of the same runtime's
+        terminalreporter.write_line(f"{runtime:<32} {packages[0]:<44} {difference}")

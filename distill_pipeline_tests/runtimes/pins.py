@@ -13,6 +13,7 @@ _MODEL2VEC, _SENTENCE_TRANSFORMERS, _TORCH = (
 PACKAGES: Mapping[str, tuple[str, ...]] = {
     "model2vec": (_MODEL2VEC,),
     "sentence-transformers": (_SENTENCE_TRANSFORMERS, _TORCH),
+    "sentence-transformers, Router": (_SENTENCE_TRANSFORMERS, _TORCH),
     "FastEmbed": ("fastembed==0.9.1",),
     "transformers.js": ("@huggingface/transformers@4.3.2",),
     "LangChain": ("langchain-community==0.4.2", _MODEL2VEC),

@@ -44,7 +44,7 @@ def release(small_recipe: Callable[..., Recipe], bert: Path, tmp_path_factory: p
     (folder / "corpus.txt").write_text("\n".join(f"{line} {n}" for n, line in enumerate(lines)), encoding="utf-8")
     recipe = small_recipe(
         teacher=str(bert), refinement="corpus", corpus=[str(folder / "corpus.txt")], phrases=50,
-        words=["東京都", "naïve", "café"], variants="onnx", repository="me/tiny",
+        words=["東京都", "naïve", "café"], variants="onnx,router", repository="me/tiny",
     )  # fmt: skip
     home = Home(folder / "home")
     with Chain(home) as chain:

@@ -19,6 +19,7 @@ from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.defs.stage import Compute, StageConfig, StageResult, StageRun, materialize_stage, stage_asset
 from distill_pipeline.figures.captions import KINDS, SIMILARITIES
 from distill_pipeline.figures.pictures import draw_quality
+from distill_pipeline.fitting.projection import read_projection
 from distill_pipeline.quality.agreement import (
     Encode,
     choose_evaluation_texts,
@@ -31,10 +32,11 @@ from distill_pipeline.quality.agreement import (
 )
 from distill_pipeline.quality.labelled import score_set, set_identity
 from distill_pipeline.quality.measures import MEASURES, comparable_figures, kinds_table
+from distill_pipeline.quality.searches import Project, compare_search, is_search, score_and_keep, score_search
 from distill_pipeline.release.card import markdown_table, text_table, word_table
 from distill_pipeline.release.gate import read_report
 from distill_pipeline.store.disk import write_json
-from distill_pipeline.store.embeddings import Embeddings, embedding_array, part_name, write_table
+from distill_pipeline.store.embeddings import Embeddings, embedding_array, part_name, unit_rows, write_table
 from distill_pipeline.store.environment import machine
 from distill_pipeline.store.keys import fingerprint
 from distill_pipeline.store.output import Output, StoreError
@@ -68,7 +70,14 @@ def _compute(run: StageRun) -> Mapping[str, Any]:
     teacher = _measure_teacher(run, texts, words)
     teacher_vectors = Embeddings.of_parts(teacher.folder).all()
     student_vectors = np.asarray(student.encode(texts))
-    sets = zip(_scores(run, student.encode), teacher.facts["scores"], strict=True)
+    scores = zip(_scores(run, student.encode), teacher.facts["scores"], strict=True)
+    sets = [{**entry, "teacher": score} for entry, score in scores]
+    project = _projection(model)
+    if project is not None:
+        for number, name in enumerate(run.recipe.labelled_sets):
+            if is_search(name):
+                found = score_search(name, student.encode, teacher.folder / _search_file(number), project)
+                sets[number]["static_query_teacher_documents"] = found
     word_examples = []
     if words:
         word_vectors = Embeddings([teacher.folder / WORDS]).all()
@@ -80,7 +89,8 @@ def _compute(run: StageRun) -> Mapping[str, Any]:
         "texts_are": described,
         "examples": nearest_examples(texts, teacher_vectors, student_vectors),
         "word_examples": word_examples,
-        "labelled_sets": [{**entry, "teacher": score} for entry, score in sets],
+        "labelled_sets": sets,
+        "teacher_documents": project and compare_search(student_vectors, teacher_vectors, teacher_vectors, project),
         "model2vec": _measure_baseline(run, model.facts["dimensions"], texts, teacher_vectors),
         "model_digest": model_digest(model.folder),
         "student_bytes": weights_bytes(model.folder),
@@ -94,6 +104,18 @@ def _compute(run: StageRun) -> Mapping[str, Any]:
         "teacher_texts_per_second": teacher.facts["texts_per_second"],
         "teacher_ran_on": _where(teacher),
     }
+
+
+def _projection(model: Output) -> Project | None:
+    """Return what brings the teacher's vectors into the student's space; None where nothing was fitted to texts."""
+    if model.facts["space"] == "teacher":
+        return unit_rows
+    projection = read_projection(model.folder)
+    return projection.apply if projection else None
+
+
+def _search_file(number: int) -> str:
+    return f"search-{number:03d}.parquet"
 
 
 def _where(teacher: Output) -> str:
@@ -122,7 +144,10 @@ def _measure_teacher(run: StageRun, texts: Sequence[str], words: Sequence[str]) 
                 if some:
                     write_table(path, {"text": some, "embedding": embedding_array(encode(some))})
             return {
-                "scores": [score_set(name, encode) for name in run.recipe.labelled_sets],
+                "scores": [
+                    score_and_keep(name, encode, folder / _search_file(number))
+                    for number, name in enumerate(run.recipe.labelled_sets)
+                ],
                 "texts_per_second": round(texts_per_second(encode, texts[:16])),
                 "device": loaded.device,
             }
@@ -189,6 +214,13 @@ def _baseline_student(run: StageRun, dimensions: int) -> Output | None:
     return store.get(keys["static_model"])
 
 
+def _mixed(entry: Mapping[str, Any]) -> str:
+    found = entry.get("static_query_teacher_documents")
+    if found is None:
+        return ""
+    return f"{found['score']:.3f}, {found['documents_shared']:.0%} of the teacher's 10 first"
+
+
 def _describe(output: Output, released: Mapping[str, Any] | None) -> Mapping[str, Any]:
     report = json.loads((output.folder / REPORT).read_text(encoding="utf-8"))
     tables = {
@@ -199,8 +231,9 @@ def _describe(output: Output, released: Mapping[str, Any] | None) -> Mapping[str
     if report["word_examples"]:
         tables["nearest_words"] = word_table(report["word_examples"])
     if sets := report["labelled_sets"]:
-        rows = [(e["set"], e["kind"], f"{e['teacher']:.3f}", f"{e['student']:.3f}") for e in sets]
-        tables["labelled_sets"] = markdown_table(["set", "kind", "teacher", "student"], rows)
+        rows = [(e["set"], e["kind"], f"{e['teacher']:.3f}", f"{e['student']:.3f}", _mixed(e)) for e in sets]
+        header = ["set", "kind", "teacher", "student", "static queries, teacher's documents"]
+        tables["labelled_sets"] = markdown_table(header, rows)
     return {
         **{name: report[name] for name in (*MEASURES, "student_bytes", "teacher_bytes")},
         **output.facts,
