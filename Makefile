@@ -66,6 +66,7 @@ bench: setup  ## Measure against model2vec; JSON in benchmarks/results. Hours; A
 	$(BIN)/python -m benchmarks.encode $(ARGS)
 	$(BIN)/python -m benchmarks.reduce
 	$(BIN)/python -m benchmarks.pipeline
+	$(BIN)/python -m benchmarks.serving $(DISTILL_HOME)/releases/$(RECIPE)
 
 docs: setup  ## Make docs/recipes.md from the recipe's fields
 	$(BIN)/python -m distill_pipeline.cli.reference

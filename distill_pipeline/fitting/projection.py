@@ -29,7 +29,7 @@ _PENALTY = 0.01
 """Of the mean variance of the teacher's directions; between 0.001 and 0.1 nothing depends on it."""
 
 _MAX_TEXTS = 60_000
-_DOCUMENT = 6
+_DOCUMENT = 12
 """Texts whose mean stands for a long document."""
 _DOCUMENTS = 1000
 
@@ -38,7 +38,8 @@ _DOCUMENTS = 1000
 class Projection:
     """Projects the teacher's vectors: `unit vectors @ weights + bias`, compared with queries by dot product.
 
-    `weights` are float32 (teacher dims, student dims), `bias` is float32 (student dims,).
+    `weights` are float32 (teacher dims, student dims), `bias` is float32 (student dims,); what is projected has a mean
+    length of about 1.
     """
 
     weights: npt.NDArray[np.float32]
@@ -92,6 +93,7 @@ def fit_projection(
         student[kinds == kind] -= student[kinds == kind].mean(axis=0)
     held_out = np.arange(len(lines)) % 10 == 0
     weights = _ridge(teacher[~held_out], student[~held_out])
+    weights /= np.linalg.norm(teacher @ weights, axis=1).mean()
     found = _documents_found(student[held_out] @ weights.T, teacher[held_out])
     mean = np.concatenate([unit_rows(batch) for batch in texts.embeddings.batches()])[::step].mean(axis=0)
     return Projection(weights.astype(np.float32), (-mean @ weights).astype(np.float32)), found
@@ -107,7 +109,7 @@ def _ridge(inputs: npt.NDArray[np.float64], outputs: npt.NDArray[np.float64]) ->
 def _documents_found(static: npt.NDArray[np.float64], teacher: npt.NDArray[np.float64]) -> dict[str, float]:
     """Return the mean reciprocal rank of a document by its first text, for both kinds of queries."""
     count = min(len(teacher) // _DOCUMENT, _DOCUMENTS)
-    members = np.arange(len(teacher))[: count * _DOCUMENT].reshape(_DOCUMENT, count)
+    members = np.arange(len(teacher))[: count * _DOCUMENT].reshape(count, _DOCUMENT).T  # neighbours are of one kind
     documents = unit_rows(teacher[members].mean(axis=0))
     found = {}
     for name, vectors in (("teacher", unit_rows(teacher)), ("static", static)):
