@@ -17,7 +17,7 @@ export DISTILL_HOME ?= $(CURDIR)/.distill
 export DAGSTER_HOME ?= $(DISTILL_HOME)/dagster
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run run-main dev test test-team test-ui screenshots lint bench docs lock clean
+.PHONY: help setup run run-main dev test test-team test-ui test-runtimes screenshots lint bench docs lock clean
 
 # $(call with,NAMES): the mark of an environment that holds these extras or the group.
 empty :=
@@ -47,6 +47,9 @@ test-team: $(call with,dev $(TEST_EXTRAS))  ## Run the team's deployment for rea
 test-ui: $(call with,dev $(TEST_EXTRAS))  ## Drive the UI in Debian's chromium; pictures of the screen go to $DISTILL_HOME/screenshots
 	SCREENSHOTS=$(DISTILL_HOME)/screenshots $(BIN)/pytest -m ui distill_pipeline_tests/ui $(ARGS)
 
+test-runtimes: $(call with,dev $(TEST_EXTRAS)) | $(UV)  ## Run the card's snippets, each in a new environment (PyPI, npm)
+	UV=$(UV) $(BIN)/pytest -m runtimes distill_pipeline_tests/runtimes $(ARGS)
+
 screenshots: export UI_RECIPE = minilm-256
 screenshots: test-ui  ## Make the README's pictures of the UI
 	cp $(addprefix $(DISTILL_HOME)/screenshots/ui-,$(addsuffix .png,graph similarities)) docs/images/
@@ -64,6 +67,7 @@ bench: setup  ## Measure against model2vec; JSON in benchmarks/results. Hours; A
 	$(BIN)/python -m benchmarks.reduce
 	$(BIN)/python -m benchmarks.fit
 	$(BIN)/python -m benchmarks.pipeline
+	$(BIN)/python -m benchmarks.serving $(DISTILL_HOME)/releases/$(RECIPE)
 
 docs: setup  ## Make docs/recipes.md from the recipe's fields
 	$(BIN)/python -m distill_pipeline.cli.reference

@@ -1,6 +1,7 @@
 """Distil a Sentence Transformer into a static Model2Vec model with Dagster.
 
-From Python: `from distill_pipeline import Recipe, distill`.
+From Python: `from distill_pipeline import Recipe, distill`. In a project of Dagster: the component
+`distill_pipeline.DistillationComponent`.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from distill_pipeline.api import Distilled, distill
+    from distill_pipeline.defs.component import DistillationComponent
     from distill_pipeline.recipe.recipe import Recipe
 
-__all__ = ["Distilled", "Recipe", "distill"]
+__all__ = ["DistillationComponent", "Distilled", "Recipe", "distill"]
 
 
 def __getattr__(name: str) -> Any:
@@ -20,8 +22,17 @@ def __getattr__(name: str) -> Any:
         from distill_pipeline.recipe.recipe import Recipe
 
         return Recipe
+    if name == "DistillationComponent":
+        from distill_pipeline.defs.component import DistillationComponent
+
+        return DistillationComponent
     if name in __all__:
         from distill_pipeline import api
 
         return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the names, among which `dg` looks for components."""
+    return [*globals(), *__all__]

@@ -33,7 +33,9 @@ PAGES = (
 NOT_HERE = ("git ", "docker ", "cd ", "cp ", "chmod ", "export ")
 """Commands of other tools, which need a clone's address or Docker; `make test-team` runs deploy's services."""
 
-TOOLS_OF_THE_PROJECT = {"bench", "clean", "dev", "docs", "lint", "lock", "setup", "test", "test-team", "test-ui"}
+TOOLS_OF_THE_PROJECT = {"bench", "clean", "dev", "docs", "lint", "lock", "setup", "test"} | {
+    f"test-{what}" for what in ("team", "ui", "runtimes")
+}
 """Make's targets that are only looked up: CI runs most of them, and the others take hours or open a port."""
 
 SMALL = {"vocabulary_words": "100", "generated_texts": "300", "compare_with_model2vec": "false", "max_regression": "2"}

@@ -64,7 +64,7 @@ def _text_embeddings_fields(recipe: Recipe) -> Fields:
 
 def _matrix_fields(recipe: Recipe) -> Fields:
     fields = ("refinement", "weighting", "pca_dims")
-    return fields if recipe.refinement == "none" else (*fields, "whitening", "seed")
+    return fields if recipe.refinement == "none" else (*fields, "whitening", "seed", "space")
 
 
 def _report_fields(recipe: Recipe) -> Fields:
@@ -100,9 +100,9 @@ STAGES: Mapping[str, Stage] = {
         ),
         Stage(
             "static_model",
-            version="5",
+            version="6",
             kinds=("model2vec", "huggingface"),
-            reads=lambda _: ("teacher_label", "pooling", "weighting", "pca_dims", "dtype"),
+            reads=lambda _: ("teacher_label", "pooling", "weighting", "pca_dims", "space", "dtype"),
             upstream=("vocabulary", "student_matrix"),
         ),
         Stage(

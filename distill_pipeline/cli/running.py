@@ -122,14 +122,7 @@ def _instance(home: Home) -> Iterator[dg.DagsterInstance]:
 
 
 def _load_job(home: Home) -> dg.JobDefinition:
-    """Return the job, from a code location that knows every recipe of this home.
-
-    A code location knows the recipes that existed when this process loaded it, so a new recipe reloads it.
-    """
-    loaded = sys.modules.get("distill_pipeline.defs.partitions")
-    if loaded and not home.load_recipes()[0].keys() <= set(loaded.RECIPES.get_partition_keys()):
-        for name in [name for name in sys.modules if name.startswith("distill_pipeline.def")]:
-            del sys.modules[name]
+    """Return the job, from a code location that knows every recipe that this home holds now."""
     from distill_pipeline.definitions import build_defs
 
     return build_defs(home).resolve_job_def("distill")

@@ -5,9 +5,11 @@ All are off until someone switches them on. What to run is decided in `chain/wat
 
 import time
 from collections.abc import Iterable
+from typing import Any
 
 import dagster as dg
 
+from distill_pipeline.chain.comparison import STAGE as COMPARISON
 from distill_pipeline.chain.plan import identify_teachers
 from distill_pipeline.chain.stages import RELEASE
 from distill_pipeline.chain.teachers import teacher_name
@@ -21,12 +23,9 @@ from distill_pipeline.chain.watching import (
     read_cursor,
     write_cursor,
 )
-from distill_pipeline.defs.assets.plan import plan
-from distill_pipeline.defs.assets.recipe_comparison import recipe_comparison
 from distill_pipeline.defs.checks import RELEASE_STANDS
-from distill_pipeline.defs.jobs import DISTILL
-from distill_pipeline.defs.partitions import RECIPES
-from distill_pipeline.defs.resources import DistillHome
+from distill_pipeline.defs.resources import DistillHome, bound
+from distill_pipeline.defs.sources import TEACHER
 from distill_pipeline.errors import DistillError
 from distill_pipeline.hub.access import retry_after, use_client_without_retries
 from distill_pipeline.recipe.recipe import Recipe
@@ -34,26 +33,12 @@ from distill_pipeline.release.standing import release_standing
 from distill_pipeline.teacher.download import teacher_error
 from distill_pipeline.teacher.source import fetch_commit
 
-OVERVIEW = dg.AutomationConditionSensorDefinition(
-    "overview",
-    target=dg.AssetSelection.assets(recipe_comparison.key, plan.key),
-    default_status=dg.DefaultSensorStatus.STOPPED,
-    minimum_interval_seconds=60,
-    description="Compares the recipes again after each new quality report, and plans all recipes every hour.",
-)
 
-
-@dg.schedule(
-    job=DISTILL,
-    cron_schedule="0 3 * * *",
-    default_status=dg.DefaultScheduleStatus.STOPPED,
-    description="Runs each released recipe that has a stale or missing output, every day at 03:00.",
-)
 def stale_recipes(
-    context: dg.ScheduleEvaluationContext, distill_home: dg.ResourceParam[DistillHome]
+    context: dg.ScheduleEvaluationContext, distill_home: DistillHome
 ) -> list[dg.RunRequest] | dg.SkipReason:
     """Request a run of each stale recipe that isn't running; a failed one is retried at the next tick."""
-    identified, problems = identify_teachers(distill_home.home, _recipes_with_partition(distill_home))
+    identified, problems = identify_teachers(distill_home.home, distill_home.recipes())
     day = f"{context.scheduled_execution_time:%Y-%m-%d}"
     requests, skipped = find_stale_recipes(distill_home.store, identified, day)
     runs, waiting = new_runs(context.instance, requests)
@@ -63,28 +48,15 @@ def stale_recipes(
     return runs or dg.SkipReason("; ".join([*unknown, *waiting, *skipped]) or "there are no recipes")
 
 
-def _recipes_with_partition(distill_home: DistillHome) -> list[Recipe]:
-    """Return the recipes that existed when the code location was loaded, as their files are now."""
-    names = set(RECIPES.get_partition_keys())
-    return [recipe for name, recipe in distill_home.home.load_recipes()[0].items() if name in names]
-
-
 ANSWER_TIMEOUT_SECONDS = 5.0
 """A tick has a minute for all teachers."""
 
 ERROR_WAIT_SECONDS = 120.0
 
 
-@dg.sensor(
-    job=DISTILL,
-    minimum_interval_seconds=900,
-    default_status=dg.DefaultSensorStatus.STOPPED,
-    description="Asks the Hub for the current commit of each teacher without a pinned one, every 15 minutes, and runs "
-    "each released recipe that was made from an earlier commit.",
-)
-def teacher_watch(context: dg.SensorEvaluationContext, distill_home: dg.ResourceParam[DistillHome]) -> dg.SensorResult:
+def teacher_watch(context: dg.SensorEvaluationContext, distill_home: DistillHome) -> dg.SensorResult:
     """Report teachers that moved, and request a run for each released recipe that follows one."""
-    recipes = _recipes_with_partition(distill_home)
+    recipes = distill_home.recipes()
     now = time.time()
     check = check_teachers(recipes, read_cursor(context.cursor), _ask, now)
     for problem in check.problems:
@@ -97,7 +69,7 @@ def teacher_watch(context: dg.SensorEvaluationContext, distill_home: dg.Resource
         run_requests=runs,
         skip_reason=None if runs else "; ".join(reasons),
         cursor=write_cursor(check.states),
-        asset_events=_observations(recipes, check),
+        asset_events=_observations(distill_home, recipes, check),
     )
 
 
@@ -115,7 +87,7 @@ def _ask(teacher: str, branch: str | None) -> str:
         raise HubUnavailable(str(error), ERROR_WAIT_SECONDS) from None
 
 
-def _observations(recipes: list[Recipe], check: TeacherCheck) -> list[dg.AssetObservation]:
+def _observations(home: DistillHome, recipes: list[Recipe], check: TeacherCheck) -> list[dg.AssetObservation]:
     """Return an observation of each recipe whose teacher moved since it was last seen."""
     observations = []
     for recipe in recipes:
@@ -126,7 +98,7 @@ def _observations(recipes: list[Recipe], check: TeacherCheck) -> list[dg.AssetOb
             description = f"{name} stands at {commit}"
             observations.append(
                 dg.AssetObservation(
-                    asset_key="vocabulary", partition=recipe.name, description=description, metadata=metadata
+                    asset_key=home.key(TEACHER), partition=recipe.name, description=description, metadata=metadata
                 )
             )
     return observations
@@ -136,16 +108,11 @@ LOOKING_SECONDS = 20.0
 """After which a tick begins no other look; the next tick goes on."""
 
 
-@dg.sensor(
-    minimum_interval_seconds=3600,
-    default_status=dg.DefaultSensorStatus.STOPPED,
-    description="Looks once a day whether the Hub still holds each release. Starts no run.",
-)
-def release_watch(context: dg.SensorEvaluationContext, distill_home: dg.ResourceParam[DistillHome]) -> dg.SensorResult:
+def release_watch(context: dg.SensorEvaluationContext, distill_home: DistillHome) -> dg.SensorResult:
     """Report for each release that wasn't looked at in the last day whether the Hub still holds it."""
     last_start = time.monotonic() + LOOKING_SECONDS
     found: list[dg.AssetCheckEvaluation] = []
-    for recipe in _recipes_with_partition(distill_home):
+    for recipe in distill_home.recipes():
         if time.monotonic() > last_start:
             break
         try:
@@ -156,7 +123,7 @@ def release_watch(context: dg.SensorEvaluationContext, distill_home: dg.Resource
         if look.asked:
             found.append(
                 dg.AssetCheckEvaluation(
-                    asset_key=dg.AssetKey(RELEASE),
+                    asset_key=distill_home.key(RELEASE),
                     check_name=RELEASE_STANDS,
                     passed=look.stands,
                     severity=dg.AssetCheckSeverity.WARN,
@@ -198,3 +165,40 @@ def new_runs(instance: dg.DagsterInstance, requests: Iterable[Request]) -> tuple
             tags = {"distill/why": request.why[:200]}
             runs.append(dg.RunRequest(run_key=request.key, partition_key=request.recipe, tags=tags))
     return runs, waiting
+
+
+def stale_recipes_schedule(home: DistillHome, job: Any) -> dg.ScheduleDefinition:
+    """Return the schedule over one home."""
+    return dg.schedule(
+        name=home.name("stale_recipes"),
+        job=job,
+        cron_schedule="0 3 * * *",
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description="Runs each released recipe that has a stale or missing output, every day at 03:00.",
+    )(bound(stale_recipes, home))
+
+
+def sensors_of(home: DistillHome, job: Any) -> list[dg.SensorDefinition]:
+    """Return the sensors over one home."""
+    follow = dg.sensor(
+        name=home.name("teacher_watch"),
+        job=job,
+        minimum_interval_seconds=900,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description="Asks the Hub for the current commit of each teacher without a pinned one, every 15 minutes, and "
+        "runs each released recipe that was made from an earlier commit.",
+    )
+    look = dg.sensor(
+        name=home.name("release_watch"),
+        minimum_interval_seconds=3600,
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        description="Looks once a day whether the Hub still holds each release. Starts no run.",
+    )
+    overview = dg.AutomationConditionSensorDefinition(
+        home.name("overview"),
+        target=dg.AssetSelection.assets(home.key(COMPARISON), home.key("plan")),
+        default_status=dg.DefaultSensorStatus.STOPPED,
+        minimum_interval_seconds=60,
+        description="Compares the recipes again after each new quality report, and plans all recipes every hour.",
+    )
+    return [follow(bound(teacher_watch, home)), look(bound(release_watch, home)), overview]

@@ -16,8 +16,7 @@ import numpy as np
 
 from distill_pipeline.chain.stages import RELEASE
 from distill_pipeline.defs.launch import override_reason
-from distill_pipeline.defs.partitions import RECIPES
-from distill_pipeline.defs.resources import DistillHome
+from distill_pipeline.defs.resources import DistillHome, bound
 from distill_pipeline.fitting.reduction import MATRIX
 from distill_pipeline.quality.measures import FLOORS, MEASURES
 from distill_pipeline.recipe.recipe import Recipe
@@ -36,21 +35,19 @@ _VERSION = "1"
 """Raised when a check that reads only an output's bytes changes, so that verdicts kept in the store are void."""
 
 
-def _check(stage: str, examine: Examine, *, reads_recipe: bool = False) -> dg.AssetChecksDefinition:
+def _check(home: DistillHome, stage: str, examine: Examine, *, reads_recipe: bool = False) -> dg.AssetChecksDefinition:
     """Return a blocking check of a stage's output, with the function's name and docstring.
 
     A check that reads only the output keeps its verdict in the store; one that also reads the recipe always runs.
     """
 
-    def check(
-        context: dg.AssetCheckExecutionContext, distill_home: dg.ResourceParam[DistillHome]
-    ) -> dg.AssetCheckResult:
+    def check(context: dg.AssetCheckExecutionContext, distill_home: DistillHome) -> dg.AssetCheckResult:
         recipe = distill_home.recipe(context.partition_key)
         store = distill_home.store
         output = store.get(distill_home.stage_keys(recipe)[stage])
         run = partial(examine, recipe, output)
         passed, metadata = run() if reads_recipe else cached_verdict(store, output, f"{name} {_VERSION}", run)
-        reason = override_reason(context.run) if stage == "quality_report" else ""
+        reason = override_reason(context.run, distill_home) if stage == "quality_report" else ""
         if passed or not reason:
             return dg.AssetCheckResult(passed=passed, metadata=dict(metadata))
         # A warning doesn't block: the student is released all the same, and its card says so.
@@ -59,19 +56,25 @@ def _check(stage: str, examine: Examine, *, reads_recipe: bool = False) -> dg.As
         )
 
     name = examine.__name__
-    return _defined(stage, name, inspect.getdoc(examine), check, blocking=True)
+    return _defined(home, stage, name, inspect.getdoc(examine), check, blocking=True)
 
 
 def _defined(
-    stage: str, name: str, description: str | None, check: Callable[..., dg.AssetCheckResult], *, blocking: bool
+    home: DistillHome,
+    stage: str,
+    name: str,
+    description: str | None,
+    check: Callable[..., dg.AssetCheckResult],
+    *,
+    blocking: bool,
 ) -> dg.AssetChecksDefinition:
     with warnings.catch_warnings():
         # Partitioned checks are a preview in Dagster 1.13; without partitions a result would not name its recipe.
         warnings.simplefilter("ignore", dg.PreviewWarning)
         decorate = dg.asset_check(
-            asset=stage, name=name, description=description, blocking=blocking, partitions_def=RECIPES
+            asset=home.key(stage), name=name, description=description, blocking=blocking, partitions_def=home.partitions
         )
-        return decorate(check)
+        return decorate(bound(check, home))
 
 
 def entries_are_unique_and_readable(_: Recipe, output: Output) -> Verdict:
@@ -145,9 +148,7 @@ def floors_are_reached(recipe: Recipe, output: Output) -> Verdict:
     }
 
 
-def release_stands(
-    context: dg.AssetCheckExecutionContext, distill_home: dg.ResourceParam[DistillHome]
-) -> dg.AssetCheckResult:
+def release_stands(context: dg.AssetCheckExecutionContext, distill_home: DistillHome) -> dg.AssetCheckResult:
     """The Hub still holds the released files. It is asked at most once a day; this check warns and stops nothing."""
     look = release_standing(distill_home.store, context.partition_key, time.time())
     if not look.stands:
@@ -157,12 +158,16 @@ def release_stands(
 
 RELEASE_STANDS = release_stands.__name__
 
-CHECKS = [
-    _check("vocabulary", entries_are_unique_and_readable),
-    _check("token_embeddings", rows_are_finite_and_not_all_alike),
-    _check("text_embeddings", sentences_are_finite_and_not_all_alike),
-    _check("student_matrix", matrix_is_finite),
-    _check("static_model", golden_vectors_come_back),
-    _check("quality_report", floors_are_reached, reads_recipe=True),
-    _defined(RELEASE, RELEASE_STANDS, inspect.getdoc(release_stands), release_stands, blocking=False),
-]
+
+def checks_of(home: DistillHome) -> list[dg.AssetChecksDefinition]:
+    """Return the checks of one home's assets."""
+    looked_at = inspect.getdoc(release_stands)
+    return [
+        _check(home, "vocabulary", entries_are_unique_and_readable),
+        _check(home, "token_embeddings", rows_are_finite_and_not_all_alike),
+        _check(home, "text_embeddings", sentences_are_finite_and_not_all_alike),
+        _check(home, "student_matrix", matrix_is_finite),
+        _check(home, "static_model", golden_vectors_come_back),
+        _check(home, "quality_report", floors_are_reached, reads_recipe=True),
+        _defined(home, RELEASE, RELEASE_STANDS, looked_at, release_stands, blocking=False),
+    ]

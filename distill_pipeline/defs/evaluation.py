@@ -17,6 +17,7 @@ from distill_pipeline.defs.encode import load_settled, teacher_lock
 from distill_pipeline.defs.stage import StageRun
 from distill_pipeline.quality.agreement import Encode, compare
 from distill_pipeline.quality.labelled import score_sets
+from distill_pipeline.quality.searches import Project, is_search, score_and_keep, score_search
 from distill_pipeline.store.embeddings import embedding_array, part_name, write_table
 from distill_pipeline.store.output import Output
 from distill_pipeline.teacher.batches import BatchEncoder
@@ -46,7 +47,11 @@ def evaluate_teacher(run: StageRun, texts: Sequence[str], words: Sequence[str]) 
             if words:
                 write_table(folder / WORDS, {"text": words, "embedding": embedding_array(encode(words))})
             return {
-                "scores": score_sets(run.recipe.resolved("labelled_sets"), encode),
+                "scores": [
+                    entry
+                    for number, name in enumerate(run.recipe.resolved("labelled_sets"))
+                    for entry in score_and_keep(name, encode, folder / _search_file(number))
+                ],
                 "texts_per_second": round(len(texts) / seconds),
                 "device": setup.device,
                 "precision": setup.precision,
@@ -109,13 +114,27 @@ def _pool_by_mean(run: StageRun, sequences: Sequence[Sequence[int]]) -> npt.NDAr
             return encoder.start(sequences).rows(lambda _: None)
 
 
-def score_student(run: StageRun, encode: Encode, teacher: Output) -> list[dict[str, Any]]:
-    """Return the student's and the teacher's score on each labelled set of the recipe, with their standard errors."""
-    ours = score_sets(run.recipe.resolved("labelled_sets"), encode)
+def score_student(run: StageRun, encode: Encode, teacher: Output, project: Project | None) -> list[dict[str, Any]]:
+    """Return the student's and the teacher's score on each labelled set of the recipe, with their standard errors.
+
+    If the teacher's vectors can be brought into the student's space, searches are scored with the student's queries and
+    the teacher's documents too.
+    """
+    ours: list[dict[str, Any]] = []
+    for number, name in enumerate(run.recipe.resolved("labelled_sets")):
+        entries = _of_student(score_sets([name], encode))
+        if project and is_search(name):
+            found = score_search(name, encode, teacher.folder / _search_file(number), project)
+            entries[0]["static_query_teacher_documents"] = found
+        ours += entries
     return [
         {**entry, "teacher": theirs["score"], "teacher_error": theirs["error"]}
-        for entry, theirs in zip(_of_student(ours), teacher.facts["scores"], strict=True)
+        for entry, theirs in zip(ours, teacher.facts["scores"], strict=True)
     ]
+
+
+def _search_file(number: int) -> str:
+    return f"search-{number:03d}.parquet"
 
 
 def _of_student(scores: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
-"""The one partitions definition of all assets: a recipe is a partition."""
+"""The one partitions definition of all assets of a home: a recipe is a partition."""
 
 import dagster as dg
 
-from distill_pipeline.chain.home import Home, default_home
+from distill_pipeline.chain.home import Home
 
 
 def load_partitions(home: Home) -> dg.StaticPartitionsDefinition:
@@ -11,6 +11,3 @@ def load_partitions(home: Home) -> dg.StaticPartitionsDefinition:
     for problem in problems:
         dg.get_dagster_logger("distill_pipeline").warning(f"left out: {problem}")
     return dg.StaticPartitionsDefinition(sorted(recipes))
-
-
-RECIPES = load_partitions(Home(default_home()))

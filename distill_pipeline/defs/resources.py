@@ -1,11 +1,14 @@
-"""The resources of all assets. They are settings of the process that loads the code location.
+"""The home that a set of definitions is about, and what Dagster calls its assets and jobs.
 
-None has configuration: whoever may launch a run could otherwise lead it to another folder's recipes and their code.
+It is bound to the functions when they become definitions, and is no resource of Dagster's: whoever may launch a run
+could otherwise lead it to another folder's recipes and their code.
 """
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import dagster as dg
 
@@ -20,9 +23,19 @@ from distill_pipeline.teacher.source import TeacherSource
 
 @dataclass(frozen=True)
 class DistillHome:
-    """This installation's folders, recipes and teachers, as the assets ask for them."""
+    """This installation's folders, recipes and teachers, as the assets ask for them.
+
+    Attributes:
+        home: The folders.
+        partitions: The recipes, which existed when the code location was loaded.
+        key_prefix: What the assets' keys begin with, and the names of jobs, schedules and sensors.
+        group: The assets' group.
+    """
 
     home: Home
+    partitions: dg.StaticPartitionsDefinition
+    key_prefix: tuple[str, ...] = ()
+    group: str = "distillation"
 
     @property
     def store(self) -> Store:
@@ -38,6 +51,11 @@ class DistillHome:
         """Return the recipe, read from its file now. Raises `RecipeError`."""
         return self.home.recipe(name)
 
+    def recipes(self) -> list[Recipe]:
+        """Return those of `partitions` that are valid now."""
+        names = set(self.partitions.get_partition_keys())
+        return [recipe for name, recipe in self.home.load_recipes()[0].items() if name in names]
+
     def teacher(self, recipe: Recipe) -> TeacherSource:
         """Return the recipe's teacher. Raises `TeacherError`."""
         return find_teacher(self.home, recipe)
@@ -46,11 +64,32 @@ class DistillHome:
         """Return the key of each stage of this recipe."""
         return stage_keys(recipe, self.teacher(recipe).identity)
 
+    def key(self, asset: str) -> dg.AssetKey:
+        """Return the key of an asset of this name."""
+        return dg.AssetKey([*self.key_prefix, asset])
 
-def resources_of(home: Home) -> dict[str, dg.ResourceDefinition]:
-    """Return the code location's resources for this home."""
-    return {
-        "distill_home": dg.ResourceDefinition(lambda _: DistillHome(home), config_schema={}),
-        # The stages pass on folders of the store, no values; Dagster's own choice takes a folder from a launch.
-        "io_manager": dg.IOManagerDefinition(dg.mem_io_manager.resource_fn, config_schema={}),
-    }
+    def name(self, plain: str) -> str:
+        """Return the name of a job, schedule or sensor."""
+        return "_".join((*self.key_prefix, plain))
+
+    def op(self, asset: str) -> str:
+        """Return the name of an asset's op, under which a launch configures it."""
+        return "__".join((*self.key_prefix, asset))
+
+
+def bound(function: Callable[..., Any], home: DistillHome) -> Callable[..., Any]:
+    """Return a function without its parameter `distill_home`, as Dagster may call it."""
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        return function(*arguments, distill_home=home, **named)
+
+    def generate(*arguments: Any, **named: Any) -> Any:
+        yield from function(*arguments, distill_home=home, **named)
+
+    made: Any = generate if inspect.isgeneratorfunction(function) else call
+    signature = inspect.signature(function)
+    seen = [parameter for name, parameter in signature.parameters.items() if name != "distill_home"]
+    made.__signature__ = signature.replace(parameters=seen)
+    made.__annotations__ = {name: kind for name, kind in function.__annotations__.items() if name != "distill_home"}
+    made.__name__, made.__doc__, made.__module__ = function.__name__, function.__doc__, function.__module__
+    return cast(Callable[..., Any], made)

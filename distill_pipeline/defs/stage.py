@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from pydantic import Field
 
 from distill_pipeline.chain.stages import STAGES
-from distill_pipeline.defs.partitions import RECIPES
-from distill_pipeline.defs.resources import DistillHome
+from distill_pipeline.defs.resources import DistillHome, bound
+from distill_pipeline.defs.sources import upstream_of
 from distill_pipeline.fitting.pca import check_dimensions
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.keys import StageKey, changes
@@ -27,34 +27,52 @@ from distill_pipeline.teacher.passes.forward import Pooling
 from distill_pipeline.teacher.source import TeacherSource
 from distill_pipeline.teacher.teacher import Teacher, load_teacher
 
-GROUP = "distillation"
 OWNERS = ["team:distillation"]
 SECONDS_BETWEEN_REPORTS = 5.0
 
 StageResult = dg.MaterializeResult[Any]
 
 
-def stage_asset(**own: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
-    """Return a decorator that makes a function the asset of the stage of its name, as `STAGES` describes it.
+@dataclass(frozen=True)
+class StageAsset:
+    """A function that is to be the asset of the stage of its name, and further arguments of `dg.asset` for it."""
 
-    `own` are further arguments of `dg.asset`, for this asset only.
-    """
+    function: Callable[..., Any]
+    own: Mapping[str, Any]
 
-    def decorate(function: Callable[..., Any]) -> dg.AssetsDefinition:
-        stage = STAGES[function.__name__]
-        asset = dg.asset(
-            partitions_def=RECIPES,
-            deps=stage.upstream,
-            group_name=GROUP,
+    def of(self, home: DistillHome) -> dg.AssetsDefinition:
+        """Return the asset over one home, as `STAGES` describes it."""
+        stage = STAGES[self.function.__name__]
+        return define_asset(
+            home,
+            self.function,
+            partitions_def=home.partitions,
+            deps=[home.key(name) for name in (*upstream_of(stage.name), *stage.upstream)],
             kinds=set(stage.kinds),
-            owners=OWNERS,
             code_version=stage.version,
-            **own,
+            **self.own,
         )
-        decorated: dg.AssetsDefinition = asset(function)
-        return decorated
 
-    return decorate
+
+def stage_asset(**own: Any) -> Callable[[Callable[..., Any]], StageAsset]:
+    """Return a decorator that makes a function a `StageAsset`."""
+    return lambda function: StageAsset(function, own)
+
+
+def define_asset(home: DistillHome, function: Callable[..., Any], **arguments: Any) -> dg.AssetsDefinition:
+    """Return the asset of a function's name over one home, with a reference to its source for the UI."""
+    place = dg.LocalFileCodeReference(
+        file_path=function.__code__.co_filename, line_number=function.__code__.co_firstlineno
+    )
+    asset = dg.asset(
+        key=home.key(function.__name__),
+        group_name=home.group,
+        owners=OWNERS,
+        metadata={"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[place])},
+        **arguments,
+    )
+    defined: dg.AssetsDefinition = asset(bound(function, home))
+    return defined
 
 
 class StageConfig(dg.Config):

@@ -185,6 +185,7 @@ def nearest_words(
 
 
 def weights_bytes(folder: Path) -> int:
-    """Return the size of a model's weights in bytes, including those in its modules' folders."""
-    weights = list(folder.rglob("*.safetensors")) or list(folder.rglob("*.bin"))
+    """Return the size of a model's weights in bytes, with those in its modules' folders, without a projection's."""
+    weights = [path for path in folder.rglob("*.safetensors") if "projection" not in path.name]
+    weights = weights or list(folder.rglob("*.bin"))
     return sum(path.stat().st_size for path in weights)

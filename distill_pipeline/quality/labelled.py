@@ -209,14 +209,18 @@ def _score_clustering(examples: tuple[list[str], list[str]], encode: _EncodeUnit
     return v_measure(encode(examples[0]), np.array(examples[1]))
 
 
-class _Search(NamedTuple):
+class Search(NamedTuple):
+    """Documents, the queries that have a relevant one, and of each query the gains by the document's place.
+
+    A relevant document that isn't there can't be found, and counts: its place is below 0.
+    """
+
     documents: list[str]
-    texts: list[str]
-    queries: list[tuple[str, str]]
-    gains: Mapping[str, Mapping[str, float]]
+    queries: list[str]
+    gains: list[Mapping[int, float]]
 
 
-def _read_retrieval(folder: Path) -> _Search:
+def _read_retrieval(folder: Path) -> Search:
     corpus, queries, qrels = (Rows(_part(folder, part)) for part in ("corpus", "queries", "qrels"))
     gains: dict[str, dict[str, float]] = {}
     for query, document, score in zip(qrels.texts("qid"), qrels.texts("did"), qrels.numbers("score"), strict=True):
@@ -227,16 +231,20 @@ def _read_retrieval(folder: Path) -> _Search:
         raise LabelledSetError(f"labelled set retrieval:{folder}: no query has a relevant document")
     if not wanted & set(documents):
         raise LabelledSetError(f"labelled set retrieval:{folder}: {corpus.path.name} has no relevant document's id")
-    return _Search(documents, corpus.texts("text"), asked, gains)
+    places = {name: place for place, name in reversed(list(enumerate(documents)))}
+    relevant = [(text, gains[query]) for query, text in asked if any(gains.get(query, {}).values())]
+    by_place = [{places.get(name, -1 - n): gain for n, (name, gain) in enumerate(own.items())} for _, own in relevant]
+    return Search(corpus.texts("text"), [text for text, _ in relevant], by_place)
 
 
-def _score_retrieval(search: _Search, encode: _EncodeUnit) -> Score:
-    places = {name: place for place, name in reversed(list(enumerate(search.documents)))}
-    asked = [(text, search.gains.get(query, {})) for query, text in search.queries]
-    asked = [(text, gains) for text, gains in asked if any(gains.values())]
-    # A relevant document that isn't in the corpus can't be found, and counts.
-    gains = [{places.get(name, -1 - n): gain for n, (name, gain) in enumerate(own.items())} for _, own in asked]
-    return ndcg(encode([text for text, _ in asked]), encode(search.texts), gains)
+def read_search(name: str) -> Search:
+    """Return the content of a set retrieval:FOLDER. Raises `LabelledSetError`."""
+    return _read_retrieval(Path(name.partition(":")[2]))
+
+
+def _score_retrieval(search: Search, encode: _EncodeUnit) -> Score:
+    documents = encode(search.documents)
+    return ndcg(encode(search.queries), documents, search.gains)
 
 
 def _mteb_task(task: str) -> Any:

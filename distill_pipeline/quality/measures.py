@@ -83,6 +83,10 @@ def sets_table(report: Mapping[str, Any]) -> tuple[list[str], list[tuple[str, ..
         ]
         scores = (_with_error(side[of], side.get(f"{of}_error")) for side, of in sides)
         rows.append((entry["set"], entry["kind"], *scores))
+        if mixed := entry.get("static_query_teacher_documents"):
+            beside = [""] * (len(sides) - 2)
+            score = _with_error(mixed["score"], mixed["error"])
+            rows.append((f"{entry['set']}: static queries, the teacher's documents", entry["kind"], "", score, *beside))
     return ["set", "kind", "teacher", "student", *(["`model2vec.distill`"] if baseline else [])], rows
 
 

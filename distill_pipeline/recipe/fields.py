@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 MAX_NAME_LENGTH = 63
-VARIANT = re.compile(r"float32|float16|int8|onnx|dims-[1-9]\d*")
+VARIANT = re.compile(r"float32|float16|int8|onnx|router|dims-[1-9]\d*")
 NEXT_TAG = "next"
 
 _HUB_NAME = r"(?a)[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
@@ -113,7 +113,7 @@ Ref = Annotated[
     _matches(r"(?!.*(\.\.|//|@\{|\.lock$))[A-Za-z0-9][\w./-]*", "not a name that git allows for a branch or tag"),
     AfterValidator(_not_with_pull_request),
 ]
-Variant = Annotated[str, _matches(VARIANT, "no variant; use float32, float16, int8, onnx or dims-N")]
+Variant = Annotated[str, _matches(VARIANT, "no variant; use float32, float16, int8, onnx, router or dims-N")]
 Floors = Annotated[dict[str, Annotated[float, Field(ge=-1, le=1)]], BeforeValidator(_parse_floors)]
 Variants = Annotated[tuple[Variant, ...], BeforeValidator(_parse_list), AfterValidator(_check_unique)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]

@@ -84,7 +84,7 @@ class Recipe(BaseModel):
         "(English, not Spanish or Vietnamese).",
     )
     language: str = Field(
-        "en", pattern=r"^[a-z]{2,3}(-[A-Za-z]{2,8})?$", description="Language of the word frequencies (wordfreq's code)."
+        "en", pattern=r"^[a-z]{2,3}(-[A-Za-z]{2,8})?$", description="Language of the word list (wordfreq's code)."
     )
     words_from: Literal["wordfreq", "corpus"] = Field(
         "wordfreq", description="Source of all words and frequencies: wordfreq's list of the language, or the corpus."
@@ -130,6 +130,11 @@ class Recipe(BaseModel):
     pca_dims: Dimensions = Field(
         256, description="Principal components kept: number, share of variance (0.95), auto (all, rotated), or none."
     )
+    space: Literal["own", "teacher"] = Field(
+        "own",
+        description="Where the student's vectors lie: own = a space of its own, of pca_dims; teacher = the "
+        "teacher's, in its full width, so that static queries search an index of the teacher's vectors.",
+    )
     dtype: Literal["float16", "float32", "int8"] = Field("float16", description="Numbers in the model file.")
 
     evaluation_texts: Path | None = Field(
@@ -162,7 +167,9 @@ class Recipe(BaseModel):
         0.1, ge=0, le=2, description="How far a figure or a labelled set's score may fall below the current release's."
     )
     variants: Variants = Field(
-        (), description="Further forms in the same release, each checked: float32, float16, int8, onnx, dims-N."
+        (),
+        description="Further forms in the same release, each checked: float32, float16, int8, dims-N; onnx = files for "
+        "transformers.js and FastEmbed; router = with the teacher and its weights, for sentence_transformers.",
     )
     repository: OptionalHubName = Field(None, description="Hub repository to release to; none = only the local folder.")
     private: bool | Literal["auto"] = Field(
@@ -218,6 +225,8 @@ class Recipe(BaseModel):
             if getattr(self, field) == "corpus" and not self.corpus:
                 raise ValueError(f"{field}=corpus needs texts: name files or a dataset in corpus")
         if self.refinement == "none":
+            if self.space == "teacher":
+                raise ValueError("space=teacher needs the refinement's texts, to which the map is fitted")
             if self.weighting == "fitted":
                 raise ValueError("weighting=fitted needs the refinement's texts: use weighting=frequency")
             return self

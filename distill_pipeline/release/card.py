@@ -7,6 +7,7 @@ from typing import Any
 from rich.filesize import decimal
 
 from distill_pipeline.figures.captions import caption_of
+from distill_pipeline.fitting.projection import PROJECTION
 from distill_pipeline.quality.measures import sets_table
 from distill_pipeline.recipe.choices import DICTIONARY_KINDS
 from distill_pipeline.recipe.reading import recipe_yaml
@@ -14,6 +15,8 @@ from distill_pipeline.recipe.recipe import RELEASE_FIELDS
 from distill_pipeline.release.eval_results import mteb_entries
 from distill_pipeline.release.ingredients import SPEEDS, Ingredients, licence_text
 from distill_pipeline.release.provenance import RUN_BEGINS, RUN_ENDS, TAG, without_paths
+from distill_pipeline.release.snippets import snippets
+from distill_pipeline.store.disk import sha256_of
 
 _TAGS = ("embeddings", "static-embeddings", "sentence-transformers", "feature-extraction", "model2vec")
 
@@ -29,7 +32,7 @@ def model_card(
 ) -> str:
     """Return the card as Markdown with the Hub's YAML header. Equal inputs give equal text.
 
-    `variants` are their largest distances (1 - cosine) from the golden vectors, `figures` paths within the release,
+    `variants` are what `check_variant` returns, `figures` paths within the release,
     `overridden` is what the gate found.
     """
     recipe, student = ingredients.recipe, ingredients.model.facts
@@ -58,7 +61,6 @@ model = StaticModel.from_pretrained("{place}")
 embeddings = model.encode(["A static model needs no GPU."])
 ```
 
-{_in_sentence_transformers(place, student["dtype"])}
 {_variants_note(variants)}
 ## What it lost against its teacher
 
@@ -68,6 +70,10 @@ Measured on {quality["texts"]} {quality["texts_are"]}, without labels.
 
 {scores_text(recipe.language, quality)}
 {texts}{words}{_pictures(figures, of_making=False)}
+{_beside_the_teacher(ingredients, place)}## In other runtimes
+
+`texts` is a list of texts, `query` is one.
+{_snippets(ingredients, place)}
 ## How it was made
 
 ```yaml
@@ -133,15 +139,6 @@ def _prompts_note(ingredients: Ingredients) -> str:
     return f"\nThe teacher names prompts, {ingredients.prompts}; for this student {used}.\n"
 
 
-def _in_sentence_transformers(place: str, dtype: str) -> str:
-    if dtype == "int8":
-        return f'It loads in `sentence_transformers` 6 and later as well: `SentenceTransformer("{place}")`.'
-    loads = f'It loads in `sentence_transformers` as well: `SentenceTransformer("{place}")'
-    if dtype != "float16":
-        return f"{loads}`."
-    return f"{loads}.float()`. In float16 its\nvector of a text without a known word is NaN; `model2vec` gives zeros."
-
-
 def _accents_note(accents: str) -> str:
     return f"\nIn texts and vocabulary, {accents}.\n" if accents else ""
 
@@ -153,9 +150,55 @@ def _override_note(overridden: Sequence[str], reason: str) -> str:
 def _variants_note(variants: Mapping[str, float]) -> str:
     if not variants:
         return ""
-    rows = [(f"`{name}/`", f"{distance:.2g}") for name, distance in variants.items()]
+    rows = [(f"`{name}`", f"{distance:.2g}") for name, distance in variants.items()]
     table = markdown_table(["variant", "largest distance (1 - cosine) from a golden vector"], rows)
-    return f"\n{table}\n\nA variant loads with `subfolder=`, and `onnx/` in any ONNX runtime.\n"
+    return f"\n{table}\n\nA variant loads with `subfolder=`; the ONNX files use the tokenizer in the root.\n"
+
+
+def _beside_the_teacher(ingredients: Ingredients, place: str) -> str:
+    """Return how static queries search the teacher's documents; nothing where no map was fitted."""
+    student = ingredients.model
+    if student.facts["space"] == "teacher":
+        return """## With the teacher's documents
+
+The vectors lie in the teacher's space: an index of the vectors that the teacher made is searched as it is, by dot
+product. Another student of this teacher needs no change to the index.
+
+"""
+    if not (student.folder / PROJECTION).is_file():
+        return ""
+    found = (
+        f'hf_hub_download("{place}", "{PROJECTION}")' if ingredients.recipe.repository else f'"{place}/{PROJECTION}"'
+    )
+    imported = "from huggingface_hub import hf_hub_download\n" if ingredients.recipe.repository else ""
+    return f"""## With the teacher's documents
+
+Queries of this student search documents that the teacher encoded, once those are projected. The scores are dot
+products; don't normalise what was projected. Documents that another projection made, of another sha256 than
+`{sha256_of(student.folder / PROJECTION)}`, are projected again from the teacher's vectors.
+
+```python
+{imported}from safetensors.numpy import load_file
+
+projection = load_file({found})
+documents = teacher_vectors @ projection["weights"] + projection["bias"]  # of the teacher's vectors, at unit length
+scores = model.encode("a query") @ documents.T
+```
+
+"""
+
+
+def _snippets(ingredients: Ingredients, place: str) -> str:
+    recipe = ingredients.recipe
+    facts = ingredients.model.facts
+    found = snippets(
+        place, facts["dimensions"], facts["dtype"], on_hub=recipe.repository is not None, variants=recipe.variants
+    )
+    return "".join(
+        f"\n### {snippet.runtime}\n\n```{snippet.language}\n{snippet.code}```\n"
+        + (f"\n{snippet.note}\n" if snippet.note else "")
+        for snippet in found
+    )
 
 
 def _figures_table(quality: Mapping[str, Any]) -> str:
@@ -167,6 +210,9 @@ def _figures_table(quality: Mapping[str, Any]) -> str:
         ("Mean reciprocal rank of the teacher's nearest text", "nearest_retrieved", ".3f"),
     )
     rows = [(label, *(format(side[figure], style) for side in sides)) for label, figure, style in measures]
+    if mixed := quality.get("teacher_documents"):
+        label = "The same, found by static queries among the teacher's vectors"
+        rows.insert(2, (label, f"{mixed['documents_shared']:.1%}", *("" for _ in sides[1:])))
     rows.append(("Weights of the student", *(decimal(side["student_bytes"]) for side in sides)))
     rows.append(("Weights of the teacher", decimal(quality["teacher_bytes"]), *("" for _ in sides[1:])))
     return markdown_table(["figure", "value", *("`model2vec.distill`, same dimensions" for _ in sides[1:])], rows)

@@ -19,7 +19,7 @@ class Ingredients:
     """What a release is made of: the stored student and quality report, and details of all stages before the release.
 
     `run` is what `run_details` returns, `licence` and `prompts` are those of `TeacherSource`, `private` is what
-    `is_private` says.
+    `is_private` says. Only the variant router needs `teacher_source`.
     """
 
     recipe: Recipe
@@ -29,6 +29,7 @@ class Ingredients:
     fingerprints: Mapping[str, str]
     teacher: Mapping[str, str]
     licence: Mapping[str, Any] | None
+    teacher_source: TeacherSource | None = None
     prompts: str = ""
     private: bool = False
 
@@ -53,6 +54,7 @@ def gather(store: Store, recipe: Recipe, teacher: TeacherSource) -> Ingredients:
         fingerprints=fingerprints,
         teacher=teacher.identity,
         licence=teacher.licence,
+        teacher_source=teacher,
         prompts=teacher.prompts,
         private=is_private(recipe, teacher),
     )

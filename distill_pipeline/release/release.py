@@ -177,10 +177,10 @@ def prepare(
     """
     shutil.copytree(ingredients.model.folder, folder, ignore=shutil.ignore_patterns(MANIFEST), dirs_exist_ok=True)
     verify_golden(folder)
-    distances = {}
+    distances: dict[str, float] = {}
     for variant in ingredients.recipe.variants:
-        write_variant(folder, variant)
-        distances[variant] = check_variant(folder, variant)
+        write_variant(folder, variant, ingredients.teacher_source, ingredients.recipe.prompt)
+        distances |= check_variant(folder, variant)
     if ingredients.recipe.evaluation_texts or ingredients.recipe.corpus:  # may be private; the UI shows them
         quality = {**quality, "examples": []}
     write_json(folder / REPORT, quality)

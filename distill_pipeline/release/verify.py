@@ -54,7 +54,8 @@ def verify(folder: Path) -> Verified:
     if problems:
         raise VerificationFailed("\n".join(problems))
     try:
-        variants = {name: check_variant(folder, name) for name in provenance["recipe"].get("variants", [])}
+        names = provenance["recipe"].get("variants", [])
+        variants = {file: far for name in names for file, far in check_variant(folder, name).items()}
         golden = verify_golden(folder)
     except (StudentError, VariantError) as error:
         raise VerificationFailed(str(error)) from error

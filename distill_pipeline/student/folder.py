@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, models
 
 from distill_pipeline.errors import DistillError
 from distill_pipeline.store.embeddings import Embeddings, embedding_array, write_table
+from distill_pipeline.student.tokenizer_files import write_tokenizer_files
 from distill_pipeline.vocabulary.words import MAX_LENGTH
 
 GOLDEN = "golden.parquet"
@@ -19,9 +20,25 @@ GOLDEN = "golden.parquet"
 TOLERANCES: Mapping[str, float] = {"float32": 1e-5, "float16": 2e-3, "int8": 1e-2}
 """Maximum difference from a golden vector's numbers (unit length), by the student's dtype."""
 
-# The last is truncated where its words change. They are short because model2vec truncates by characters first, at a
-# multiple of the median length of an entry.
-_EDGE_CASES = ("", " ", "a", "☃ 你好 naïve café", "a " * MAX_LENGTH + "b " * 88)
+_EDGE_CASES = (
+    "",
+    " ",
+    "\t \n\u3000",
+    "a",
+    "☃ 你好 naïve café",
+    "nai\u0308ve cafe\u0301",  # the same accents, decomposed
+    "Ｆｕｌｌ　ｗｉｄｔｈ，ｏｎｅ",
+    "👩\u200d🔬 🇨🇭 an owl 🦉",
+    "你好，世界。東京都に住む猫",
+    f"https://example.org/{'a-long/path.of_letters?and=signs&' * 6}"[:200],
+    # Truncated where its words change. They are short because model2vec truncates by characters first, at a multiple
+    # of the median length of an entry.
+    "a " * MAX_LENGTH + "b " * 88,
+)
+"""What breaks tokenizers."""
+
+_PHRASES = 3
+"""Entries of several words that golden texts show between words and within."""
 
 
 class StudentError(DistillError):
@@ -45,13 +62,16 @@ def write_student(
         rows: float32 (entries, dims), each times its weight.
         dtype: float16, float32 or int8, see `converted`.
         config: Entries of `config.json` in addition to model2vec's.
-        texts: For golden vectors, in addition to edge cases (empty, unknown characters, too long).
+        texts: For golden vectors, in addition to edge cases and to phrases within words.
     """
     from model2vec.persistence import save_pretrained
 
     embeddings, scales = converted(rows, dtype)
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_LENGTH)
+    tokenizer.post_processor = None  # most runtimes would put its special tokens around a text
+    unknown = unknown_id(tokenizer)
+    padding = write_tokenizer_files(folder, tokenizer, unknown=unknown, max_length=MAX_LENGTH)
     full_config = {
         "model_type": "model2vec",
         "architectures": ["StaticModel"],
@@ -59,14 +79,21 @@ def write_student(
         "seq_length": 1000000,
         "normalize": True,
         "max_length": MAX_LENGTH,
+        "pad_token_id": padding,
         **config,
     }
     save_pretrained(folder, embeddings, tokenizer, full_config, create_model_card=False, weights=scales)
-    golden = [*texts, *_EDGE_CASES]
+    golden = [*texts, *_EDGE_CASES, *_phrases_within_words(tokenizer)]
     # Of the rows before the conversion: made of those after it, they would hide what it costs.
     vectors = reference_vectors(Tokenizer.from_file(str(folder / "tokenizer.json")), rows, golden)
     write_table(folder / GOLDEN, {"text": golden, "embedding": embedding_array(vectors)})
     return {"rows": len(rows), "dimensions": int(embeddings.shape[1]), "dtype": dtype}
+
+
+def _phrases_within_words(tokenizer: Tokenizer) -> list[str]:
+    added = tokenizer.get_added_tokens_decoder()
+    phrases = [added[row].content for row in sorted(added) if " " in added[row].content]
+    return [f"{phrase}, not x{phrase}y" for phrase in phrases[:_PHRASES]]
 
 
 def converted(rows: npt.NDArray[np.floating], dtype: str) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32] | None]:
@@ -91,7 +118,7 @@ def reference_vectors(
 
     The mean of the rows of a text's tokens, except unknown ones, at unit length; zeros without tokens.
     """
-    unknown = _unknown_id(tokenizer)
+    unknown = unknown_id(tokenizer)
     table = rows.astype(np.float64)
     vectors = np.zeros((len(texts), table.shape[1]))
     for number, encoding in enumerate(tokenizer.encode_batch(list(texts), add_special_tokens=False)):
@@ -103,7 +130,7 @@ def reference_vectors(
     return result
 
 
-def _unknown_id(tokenizer: Tokenizer) -> int | None:
+def unknown_id(tokenizer: Tokenizer) -> int | None:
     """Return the id of a tokenizer's unknown token, or None if it has none."""
     if isinstance(tokenizer.model, models.Unigram):  # has no attribute for it
         found: int | None = json.loads(tokenizer.to_str())["model"].get("unk_id")

@@ -1,7 +1,5 @@
 """Texts made of the dictionary's synsets: definitions after the words that they define, and examples."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from distill_pipeline.texts.dictionary import Synset, read_synsets

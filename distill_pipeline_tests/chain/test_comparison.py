@@ -14,7 +14,6 @@ import pytest
 from distill_pipeline.chain.comparison import compare, find_reports, read_comparison, write_comparison
 from distill_pipeline.chain.stages import STAGES
 from distill_pipeline.definitions import build_defs, defs
-from distill_pipeline.defs.automation import OVERVIEW
 from distill_pipeline.figures.comparison import strip_common_prefix
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline_tests.running import Chain
@@ -145,7 +144,3 @@ def test_a_new_report_asks_for_one_new_comparison_though_other_recipes_have_none
     after = tick(before.cursor)
     assert after.get_requested_partitions(key) == {None}
     assert tick(after.cursor).total_requested == 0
-
-
-def test_the_automation_is_off_until_someone_switches_it_on() -> None:
-    assert OVERVIEW.default_status == dg.DefaultSensorStatus.STOPPED

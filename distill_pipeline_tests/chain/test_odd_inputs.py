@@ -78,7 +78,7 @@ def beside(home: Home, bert: Path, instance: dg.DagsterInstance) -> Neighbours:
     """Writes the recipe `other`, looks at it with all that serves everyone, and returns its problem, if any."""
     home.recipes.mkdir(parents=True)
     (home.recipes / "tiny.yaml").write_text(f"teacher: {bert}\n{SETTINGS}")
-    resources = {"distill_home": DistillHome(home)}
+    bound = DistillHome(home, dg.StaticPartitionsDefinition(["tiny", "other"]))
     day = datetime(2026, 1, 1, 3, tzinfo=UTC)
 
     def look(fields: str) -> str:
@@ -89,12 +89,9 @@ def beside(home: Home, bert: Path, instance: dg.DagsterInstance) -> Neighbours:
         assert not plans["tiny"].problem
         assert find_leftovers(home).obstacles == left_out  # nothing of `other` is in the store
         assert {"tiny"} <= find_reports(home.store, recipes.values())[1].keys()
-        with (
-            dg.build_schedule_context(instance, day, resources=resources) as at_three,
-            dg.build_sensor_context(instance, resources=resources) as each_quarter,
-        ):
-            skipped: Any = stale_recipes(at_three)
-            assert isinstance(teacher_watch(each_quarter), dg.SensorResult)
+        with dg.build_schedule_context(instance, day) as at_three, dg.build_sensor_context(instance) as each_quarter:
+            skipped: Any = stale_recipes(at_three, bound)
+            assert isinstance(teacher_watch(each_quarter, bound), dg.SensorResult)
         assert "tiny: never released" in skipped.skip_message
         problem = "\n".join(left_out) if left_out else plans["other"].problem
         for line in problem.splitlines():

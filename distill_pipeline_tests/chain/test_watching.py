@@ -13,13 +13,15 @@ import pytest
 
 from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.stages import stage_keys
+from distill_pipeline.definitions import defs
 from distill_pipeline.defs import automation
-from distill_pipeline.defs.automation import PARTITION_TAG, RUN_KEY_TAG, release_watch, stale_recipes, teacher_watch
+from distill_pipeline.defs.automation import PARTITION_TAG, RUN_KEY_TAG, stale_recipes, teacher_watch
 from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.hub import access
 from distill_pipeline.recipe.reading import make_recipe
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.keys import StageKey
+from distill_pipeline_tests.conftest import RECIPE_NAMES
 from distill_pipeline_tests.servers.hub import Fault, Hub
 from distill_pipeline_tests.servers.hub_api import Repository
 
@@ -32,16 +34,14 @@ class Ticks:
 
     def __init__(self, home: Home, instance: dg.DagsterInstance) -> None:
         self.home, self.instance = home, instance
-        self.resource = DistillHome(home)
+        self.bound = DistillHome(home, dg.StaticPartitionsDefinition(list(RECIPE_NAMES)))
         self.cursor: str | None = None
         self.observed: list[dg.AssetObservation] = []
 
     def sensor(self, *, commit: bool = True) -> list[str]:
         """Evaluate the sensor; returns the partitions it asks to run. Without commit the tick fails after that."""
-        with dg.build_sensor_context(
-            instance=self.instance, cursor=self.cursor, resources={"distill_home": self.resource}
-        ) as context:
-            result = teacher_watch(context)
+        with dg.build_sensor_context(instance=self.instance, cursor=self.cursor) as context:
+            result = teacher_watch(context, self.bound)
         assert isinstance(result, dg.SensorResult)
         runs = list(result.run_requests or [])
         if commit:
@@ -52,12 +52,9 @@ class Ticks:
 
     def schedule(self, day: int = 1, *, start: bool = True) -> list[str]:
         """Evaluate the schedule at three on a day of January; returns the partitions it asks to run."""
-        with dg.build_schedule_context(
-            instance=self.instance,
-            scheduled_execution_time=datetime(2026, 1, day, 3, tzinfo=UTC),
-            resources={"distill_home": self.resource},
-        ) as context:
-            result: Any = stale_recipes(context)
+        at_three = datetime(2026, 1, day, 3, tzinfo=UTC)
+        with dg.build_schedule_context(instance=self.instance, scheduled_execution_time=at_three) as context:
+            result: Any = stale_recipes(context, self.bound)
         runs = [] if isinstance(result, dg.SkipReason) else list(result)
         if start:
             self._start(runs)
@@ -145,9 +142,12 @@ def move(teacher: Repository) -> str:
 
 
 def test_all_are_off_until_someone_switches_them_on() -> None:
-    assert teacher_watch.default_status == dg.DefaultSensorStatus.STOPPED
-    assert release_watch.default_status == dg.DefaultSensorStatus.STOPPED
-    assert stale_recipes.default_status == dg.DefaultScheduleStatus.STOPPED
+    sensors = {sensor.name: sensor.default_status for sensor in defs.sensors or ()}
+    assert set(sensors) == {"teacher_watch", "release_watch", "overview", "failure_alarm"}
+    assert set(sensors.values()) == {dg.DefaultSensorStatus.STOPPED}
+    [schedule] = defs.schedules or ()
+    assert isinstance(schedule, dg.ScheduleDefinition)
+    assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
 
 
 def test_a_moved_teacher_is_observed_and_its_recipes_run_once(ticks: Ticks, teacher: Repository, save: Save) -> None:
@@ -160,7 +160,7 @@ def test_a_moved_teacher_is_observed_and_its_recipes_run_once(ticks: Ticks, teac
     ticks.finish(recipe, commit)
     assert ticks.sensor() == []
     last = ticks.observed[-1]
-    assert (last.asset_key.to_user_string(), last.partition) == ("vocabulary", "tiny")
+    assert (last.asset_key.to_user_string(), last.partition) == ("teacher", "tiny")
     assert last.metadata["commit"].value == commit
     assert len(ticks.observed) == 2
 

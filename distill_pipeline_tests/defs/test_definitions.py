@@ -9,9 +9,13 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from distill_pipeline.chain.home import Home, default_home
 from distill_pipeline.chain.stages import STAGES
 from distill_pipeline.definitions import defs
-from distill_pipeline.defs.partitions import RECIPES
+from distill_pipeline.defs.partitions import load_partitions
+from distill_pipeline.defs.sources import upstream_of
+
+SOURCES = ("teacher", "corpus", "labelled_sets")
 
 
 def test_dagster_validates_the_definitions() -> None:
@@ -20,14 +24,14 @@ def test_dagster_validates_the_definitions() -> None:
 
 def test_the_assets_are_the_stages_with_their_versions_and_inputs() -> None:
     specs = {spec.key.path[-1]: spec for spec in defs.resolve_all_asset_specs()}
-    assert set(specs) == {*STAGES, "recipe_comparison", "plan"}
+    assert set(specs) == {*STAGES, *SOURCES, "recipe_comparison", "plan"}
     for name, stage in STAGES.items():
         assert specs[name].code_version == stage.version
-        assert {dep.asset_key.path[-1] for dep in specs[name].deps} == set(stage.upstream)
+        assert {dep.asset_key.path[-1] for dep in specs[name].deps} == {*stage.upstream, *upstream_of(name)}
         assert specs[name].owners
         assert specs[name].kinds
         assert specs[name].description
-        assert specs[name].partitions_def == RECIPES
+        assert specs[name].partitions_def == specs["teacher"].partitions_def == load_partitions(Home(default_home()))
         assert set(specs[name].kinds) == set(stage.kinds)
         [reference] = specs[name].metadata["dagster/code_references"].code_references
         assert Path(reference.file_path).stem == name
@@ -56,9 +60,8 @@ def test_a_launch_says_what_to_run_and_nothing_about_where() -> None:
     checks = {leaf for leaf in said if leaf.startswith("ops.") and leaf.endswith(".config")}  # they read none
     forces = {f"ops.{stage}.config.force" for stage in (*STAGES, "recipe_comparison")}
     release = {"ops.hub_release.config.dry_run", "ops.hub_release.config.override_reason"}
-    nothing = {"resources.distill_home.config", "resources.io_manager.config", "loggers.terminal.config"}
+    nothing = {"resources.io_manager.config", "loggers.terminal.config"}
     log = {"loggers.console.config.log_level", "loggers.console.config.name"}
     assert said - checks - nothing == {*forces, *release, *log, "ops.recipe_comparison.config.recipes"}
-    for resource, value in (("distill_home", {"path": "/elsewhere"}), ("io_manager", {"base_dir": "/elsewhere"})):
-        with pytest.raises(dg.DagsterInvalidConfigError, match="Received unexpected config entry"):
-            dg.validate_run_config(job, {"resources": {resource: {"config": value}}})
+    with pytest.raises(dg.DagsterInvalidConfigError, match="Received unexpected config entry"):
+        dg.validate_run_config(job, {"resources": {"io_manager": {"config": {"base_dir": "/elsewhere"}}}})

@@ -13,6 +13,7 @@ import pytest
 
 from distill_pipeline.definitions import build_defs
 from distill_pipeline.defs.automation import release_watch
+from distill_pipeline.defs.partitions import load_partitions
 from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.verify import verify
@@ -135,10 +136,10 @@ def test_the_sensor_looks_at_each_release_once_a_day(finished: Chain, recipe: Ma
 
     def tick(days: float) -> list[tuple[str | None, bool]]:
         now = time.time() + days * 86_400
-        resources = {"distill_home": DistillHome(finished.home)}
-        with pytest.MonkeyPatch.context() as patched, dg.build_sensor_context(resources=resources) as context:
+        bound = DistillHome(finished.home, load_partitions(finished.home))
+        with pytest.MonkeyPatch.context() as patched, dg.build_sensor_context() as context:
             patched.setattr(time, "time", lambda: now)
-            result = release_watch(context)
+            result = release_watch(context, bound)
         assert isinstance(result, dg.SensorResult)
         events = [event for event in result.asset_events if isinstance(event, dg.AssetCheckEvaluation)]
         return [(event.partition, event.passed) for event in events]

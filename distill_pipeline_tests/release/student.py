@@ -42,6 +42,7 @@ def make_ingredients(root: Path, seed: int = 0, **fields: Any) -> Ingredients:
     rows = np.random.default_rng(seed).normal(size=(len(WORDS), 12)).astype(np.float32)
     model.mkdir(parents=True)
     facts = write_student(model, tokenizer, rows, dtype=recipe.dtype, config={}, texts=TEXTS)
+    facts["space"] = recipe.space
     facts["accents"] = "accents are folded: 12 words share an entry with a word of other accents"
     quality.mkdir()
     report = {

@@ -39,9 +39,9 @@ def test_the_card_says_which_prompts_the_teacher_names_and_which_was_used(tmp_pa
 @pytest.mark.parametrize(
     ("dtype", "said"),
     [
-        ("float16", 'SentenceTransformer("me/tiny").float()'),
-        ("float32", 'SentenceTransformer("me/tiny")`.'),
-        ("int8", "`sentence_transformers` 6 and later"),
+        ("float16", 'SentenceTransformer("me/tiny").float().encode'),
+        ("float32", 'SentenceTransformer("me/tiny").encode'),
+        ("int8", "From version 6 on."),
     ],
 )
 def test_the_card_says_how_each_library_loads_it_and_what_folded_accents_merge(

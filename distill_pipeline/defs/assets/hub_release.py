@@ -42,7 +42,7 @@ class ReleaseConfig(StageConfig):
 
 @stage_asset(freshness_policy=FRESHNESS, output_required=False)
 def hub_release(
-    context: dg.AssetExecutionContext, config: ReleaseConfig, distill_home: dg.ResourceParam[DistillHome]
+    context: dg.AssetExecutionContext, config: ReleaseConfig, distill_home: DistillHome
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """The released student with its card, evidence and variants.
 
@@ -50,7 +50,7 @@ def hub_release(
     floors or worse than the current release is refused.
     """
     target = distill_home.releases / context.partition_key
-    reason = override_reason(context.run)
+    reason = override_reason(context.run, distill_home)
     if config.dry_run:
         recipe = distill_home.recipe(context.partition_key)
         ingredients = gather(distill_home.store, recipe, distill_home.teacher(recipe))

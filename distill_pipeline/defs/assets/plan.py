@@ -11,16 +11,15 @@ import dagster as dg
 from distill_pipeline.chain.plan import RecipePlan, plan_recipes
 from distill_pipeline.chain.stages import STAGES
 from distill_pipeline.defs.jobs import ALL_RECIPES
-from distill_pipeline.defs.resources import DistillHome
-from distill_pipeline.defs.stage import GROUP
+from distill_pipeline.defs.resources import DistillHome, bound
 from distill_pipeline.release.card import markdown_table
 from distill_pipeline.store.keys import fingerprint
 
 
-def _observe(distill_home: dg.ResourceParam[DistillHome]) -> dg.ObserveResult:
+def _observe(distill_home: DistillHome) -> dg.ObserveResult:
     """Plan every recipe; nothing is computed."""
-    recipes, problems = distill_home.home.load_recipes()
-    plans = plan_recipes(distill_home.home, recipes.values())
+    problems = distill_home.home.load_recipes()[1]
+    plans = plan_recipes(distill_home.home, distill_home.recipes())
     states = [planned.state for planned in plans]
     metadata: dict[str, Any] = {
         **{state: states.count(state) for state in ("fresh", "stale", "missing", "unknown")},
@@ -48,14 +47,16 @@ def _reasons(plans: list[RecipePlan]) -> str:
     return markdown_table(["recipe", "stage", "state", "why"], rows) if rows else "Everything is fresh."
 
 
-with warnings.catch_warnings():
-    # Observed assets are in beta in Dagster 1.13.
-    warnings.simplefilter("ignore", dg.BetaWarning)
-    plan = dg.observable_source_asset(
-        name="plan",
-        group_name=GROUP,
-        tags=ALL_RECIPES,
-        automation_condition=dg.AutomationCondition.on_cron("0 * * * *"),
-        description="What a run of each recipe would compute: each stage is fresh, stale or missing, and why. "
-        "Press Observe to update it; nothing is computed.",
-    )(_observe)
+def plan_asset(home: DistillHome) -> Any:
+    """Return the asset over one home."""
+    with warnings.catch_warnings():
+        # Observed assets are in beta in Dagster 1.13.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.observable_source_asset(
+            key=home.key("plan"),
+            group_name=home.group,
+            tags=ALL_RECIPES,
+            automation_condition=dg.AutomationCondition.on_cron("0 * * * *"),
+            description="What a run of each recipe would compute: each stage is fresh, stale or missing, and why. "
+            "Press Observe to update it; nothing is computed.",
+        )(bound(_observe, home))

@@ -13,6 +13,7 @@ from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.defs.stage import StageConfig, StageResult, StageRun, materialize_stage, stage_asset
 from distill_pipeline.figures.captions import KINDS, SIMILARITIES
 from distill_pipeline.figures.pictures import draw_quality
+from distill_pipeline.fitting.projection import read_projection
 from distill_pipeline.quality.agreement import (
     choose_evaluation_texts,
     compare,
@@ -23,10 +24,11 @@ from distill_pipeline.quality.agreement import (
     weights_bytes,
 )
 from distill_pipeline.quality.measures import MEASURES, comparable_figures, kinds_table
+from distill_pipeline.quality.searches import Project, compare_search
 from distill_pipeline.release.card import markdown_table, scores_text, text_table, word_table
 from distill_pipeline.release.gate import read_report
 from distill_pipeline.store.disk import write_json
-from distill_pipeline.store.embeddings import Embeddings
+from distill_pipeline.store.embeddings import Embeddings, unit_rows
 from distill_pipeline.store.environment import machine
 from distill_pipeline.store.keys import fingerprint
 from distill_pipeline.store.output import Output
@@ -34,9 +36,7 @@ from distill_pipeline.student.files import REPORT, model_digest
 
 
 @stage_asset(pool="teacher")
-def quality_report(
-    context: dg.AssetExecutionContext, config: StageConfig, distill_home: dg.ResourceParam[DistillHome]
-) -> StageResult:
+def quality_report(context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome) -> StageResult:
     """What the student lost against its teacher: agreement on texts, scores on labelled sets, size and speed.
 
     Unless the recipe says otherwise, the student that model2vec.distill makes of this teacher is measured too.
@@ -61,6 +61,7 @@ def _compute(run: StageRun) -> Mapping[str, Any]:
     teacher = evaluate_teacher(run, texts, words)
     teacher_vectors = Embeddings.of_parts(teacher.folder).all()
     student_vectors = np.asarray(student.encode(texts))
+    project = _projection(model)
     word_examples = []
     if words:
         word_vectors = Embeddings([teacher.folder / WORDS]).all()
@@ -72,7 +73,8 @@ def _compute(run: StageRun) -> Mapping[str, Any]:
         "texts_are": described,
         "examples": nearest_examples(texts, teacher_vectors, student_vectors),
         "word_examples": word_examples,
-        "labelled_sets": score_student(run, student.encode, teacher),
+        "labelled_sets": score_student(run, student.encode, teacher, project),
+        "teacher_documents": project and compare_search(student_vectors, teacher_vectors, teacher_vectors, project),
         "model2vec": evaluate_baseline(run, model.facts["dimensions"], texts, teacher_vectors),
         "model_digest": model_digest(model.folder),
         "student_bytes": weights_bytes(model.folder),
@@ -87,6 +89,14 @@ def _compute(run: StageRun) -> Mapping[str, Any]:
         "teacher_ran_on": f"{teacher.facts['device']} in {teacher.facts['precision']}, {teacher.manifest['machine']}",
         "student_ran_on": f"cpu, {machine()}",
     }
+
+
+def _projection(model: Output) -> Project | None:
+    """Return what brings the teacher's vectors into the student's space; None where nothing was fitted to texts."""
+    if model.facts["space"] == "teacher":
+        return unit_rows
+    projection = read_projection(model.folder)
+    return projection.apply if projection else None
 
 
 def _describe(output: Output, language: str, released: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -22,7 +22,7 @@ from distill_pipeline.chain.comparison import (
 from distill_pipeline.defs.jobs import ALL_RECIPES
 from distill_pipeline.defs.launch import launch_config
 from distill_pipeline.defs.resources import DistillHome
-from distill_pipeline.defs.stage import GROUP, OWNERS, StageConfig
+from distill_pipeline.defs.stage import StageConfig, define_asset
 from distill_pipeline.release.card import markdown_table
 
 AFTER_NEW_REPORTS = (
@@ -42,23 +42,11 @@ class ComparisonConfig(StageConfig):
     )
 
 
-@dg.asset(
-    name=STAGE,
-    deps=[dg.AssetDep("quality_report", partition_mapping=dg.AllPartitionMapping())],
-    group_name=GROUP,
-    tags=ALL_RECIPES,
-    kinds={"python", "csv"},
-    owners=OWNERS,
-    code_version=VERSION,
-    automation_condition=AFTER_NEW_REPORTS,
-    description="All recipes with a quality report, side by side: agreement with the teacher against size and speed, "
-    "and which recipes no other one beats.",
-)
 def recipe_comparison(
-    context: dg.AssetExecutionContext, config: ComparisonConfig, distill_home: dg.ResourceParam[DistillHome]
+    context: dg.AssetExecutionContext, config: ComparisonConfig, distill_home: DistillHome
 ) -> dg.MaterializeResult[Any]:
     """Compare the recipes' reports, or return the stored comparison of the same reports."""
-    launch_config(context.run, STAGE)
+    launch_config(context.run, distill_home, STAGE)
     home = distill_home.home
     recipes = home.recipes_named(config.recipes) if config.recipes else home.load_recipes()[0].values()
     reports, absent = find_reports(home.store, recipes)
@@ -88,4 +76,19 @@ def recipe_comparison(
             "cache": "hit" if hit else "computed",
             "folder": dg.MetadataValue.path(str(output.folder)),
         },
+    )
+
+
+def comparison_asset(home: DistillHome) -> dg.AssetsDefinition:
+    """Return the asset over one home."""
+    return define_asset(
+        home,
+        recipe_comparison,
+        deps=[dg.AssetDep(home.key("quality_report"), partition_mapping=dg.AllPartitionMapping())],
+        tags=ALL_RECIPES,
+        kinds={"python", "csv"},
+        code_version=VERSION,
+        automation_condition=AFTER_NEW_REPORTS,
+        description="All recipes with a quality report, side by side: agreement with the teacher against size and "
+        "speed, and which recipes no other one beats.",
     )

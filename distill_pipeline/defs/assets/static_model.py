@@ -1,5 +1,6 @@
 """Asset: the student as a Model2Vec folder with its golden vectors."""
 
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.defs.stage import StageConfig, StageResult, StageRun, materialize_stage, stage_asset
 from distill_pipeline.figures.captions import WORD_MAP
 from distill_pipeline.figures.pictures import draw_words
+from distill_pipeline.fitting.projection import PROJECTION
 from distill_pipeline.fitting.reduction import read_matrix
 from distill_pipeline.fitting.weightings import SIF_COEFFICIENTS
 from distill_pipeline.quality.agreement import evaluation_texts
@@ -21,9 +23,7 @@ GOLDEN_TEXTS = 24
 
 
 @stage_asset()
-def static_model(
-    context: dg.AssetExecutionContext, config: StageConfig, distill_home: dg.ResourceParam[DistillHome]
-) -> StageResult:
+def static_model(context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome) -> StageResult:
     """The student: a folder that model2vec and sentence_transformers load.
 
     It holds golden vectors too: texts with the vectors that every runtime must give for them.
@@ -49,9 +49,16 @@ def compute(run: StageRun) -> Mapping[str, Any]:
         },
         texts=evaluation_texts()[:GOLDEN_TEXTS],
     )
+    if (matrix / PROJECTION).is_file():
+        shutil.copy(matrix / PROJECTION, run.folder)
     copy_pictures(matrix, run.folder)
     write_pictures(run.folder, draw_words(vocabulary, rows))
-    return {**facts, "accents": vocabulary.accents, "golden_difference": verify_golden(run.folder)}
+    return {
+        **facts,
+        "space": recipe.space,
+        "accents": vocabulary.accents,
+        "golden_difference": verify_golden(run.folder),
+    }
 
 
 def _describe(output: Output) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ from distill_pipeline.defs.stage import (
 )
 from distill_pipeline.figures.captions import NORMS, VARIANCE, WEIGHTS
 from distill_pipeline.figures.pictures import draw_rows
-from distill_pipeline.fitting.reduction import MATRIX, reduce_rows
+from distill_pipeline.fitting.reduction import MATRIX, read_matrix, read_weights, reduce_rows, write_matrix
 from distill_pipeline.fitting.settings import fit_settings
 from distill_pipeline.fitting.weightings import row_weights
 from distill_pipeline.store.embeddings import Embeddings
@@ -27,9 +27,7 @@ from distill_pipeline.vocabulary.words import entry_groups
 
 
 @stage_asset()
-def student_matrix(
-    context: dg.AssetExecutionContext, config: StageConfig, distill_home: dg.ResourceParam[DistillHome]
-) -> StageResult:
+def student_matrix(context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome) -> StageResult:
     """The student's rows, one per vocabulary entry.
 
     They are reduced to fewer dimensions, weighted by frequency and, with a refinement, fitted so that their means come
@@ -55,11 +53,20 @@ def _reduce(run: StageRun, vocabulary: Vocabulary, entries: Embeddings) -> dict[
         return reduce_rows(entries, run.folder, weights=weights, pca_dims=recipe.pca_dims)
     # scipy takes longer to import than a hit takes.
     from distill_pipeline.fitting.problem import TextEmbeddings
+    from distill_pipeline.fitting.projection import fit_projection
     from distill_pipeline.fitting.refining import refine_rows
 
     output = run.upstream("text_embeddings")
     sentences = TextEmbeddings(Embeddings.of_parts(output.folder), output.facts["groups"])
-    return refine_rows(vocabulary, entries, sentences, run.folder, fit_settings(recipe))
+    facts = refine_rows(vocabulary, entries, sentences, run.folder, fit_settings(recipe))
+    rows = read_matrix(run.folder)
+    projection, found = fit_projection(vocabulary.tokenizer, rows, sentences)
+    if recipe.space == "teacher":
+        rows = projection.rows_in_teacher_space(rows)
+        write_matrix(run.folder, rows, read_weights(run.folder))
+    else:
+        projection.write(run.folder)
+    return {**facts, "dimensions": rows.shape[1], "documents_found": found}
 
 
 def _describe(output: Output) -> Mapping[str, Any]:
@@ -69,5 +76,5 @@ def _describe(output: Output) -> Mapping[str, Any]:
         **{name: facts[name] for name in ("dimensions", "teacher_dimensions")},
         "explained_variance": facts.get("explained_variance", 1.0),
         **pictures_metadata(output.folder, (VARIANCE, WEIGHTS, NORMS)),
-        **({"refinement": dg.MetadataValue.json(facts["refinement"])} if "refinement" in facts else {}),
+        **{name: dg.MetadataValue.json(facts[name]) for name in ("refinement", "documents_found") if name in facts},
     }

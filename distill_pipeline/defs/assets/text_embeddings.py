@@ -21,9 +21,7 @@ from distill_pipeline.texts.refinements import refinement_texts
 
 
 @stage_asset(pool="teacher")
-def text_embeddings(
-    context: dg.AssetExecutionContext, config: StageConfig, distill_home: dg.ResourceParam[DistillHome]
-) -> StageResult:
+def text_embeddings(context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome) -> StageResult:
     """The teacher's embeddings of texts, generated or from a corpus, to which the student's rows are fitted.
 
     Empty for a recipe without a refinement. A killed run resumes where it stopped.

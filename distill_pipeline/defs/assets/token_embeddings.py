@@ -20,9 +20,7 @@ from distill_pipeline.vocabulary.vocabulary import read_vocabulary
 
 
 @stage_asset(pool="teacher")
-def token_embeddings(
-    context: dg.AssetExecutionContext, config: StageConfig, distill_home: dg.ResourceParam[DistillHome]
-) -> StageResult:
+def token_embeddings(context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome) -> StageResult:
     """The teacher's embedding of each vocabulary entry: one float32 vector per row, in Parquet parts.
 
     A killed run resumes where it stopped.

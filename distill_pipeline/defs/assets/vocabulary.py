@@ -21,9 +21,7 @@ from distill_pipeline.vocabulary.vocabulary import VOCABULARY, build_vocabulary,
 
 
 @stage_asset()
-def vocabulary(
-    context: dg.AssetExecutionContext, config: StageConfig, distill_home: dg.ResourceParam[DistillHome]
-) -> StageResult:
+def vocabulary(context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome) -> StageResult:
     """The student's vocabulary and tokenizer.
 
     One row per entry, with its frequency and the token ids that the teacher reads for it.

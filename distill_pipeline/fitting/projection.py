@@ -1,0 +1,119 @@
+"""The map between the teacher's space and the student's, by which static queries search the teacher's documents.
+
+It is ridge regression of the student's vectors of texts on the teacher's: P minimises |T P - S|² + λ |P|², both sides
+centred. A document t is projected to (t - mean) P; its score with a query's student vector s is s · (t - mean) P. The
+same score, less a constant for each query, is (s Pᵀ) · t: rows times Pᵀ are a student in the teacher's own space.
+Regression the other way, of the teacher's queries on the student's, has smaller squares and ranks worse: it shrinks
+just the directions that tell similar documents apart (docs/experiments.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet as pq
+from safetensors.numpy import load_file, save_file
+from tokenizers import Tokenizer
+
+from distill_pipeline.fitting.problem import TextEmbeddings
+from distill_pipeline.fitting.ridge import token_shares
+from distill_pipeline.store.embeddings import unit_rows
+from distill_pipeline.vocabulary.words import entry_groups
+
+PROJECTION = "teacher_projection.safetensors"
+
+_PENALTY = 0.01
+"""Of the mean variance of the teacher's directions; between 0.001 and 0.1 nothing depends on it."""
+
+_MAX_TEXTS = 60_000
+_DOCUMENT = 12
+"""Texts whose mean stands for a long document."""
+_DOCUMENTS = 1000
+
+
+@dataclass(frozen=True)
+class Projection:
+    """Projects the teacher's vectors: `unit vectors @ weights + bias`, compared with queries by dot product.
+
+    `weights` are float32 (teacher dims, student dims), `bias` is float32 (student dims,); what is projected has a mean
+    length of about 1.
+    """
+
+    weights: npt.NDArray[np.float32]
+    bias: npt.NDArray[np.float32]
+
+    def apply(self, teacher: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        """Return the teacher's vectors in the student's space, float32 (n, student dims)."""
+        projected: npt.NDArray[np.float32] = unit_rows(teacher).astype(np.float32) @ self.weights + self.bias
+        return projected
+
+    def rows_in_teacher_space(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """Return the student's rows in the teacher's space, float32 (entries, teacher dims), of median length 1."""
+        moved: npt.NDArray[np.float32] = rows @ self.weights.T
+        lengths = np.linalg.norm(moved, axis=1)
+        moved /= np.median(lengths[lengths > 0])
+        return moved
+
+    def write(self, folder: Path) -> None:
+        """Write `teacher_projection.safetensors`."""
+        save_file({"weights": self.weights, "bias": self.bias}, folder / PROJECTION)
+
+
+def read_projection(folder: Path) -> Projection | None:
+    """Return what `Projection.write` wrote into a folder, or None."""
+    path = folder / PROJECTION
+    return Projection(**load_file(path)) if path.is_file() else None
+
+
+def fit_projection(
+    tokenizer: Tokenizer, rows: npt.NDArray[np.float32], texts: TextEmbeddings
+) -> tuple[Projection, dict[str, float]]:
+    """Fit the projection to a refinement's texts, each kind centred on its own mean.
+
+    Args:
+        tokenizer: The student's.
+        rows: The student's, float32 (entries, student dims).
+        texts: The refinement's texts with the teacher's vectors.
+
+    Returns:
+        The projection, and how often, by the mean reciprocal rank, a text of a document finds that document among
+        others: `teacher` x teacher, and `static` query x teacher. A document is the mean of some texts not fitted to.
+    """
+    files = texts.embeddings.paths
+    step = -(-texts.embeddings.rows // _MAX_TEXTS)
+    lines = [text for file in files for text in pq.read_table(file, columns=["text"])["text"].to_pylist()][::step]
+    shares = token_shares(tokenizer, lines, skip=np.flatnonzero(entry_groups(tokenizer) < 0))
+    teacher = texts.centred()[::step].astype(np.float64)
+    student = (shares @ rows).astype(np.float64)
+    kinds = np.repeat(np.arange(len(texts.group_sizes)), texts.group_sizes)[::step]
+    for kind in np.unique(kinds):
+        student[kinds == kind] -= student[kinds == kind].mean(axis=0)
+    held_out = np.arange(len(lines)) % 10 == 0
+    weights = _ridge(teacher[~held_out], student[~held_out])
+    weights /= np.linalg.norm(teacher @ weights, axis=1).mean()
+    found = _documents_found(student[held_out] @ weights.T, teacher[held_out])
+    mean = np.concatenate([unit_rows(batch) for batch in texts.embeddings.batches()])[::step].mean(axis=0)
+    return Projection(weights.astype(np.float32), (-mean @ weights).astype(np.float32)), found
+
+
+def _ridge(inputs: npt.NDArray[np.float64], outputs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    moments = inputs.T @ inputs
+    penalty = _PENALTY * np.trace(moments) / len(moments)
+    solved: npt.NDArray[np.float64] = np.linalg.solve(moments + penalty * np.eye(len(moments)), inputs.T @ outputs)
+    return solved
+
+
+def _documents_found(static: npt.NDArray[np.float64], teacher: npt.NDArray[np.float64]) -> dict[str, float]:
+    """Return the mean reciprocal rank of a document by its first text, for both kinds of queries."""
+    count = min(len(teacher) // _DOCUMENT, _DOCUMENTS)
+    members = np.arange(len(teacher))[: count * _DOCUMENT].reshape(count, _DOCUMENT).T  # neighbours are of one kind
+    documents = unit_rows(teacher[members].mean(axis=0))
+    found = {}
+    for name, vectors in (("teacher", unit_rows(teacher)), ("static", static)):
+        scores = vectors[members[0]] @ documents.T
+        ranks = (scores >= np.diag(scores)[:, None]).sum(axis=1)
+        found[name] = round(float(np.mean(1 / ranks)), 6) if count else 0.0
+    return found

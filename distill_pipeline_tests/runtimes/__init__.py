@@ -1,0 +1,1 @@
+"""The card's snippets, each run in an environment of its own."""
