@@ -10,16 +10,16 @@ just the directions that tell similar documents apart (docs/experiments.md).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
 from distill_pipeline.fitting.problem import TextEmbeddings
-from distill_pipeline.fitting.ridge import token_shares
+from distill_pipeline.fitting.shares import token_shares
 from distill_pipeline.store.embeddings import unit_rows
 from distill_pipeline.vocabulary.words import entry_groups
 
@@ -69,7 +69,7 @@ def read_projection(folder: Path) -> Projection | None:
 
 
 def fit_projection(
-    tokenizer: Tokenizer, rows: npt.NDArray[np.float32], texts: TextEmbeddings
+    tokenizer: Tokenizer, rows: npt.NDArray[np.float32], texts: TextEmbeddings, folder: Path
 ) -> tuple[Projection, dict[str, float]]:
     """Fit the projection to a refinement's texts, each kind centred on its own mean.
 
@@ -77,16 +77,16 @@ def fit_projection(
         tokenizer: The student's.
         rows: The student's, float32 (entries, student dims).
         texts: The refinement's texts with the teacher's vectors.
+        folder: For nameless files with what grows with the texts.
 
     Returns:
         The projection, and how often, by the mean reciprocal rank, a text of a document finds that document among
         others: `teacher` x teacher, and `static` query x teacher. A document is the mean of some texts not fitted to.
     """
-    files = texts.embeddings.paths
     step = -(-texts.embeddings.rows // _MAX_TEXTS)
-    lines = [text for file in files for text in pq.read_table(file, columns=["text"])["text"].to_pylist()][::step]
+    lines = list(islice(chain.from_iterable(texts.texts()), 0, None, step))
     shares = token_shares(tokenizer, lines, skip=np.flatnonzero(entry_groups(tokenizer) < 0))
-    teacher = texts.centred()[::step].astype(np.float64)
+    teacher = texts.centred(folder=folder)[::step].astype(np.float64)
     student = (shares @ rows).astype(np.float64)
     kinds = np.repeat(np.arange(len(texts.group_sizes)), texts.group_sizes)[::step]
     for kind in np.unique(kinds):
@@ -95,7 +95,7 @@ def fit_projection(
     weights = _ridge(teacher[~held_out], student[~held_out])
     weights /= np.linalg.norm(teacher @ weights, axis=1).mean()
     found = _documents_found(student[held_out] @ weights.T, teacher[held_out])
-    mean = np.concatenate([unit_rows(batch) for batch in texts.embeddings.batches()])[::step].mean(axis=0)
+    mean = sum(unit_rows(batch).sum(axis=0) for batch in texts.embeddings.batches()) / texts.embeddings.rows
     return Projection(weights.astype(np.float32), (-mean @ weights).astype(np.float32)), found
 
 

@@ -217,7 +217,7 @@ class Search(NamedTuple):
 
     documents: list[str]
     queries: list[str]
-    gains: list[Mapping[int, float]]
+    gains: Sequence[Mapping[int, float]]
 
 
 def _read_retrieval(folder: Path) -> Search:

@@ -117,8 +117,8 @@ class Recipe(BaseModel):
     )
     generated_texts: CountOrAuto = Field(
         "auto",
-        description="Texts generated for the refinement, with rare words; auto = 0 with the dictionary, else 45000, or "
-        "180000 with a corpus.",
+        description="Texts generated for the refinement, with rare words; auto = 15000 with the dictionary, 45000 with it "
+        "and a corpus, or without both, 180000 with a corpus alone.",
     )
     phrases: Count = Field(
         20_000, description="Number of word pairs of the corpus in the vocabulary (vocabulary=words)."
@@ -262,7 +262,8 @@ class Recipe(BaseModel):
             return value
         if field == "refinement":
             return "dictionary" if self._has_dictionary else "generated"
-        return AUTO[self.resolved("refinement")].get(field, value)
+        beside = " and dictionary" if self.refinement == "corpus" and self.uses_dictionary else ""
+        return AUTO[self.resolved("refinement") + beside].get(field, value)
 
     @property
     def _is_english(self) -> bool:

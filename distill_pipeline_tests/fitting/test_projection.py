@@ -42,7 +42,7 @@ def test_a_linear_relation_is_found_whatever_the_mean_of_each_kind_of_texts(
     teacher = unit_rows(rotated).astype(np.float32)
     write_table(tmp_path / "part-000000.parquet", {"text": lines, "embedding": embedding_array(teacher)})
     texts = TextEmbeddings(Embeddings.of_parts(tmp_path), [2000, 2000])
-    projection, found = fit_projection(tokenizer, rows, texts)
+    projection, found = fit_projection(tokenizer, rows, texts, tmp_path)
     for kind in (slice(0, 2000), slice(2000, 4000)):
         wanted = means[kind] - means[kind].mean(axis=0)
         projected = projection.apply(rotated[kind] * 7)  # their length doesn't count

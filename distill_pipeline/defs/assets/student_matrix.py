@@ -60,7 +60,7 @@ def _reduce(run: StageRun, vocabulary: Vocabulary, entries: Embeddings) -> dict[
     sentences = TextEmbeddings(Embeddings.of_parts(output.folder), output.facts["groups"])
     facts = refine_rows(vocabulary, entries, sentences, run.folder, fit_settings(recipe))
     rows = read_matrix(run.folder)
-    projection, found = fit_projection(vocabulary.tokenizer, rows, sentences)
+    projection, found = fit_projection(vocabulary.tokenizer, rows, sentences, run.folder)
     if recipe.space == "teacher":
         rows = projection.rows_in_teacher_space(rows)
         write_matrix(run.folder, rows, read_weights(run.folder))
