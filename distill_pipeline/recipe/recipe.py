@@ -117,8 +117,8 @@ class Recipe(BaseModel):
     )
     generated_texts: CountOrAuto = Field(
         "auto",
-        description="Texts generated for the refinement, with rare words; auto = 15000 with the dictionary, 45000 with it "
-        "and a corpus, or without both, 180000 with a corpus alone.",
+        description="Texts generated for the refinement, with rare words; auto = 15000 with the dictionary, 45000 "
+        "with it and a corpus, or without both, 180000 with a corpus alone.",
     )
     phrases: Count = Field(
         20_000, description="Number of word pairs of the corpus in the vocabulary (vocabulary=words)."

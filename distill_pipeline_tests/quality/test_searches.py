@@ -29,9 +29,11 @@ def search(tmp_path: Path) -> str:
         "queries": ["id\ttext", *names[DOCUMENTS:]],
         "qrels": ["qid\tdid\tscore", *(f"{DOCUMENTS + query}\t{query}\t1" for query in range(QUERIES))],
     }
+    folder = tmp_path / "set"
+    folder.mkdir()
     for name, lines in files.items():
-        (tmp_path / f"{name}.tsv").write_text("\n".join(lines))
-    return f"retrieval:{tmp_path}"
+        (folder / f"{name}.tsv").write_text("\n".join(lines))
+    return f"retrieval:{folder}"
 
 
 def test_the_teacher_s_own_queries_get_its_score_and_all_its_documents(search: str, tmp_path: Path) -> None:
