@@ -97,8 +97,8 @@ class _Worker:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
         [shard] = batch["shard"]
-        lengths = shard.texts is None and self.teacher.forward.keep_lengths()
-        with BatchEncoder(self.teacher) as encoder:
+        keeping_lengths = self.teacher.forward.keeping_lengths(shard.texts is None)
+        with keeping_lengths as lengths, BatchEncoder(self.teacher) as encoder:
             rows = encoder.start(shard.ids).rows(lambda _: None)
         with tempfile.TemporaryDirectory() as folder:
             part = Path(folder) / shard.part

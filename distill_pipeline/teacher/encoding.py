@@ -141,8 +141,7 @@ def encode_to_parts(work: EncodingWork, teacher: Teacher, folder: Path, report: 
     """
     ledger, pending, kept = work.pending(folder, teacher.precision, teacher.forward.name, teacher.device)
     advance = progress_counter(kept, len(work.sequences), report)
-    lengths = work.texts is None and teacher.forward.keep_lengths()
-    with BatchEncoder(teacher) as encoder:
+    with teacher.forward.keeping_lengths(work.texts is None) as lengths, BatchEncoder(teacher) as encoder:
         encodings = (encoder.start(work.sequences[rows]) for rows in pending.values())
         # In pairs, so that the next part is queued before one is waited for and written.
         pairs = pairwise(chain(encodings, [Encoding(0)]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -128,11 +130,15 @@ class Forward:
             for layer, weight in plain.items():
                 layer.weight = weight
 
-    def keep_lengths(self) -> bool:
-        """Leave rows as long as they are before the teacher makes their length 1; return whether it would have."""
-        if self._normalizes:
-            self._after = list(self.model)[1:-1]
-        return self._normalizes
+    @contextmanager
+    def keeping_lengths(self, wanted: bool) -> Iterator[bool]:
+        """Leave rows as long as they are before the teacher makes their length 1, if wanted; yield whether it would."""
+        kept, modules = wanted and self._normalizes, self._after
+        self._after = modules[:-1] if kept else modules
+        try:
+            yield kept
+        finally:
+            self._after = modules
 
     def rows(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
         """Return the rows of token ids (n, length), float32 (n, dims).
