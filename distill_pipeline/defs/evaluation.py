@@ -61,7 +61,7 @@ def evaluate_teacher(run: StageRun, texts: Sequence[str], words: Sequence[str]) 
     return run.home.store.get_or_make(key, make, force=run.forced, log=run.log)[0]
 
 
-def _ids(run: StageRun, texts: Sequence[str]) -> list[list[int]]:
+def _ids(run: StageRun, texts: Sequence[str]) -> Sequence[list[int]]:
     return sentence_ids(run.teacher_source.folder, texts, prompt=run.recipe.prompt, whole=True)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Any, BinaryIO, TypeVar
+from typing import IO, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -48,7 +48,7 @@ class TokenShares:
     @classmethod
     def of(cls, blocks: Iterable[sparse.csr_matrix], folder: Path | None = None) -> "TokenShares":
         """Keep blocks of consecutive texts, (texts, entries) each, in a nameless file in the folder."""
-        parts, waiting, texts, entries = list[Part](), list[sparse.csr_matrix](), 0, 0
+        waiting, entries, written = list[sparse.csr_matrix](), 0, list[tuple[npt.NDArray[np.int32], list[int]]]()
         with TemporaryFile(dir=folder) as file:
             for block in chain(blocks, [None]):
                 if block is not None:
@@ -56,8 +56,18 @@ class TokenShares:
                     entries = block.shape[1]
                 count = sum(one.shape[0] for one in waiting)
                 if count >= TEXTS_IN_PART or (block is None and waiting):
-                    parts.append(_kept(sparse.vstack(waiting, format="csr"), texts, file))
-                    texts, waiting = texts + count, []
+                    written.append(_write(sparse.vstack(waiting, format="csr"), file))
+                    waiting = []
+            file.flush()
+            # Mapped once: each mapping keeps a file open, and a process may have a thousand.
+            mapped = np.asarray(np.memmap(file, np.int32, "r"))
+        parts, texts, place = [], 0, 0
+        for held, sizes in written:
+            data, columns, starts = np.split(mapped[place : place + sum(sizes)], np.cumsum(sizes)[:-1])
+            shape = (len(starts) - 1, len(held))
+            matrix = sparse.csr_matrix((data.view(np.float32), columns, starts), shape=shape)
+            parts.append(Part(slice(texts, texts + shape[0]), held, matrix))
+            texts, place = texts + shape[0], place + sum(sizes)
         return cls(parts, (texts, entries))
 
     @property
@@ -96,24 +106,13 @@ class TokenShares:
                 yield slice(first + block.start, first + block.stop), part.matrix[block], held
 
 
-def _kept(matrix: sparse.csr_matrix, first: int, file: BinaryIO) -> Part:
-    """Return (texts, entries) shares as a part that begins with text `first`, whose arrays lie in the file."""
+def _write(matrix: sparse.csr_matrix, file: IO[bytes]) -> tuple[npt.NDArray[np.int32], list[int]]:
+    """Write a part's arrays, of four bytes each, and return the entries that it holds, and the arrays' sizes."""
     held, columns = np.unique(matrix.indices, return_inverse=True)
-    arrays = (matrix.data, columns.astype(np.int32), matrix.indptr.astype(np.int32))
-    local = sparse.csr_matrix(
-        tuple(_append_mapped(file, array) for array in arrays), shape=(matrix.shape[0], len(held))
-    )
-    return Part(slice(first, first + matrix.shape[0]), held.astype(np.int32), local)
-
-
-def _append_mapped(file: BinaryIO, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Write an array to the end of a file and return it mapped: the system keeps what is used of it in memory."""
-    if not array.size:
-        return array
-    offset = file.seek(0, 2)
-    file.write(np.ascontiguousarray(array).data)
-    file.flush()
-    return np.asarray(np.memmap(file, array.dtype, "r", offset, array.shape))
+    arrays = matrix.data, columns.astype(np.int32), matrix.indptr.astype(np.int32)
+    for array in arrays:
+        file.write(array.data)
+    return held.astype(np.int32), [array.size for array in arrays]
 
 
 def token_shares(tokenizer: Tokenizer, texts: Sequence[str], *, skip: npt.NDArray[np.integer]) -> sparse.csr_matrix:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from distill_pipeline.teacher.tokenizer import load_tokenizer, max_tokens
 PROBE_ROWS = 64
 _TINY = np.float32(1e-12)
 """As in torch's `normalize`: a row of zeros stays zero."""
+_TEXTS_AT_ONCE = 8192
 
 MIN_COSINE_TO_FLOAT32 = 0.999
 """Of rows in bfloat16; below it, precision=auto uses float32."""
@@ -177,9 +178,32 @@ def write_part(
     write_table(path, {**label, "embedding": embedding_array(rows)})
 
 
-def sentence_ids(
-    teacher_folder: Path, texts: Sequence[str], *, prompt: str | None, whole: bool = False
-) -> list[list[int]]:
+class TokenIds(Sequence[list[int]]):
+    """Token ids of many texts, four bytes each: lists of numbers for millions of texts would fill the memory."""
+
+    def __init__(self, blocks: Iterable[Sequence[Sequence[int]]]) -> None:
+        ids, lengths = [np.empty(0, dtype=np.int32)], [np.zeros(1, dtype=np.int64)]
+        for block in blocks:
+            lengths.append(np.fromiter(map(len, block), dtype=np.int64, count=len(block)))
+            ids.append(np.fromiter(chain.from_iterable(block), dtype=np.int32, count=lengths[-1].sum()))
+        self._ids, self._ends = np.concatenate(ids), np.cumsum(np.concatenate(lengths))
+
+    def __len__(self) -> int:
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, place: int) -> list[int]: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[list[int]]: ...
+    def __getitem__(self, place: int | slice) -> list[int] | list[list[int]]:
+        if isinstance(place, slice):
+            return [self[number] for number in range(len(self))[place]]
+        number = range(len(self))[place]
+        ids: list[int] = self._ids[self._ends[number] : self._ends[number + 1]].tolist()
+        return ids
+
+
+def sentence_ids(teacher_folder: Path, texts: Sequence[str], *, prompt: str | None, whole: bool = False) -> TokenIds:
     """Return the token ids of texts, special tokens and prompt included.
 
     They are truncated to 256 tokens, or fewer if the teacher takes fewer; `whole` texts only where the teacher ends.
@@ -188,5 +212,6 @@ def sentence_ids(
     tokenizer = loaded.backend_tokenizer
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_tokens(teacher_folder, loaded, whole=whole))
-    prompted = [f"{prompt}{text}" for text in texts] if prompt else list(texts)
-    return [encoding.ids for encoding in tokenizer.encode_batch(prompted)]
+    blocks = (texts[first : first + _TEXTS_AT_ONCE] for first in range(0, len(texts), _TEXTS_AT_ONCE))
+    prompted = ([f"{prompt}{text}" for text in block] if prompt else list(block) for block in blocks)
+    return TokenIds([encoding.ids for encoding in tokenizer.encode_batch_fast(block)] for block in prompted)

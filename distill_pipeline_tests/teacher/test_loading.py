@@ -44,6 +44,15 @@ def test_texts_are_cut_where_the_teacher_cuts_them(modernbert: Path, tmp_path: P
     np.testing.assert_allclose(teacher.rows([ids]), teacher.encode([text]), atol=1e-5)
 
 
+def test_texts_are_tokenised_a_block_at_a_time_as_one_by_one(modernbert: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encoding, "_TEXTS_AT_ONCE", 2)
+    texts = ["some bread", "water", "people and water and bread", "", "bread"]
+    found = sentence_ids(modernbert, texts, prompt="read: ")
+    expected = [sentence_ids(modernbert, [text], prompt="read: ")[0] for text in texts]
+    assert [list(found), found[1:4], found[-1]] == [expected, expected[1:4], expected[-1]]
+    assert len(set(map(len, expected))) > 2
+
+
 def test_a_default_prompt_of_the_teachers_is_not_read_unasked(modernbert: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(modernbert, tmp_path / "teacher")
     prompts = {"prompts": {"query": "search for: "}, "default_prompt_name": "query"}
