@@ -5,8 +5,7 @@ import dagster as dg
 from distill_pipeline.chain.home import Home, default_home
 from distill_pipeline.defs.alarm import failure_alarm
 from distill_pipeline.defs.building import definitions_of
-from distill_pipeline.defs.partitions import load_partitions
-from distill_pipeline.defs.resources import DistillHome
+from distill_pipeline.defs.resources import DistillHome, load_partitions
 from distill_pipeline.defs.terminal import terminal_logger
 
 

@@ -7,8 +7,7 @@ from pydantic import Field
 
 from distill_pipeline.chain.home import Home
 from distill_pipeline.defs.building import definitions_of
-from distill_pipeline.defs.partitions import load_partitions
-from distill_pipeline.defs.resources import DistillHome
+from distill_pipeline.defs.resources import DistillHome, load_partitions
 
 
 class DistillationComponent(dg.Component, dg.Model, dg.Resolvable):

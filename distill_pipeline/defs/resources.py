@@ -77,6 +77,14 @@ class DistillHome:
         return "__".join((*self.key_prefix, asset))
 
 
+def load_partitions(home: Home) -> dg.StaticPartitionsDefinition:
+    """Return one partition per valid recipe, and log a warning for each invalid one."""
+    recipes, problems = home.load_recipes()
+    for problem in problems:
+        dg.get_dagster_logger("distill_pipeline").warning(f"left out: {problem}")
+    return dg.StaticPartitionsDefinition(sorted(recipes))
+
+
 def bound(function: Callable[..., Any], home: DistillHome) -> Callable[..., Any]:
     """Return a function without its parameter `distill_home`, as Dagster may call it."""
 

@@ -12,7 +12,7 @@ import pytest
 from distill_pipeline.chain.home import Home, default_home
 from distill_pipeline.chain.stages import STAGES
 from distill_pipeline.definitions import defs
-from distill_pipeline.defs.partitions import load_partitions
+from distill_pipeline.defs.resources import load_partitions
 from distill_pipeline.defs.sources import upstream_of
 
 SOURCES = ("teacher", "corpus", "labelled_sets")

@@ -13,8 +13,7 @@ import pytest
 
 from distill_pipeline.definitions import build_defs
 from distill_pipeline.defs.automation import release_watch
-from distill_pipeline.defs.partitions import load_partitions
-from distill_pipeline.defs.resources import DistillHome
+from distill_pipeline.defs.resources import DistillHome, load_partitions
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.verify import verify
 from distill_pipeline_tests.running import HITS, Chain

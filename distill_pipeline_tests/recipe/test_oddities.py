@@ -13,7 +13,7 @@ from distill_pipeline.chain.gc import find_leftovers
 from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.plan import plan_recipes
 from distill_pipeline.cli.main import main
-from distill_pipeline.defs.partitions import load_partitions
+from distill_pipeline.defs.resources import load_partitions
 from distill_pipeline.errors import RecipeError
 from distill_pipeline.recipe.yaml_file import MAX_BYTES
 from distill_pipeline_tests.recipe.oddities import CONTENTS, HEALTHY, PATHS, mutations, nobody, of_fields
