@@ -111,6 +111,7 @@ def test_long_texts_are_cut_at_the_ends_of_sentences() -> None:
     ("name", "said"),
     [
         ("none.txt", "there is no such file"),
+        ("/", "there is no such file"),
         ("texts.jsonl#title", "no JSON object with a column 'title'"),
         ("texts.txt#title", "it has lines and no columns; leave out the column 'title'"),
     ],
