@@ -38,7 +38,14 @@ TOOLS_OF_THE_PROJECT = {"bench", "clean", "dev", "docs", "lint", "lock", "setup"
 }
 """Make's targets that are only looked up: CI runs most of them, and the others take hours or open a port."""
 
-SMALL = {"vocabulary_words": "100", "generated_texts": "300", "compare_with_model2vec": "false", "max_regression": "2"}
+SMALL = {
+    "vocabulary_words": "100",
+    "dictionary_texts": "100",
+    "generated_texts": "300",
+    "labelled_sets": "[]",
+    "compare_with_model2vec": "false",
+    "max_regression": "2",
+}
 FLOOR = "min_similarity_correlation: -1\n"
 """Teachers with random weights teach nothing."""
 

@@ -68,11 +68,13 @@ def _choose_penalty(
     """Return the penalty that agrees best with the teacher on held-out texts, without looking at labels.
 
     From the smallest up, until one is no better than the one before. Best is the highest sum of similarity
-    correlation and neighbour overlap.
+    correlation and neighbour overlap. Where there is no choice, nothing is measured.
 
     Returns:
         The penalty; the agreement for each one tried; and the rows it gave, as a guess for the final solution.
     """
+    if len(settings.penalties) == 1:
+        return settings.penalties[0], {}, problem.start
     train = problem.importance * ~problem.held_out
     chosen, best, rows = settings.penalties[0], -np.inf, problem.start
     agreements = {}

@@ -6,13 +6,12 @@ from typing import Any
 
 from distill_pipeline.recipe.recipe import Recipe
 
-_WITHOUT_CORPUS = {"penalties": (0.1, 0.2, 0.4), "similarity_steps": 60, "balanced": False}
 METHODS: Mapping[str, Mapping[str, Any]] = {
-    "dictionary": _WITHOUT_CORPUS,
-    "generated": _WITHOUT_CORPUS,
-    # Held-out passages resemble the fitted ones, so they favour a penalty too small for other kinds of text, and
-    # 200,000 passages would drown the generated texts, which hold all frequent words and the forms of questions.
-    # Similarity steps improve the passages' own similarities and worsen those of other texts.
+    # Held-out definitions resemble the fitted ones, so they favour a penalty too small for other kinds of text.
+    "dictionary": {"penalties": (0.2,), "similarity_steps": 60, "balanced": False},
+    "generated": {"penalties": (0.1, 0.2, 0.4), "similarity_steps": 60, "balanced": False},
+    # So do held-out passages, and 200,000 of them would drown the other texts, which hold all frequent words and the
+    # forms of questions. Similarity steps improve the passages' own similarities and worsen those of other texts.
     "corpus": {"penalties": (0.4,), "similarity_steps": 0, "balanced": True},
 }
 
