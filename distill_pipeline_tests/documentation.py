@@ -126,14 +126,14 @@ def _run_command_line(arguments: list[str]) -> str:
 
     from distill_pipeline.cli.main import main
 
-    if arguments[0] == "rollback":
-        HfApi().create_tag("me/my-model", tag="v3", exist_ok=True)
     arguments = ["8" if value == "256" else value for value in arguments]  # no more than the tiny teacher has
     if arguments[0] == "distill":
         arguments += [f"--{field}={value}" for field, value in SMALL.items()] + ["--min_similarity_correlation=-1"]
     said = io.StringIO()
     try:
         with redirect_stdout(said), redirect_stderr(said):
+            if arguments[0] == "rollback":
+                HfApi().create_tag("me/my-model", tag="v3", exist_ok=True)
             main(arguments)
     except SystemExit as ended:
         return said.getvalue() if ended.code else ""

@@ -81,7 +81,7 @@ def _resolve_paths(field: str, value: Any, base: Path) -> Any:
             if is_folder(value) or os.path.isdir(folder):  # noqa: PTH112 -- False, too, where a name is too long
                 return str(folder.resolve())
         return value
-    if is_none(value):
+    if is_none(value) or value == "[]":
         return () if field == "labelled_sets" else Recipe.model_fields[field].default
     if field in {"words", "evaluation_texts"}:
         return _resolve_file(field, value, base) if isinstance(value, str | Path) else value
