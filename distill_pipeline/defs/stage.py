@@ -4,6 +4,7 @@ Holds no numerics and names no single stage: see the rooms below and `chain/stag
 """
 
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,14 +62,17 @@ def stage_asset(**own: Any) -> Callable[[Callable[..., Any]], StageAsset]:
 
 def define_asset(home: DistillHome, function: Callable[..., Any], **arguments: Any) -> dg.AssetsDefinition:
     """Return the asset of a function's name over one home, with a reference to its source for the UI."""
-    place = dg.LocalFileCodeReference(
-        file_path=function.__code__.co_filename, line_number=function.__code__.co_firstlineno
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        place = dg.LocalFileCodeReference(
+            file_path=function.__code__.co_filename, line_number=function.__code__.co_firstlineno
+        )
+        source = dg.CodeReferencesMetadataValue(code_references=[place])
     asset = dg.asset(
         key=home.key(function.__name__),
         group_name=home.group,
         owners=OWNERS,
-        metadata={"dagster/code_references": dg.CodeReferencesMetadataValue(code_references=[place])},
+        metadata={"dagster/code_references": source},
         **arguments,
     )
     defined: dg.AssetsDefinition = asset(bound(function, home))

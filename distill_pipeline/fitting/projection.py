@@ -12,16 +12,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 from tokenizers import Tokenizer
 
-from distill_pipeline.fitting.problem import TextEmbeddings
-from distill_pipeline.fitting.shares import token_shares
 from distill_pipeline.store.embeddings import unit_rows
 from distill_pipeline.vocabulary.words import entry_groups
+
+if TYPE_CHECKING:
+    from distill_pipeline.fitting.problem import TextEmbeddings
 
 PROJECTION = "teacher_projection.safetensors"
 
@@ -83,6 +85,9 @@ def fit_projection(
         The projection, and how often, by the mean reciprocal rank, a text of a document finds that document among
         others: `teacher` x teacher, and `static` query x teacher. A document is the mean of some texts not fitted to.
     """
+    # scipy takes longer to import than a hit takes.
+    from distill_pipeline.fitting.shares import token_shares
+
     step = -(-texts.embeddings.rows // _MAX_TEXTS)
     lines = list(islice(chain.from_iterable(texts.texts()), 0, None, step))
     shares = token_shares(tokenizer, lines, skip=np.flatnonzero(entry_groups(tokenizer) < 0))
