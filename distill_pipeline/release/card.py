@@ -11,12 +11,13 @@ from distill_pipeline.fitting.projection import PROJECTION
 from distill_pipeline.quality.measures import sets_table
 from distill_pipeline.recipe.choices import DICTIONARY_KINDS
 from distill_pipeline.recipe.reading import recipe_yaml
-from distill_pipeline.recipe.recipe import RELEASE_FIELDS
+from distill_pipeline.recipe.recipe import RELEASE_FIELDS, Recipe
 from distill_pipeline.release.eval_results import mteb_entries
 from distill_pipeline.release.ingredients import SPEEDS, Ingredients, licence_text
 from distill_pipeline.release.provenance import RUN_BEGINS, RUN_ENDS, TAG, without_paths
 from distill_pipeline.release.snippets import snippets
 from distill_pipeline.store.disk import sha256_of
+from distill_pipeline.texts.dictionary import LICENCE
 
 _TAGS = ("embeddings", "static-embeddings", "sentence-transformers", "feature-extraction", "model2vec")
 
@@ -80,7 +81,7 @@ Measured on {quality["texts"]} {quality["texts_are"]}, without labels.
 {recipe_yaml(without_paths(recipe), exclude=RELEASE_FIELDS).strip()}
 ```
 {_pictures(figures, of_making=True)}
-{_accents_note(student["accents"])}
+{_accents_note(student["accents"])}{_dictionary_note(recipe)}
 The teacher's licence: {licence_text(ingredients) or unstated}. `golden.parquet` holds texts and the
 vectors that every runtime must give for them; `provenance.json` holds the sha256 of each file, and
 `distill-pipeline verify {name}` checks both.
@@ -145,6 +146,11 @@ def _accents_note(accents: str) -> str:
 
 def _override_note(overridden: Sequence[str], reason: str) -> str:
     return f"\n> **Released against the gate.** {'; '.join(overridden)}.\n> Reason: {reason}\n" if overridden else ""
+
+
+def _dictionary_note(recipe: Recipe) -> str:
+    """Return what the licence of the dictionary asks to be said of what was made with it."""
+    return f"\nThe rows were fitted to definitions and examples too. {LICENCE}\n" if recipe.uses_dictionary else ""
 
 
 def _variants_note(variants: Mapping[str, float]) -> str:

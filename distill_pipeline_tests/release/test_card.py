@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from distill_pipeline.release.verify import verify
+from distill_pipeline.texts.dictionary import LICENCE
 from distill_pipeline_tests.release.student import go, make_ingredients, make_release
 
 
@@ -34,6 +35,14 @@ def test_the_card_says_which_prompts_the_teacher_names_and_which_was_used(tmp_pa
         go(ingredients, tmp_path / "released")
         card = (tmp_path / "released" / "README.md").read_text(encoding="utf-8")
         assert f"The teacher names prompts, {named}; for this student {used}." in card
+
+
+def test_the_card_of_a_student_that_was_fitted_to_the_dictionary_says_its_licence(tmp_path: Path) -> None:
+    cards = [
+        (make_release(tmp_path / refinement, refinement=refinement) / "README.md").read_text(encoding="utf-8")
+        for refinement in ("dictionary", "generated")
+    ]
+    assert [LICENCE in card for card in cards] == [True, False]
 
 
 @pytest.mark.parametrize(
