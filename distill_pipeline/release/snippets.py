@@ -36,7 +36,8 @@ def snippets(place: str, dims: int, dtype: str, *, on_hub: bool, variants: Colle
         yield Snippet(
             "transformers.js",
             _TRANSFORMERS_JS.format(place=place),
-            note='`dtype` is also `"fp16"` or `"q8"`, whose numbers differ by up to 0.01. `pipeline("feature-extraction")` with `pooling: "mean"` and '
+            note='`dtype` is also `"fp16"` or `"q8"`, whose numbers differ by up to 0.01. '
+            '`pipeline("feature-extraction")` with `pooling: "mean"` and '
             "`normalize: true` gives the same, but NaN for a text without a known word.",
             language="js",
         )
