@@ -93,7 +93,7 @@ STAGES: Mapping[str, Stage] = {
         Stage("text_embeddings", version="14", kinds=("pytorch", "parquet"), reads=_text_embeddings_fields),
         Stage(
             "student_matrix",
-            version="14",
+            version="15",
             kinds=("numpy", "parquet"),
             reads=_matrix_fields,
             upstream=("vocabulary", "token_embeddings", "text_embeddings"),

@@ -113,12 +113,12 @@ class Recipe(BaseModel):
     )
     corpus_texts: int = Field(200_000, ge=100, description="Maximum number of passages sampled from the corpus.")
     dictionary_texts: Count = Field(
-        150_000, description="Maximum number of definitions and examples sampled from the dictionary; 0 = none."
+        70_000, description="Maximum number of definitions and examples sampled from the dictionary; 0 = none."
     )
     generated_texts: CountOrAuto = Field(
         "auto",
-        description="Texts generated for the refinement, with rare words; auto = 15000 with the dictionary, 45000 "
-        "with it and a corpus, or without both, 180000 with a corpus alone.",
+        description="Texts generated for the refinement, with rare words; auto = 45000, or 180000 with "
+        "a corpus and no dictionary.",
     )
     phrases: Count = Field(
         20_000, description="Number of word pairs of the corpus in the vocabulary (vocabulary=words)."
