@@ -16,7 +16,7 @@ from distill_pipeline.release.snippets import Snippet
 from distill_pipeline_tests import PROJECT
 from distill_pipeline_tests.runtimes.pins import PACKAGES
 
-UV = shutil.which(os.environ.get("UV", "uv")) or str(PROJECT / ".tools" / "bin" / "uv")
+UV = str(Path(shutil.which(os.environ.get("UV", "uv")) or PROJECT / ".tools" / "bin" / "uv").absolute())
 
 _PYTHON = """\
 import json
