@@ -33,16 +33,18 @@ DICTIONARY_KINDS: Mapping[str, str] = {
 }
 """The dictionary's tasks, each a kind of labelled set by itself, and their scores."""
 
+# Whitening improves retrieval; up to 0.3, word similarity doesn't suffer. With fewer generated texts beside a dictionary,
+# the similarities of texts unlike definitions lie farther from the teacher's.
+_FITTED: Mapping[str, Any] = {"weighting": "fitted", "whitening": 0.3, "generated_texts": 45_000}
+
 AUTO: Mapping[str, Mapping[str, Any]] = {
     "none": {"weighting": "frequency"},
-    # Whitening improves retrieval; up to 0.3, word similarity doesn't suffer.
-    "generated": {"weighting": "fitted", "whitening": 0.3, "generated_texts": 45_000},
-    # With fewer, texts unlike definitions lie farther from where the teacher has them, and clusters worse.
-    "dictionary": {"weighting": "fitted", "whitening": 0.3, "generated_texts": 45_000},
+    "generated": _FITTED,
+    "dictionary": _FITTED,
+    "corpus and dictionary": _FITTED,
     # Four times as many texts bring the similarities of other texts closer to the teacher's, and the teacher runs for
     # half as long again.
-    "corpus": {"weighting": "fitted", "whitening": 0.3, "generated_texts": 180_000},
-    "corpus and dictionary": {"weighting": "fitted", "whitening": 0.3, "generated_texts": 45_000},
+    "corpus": {**_FITTED, "generated_texts": 180_000},
 }
 """What a field's `auto` stands for, by refinement; the teacher or the data decides for fields that aren't listed."""
 
