@@ -33,8 +33,8 @@ DICTIONARY_KINDS: Mapping[str, str] = {
 }
 """The dictionary's tasks, each a kind of labelled set by itself, and their scores."""
 
-# Whitening improves retrieval; up to 0.3, word similarity doesn't suffer. With fewer generated texts beside a dictionary,
-# the similarities of texts unlike definitions lie farther from the teacher's.
+# Whitening improves retrieval; up to 0.3, word similarity doesn't suffer. With fewer generated texts beside a
+# dictionary, the similarities of texts unlike definitions lie farther from the teacher's.
 _FITTED: Mapping[str, Any] = {"weighting": "fitted", "whitening": 0.3, "generated_texts": 45_000}
 
 AUTO: Mapping[str, Mapping[str, Any]] = {
