@@ -10,7 +10,7 @@ TEACHER, CORPUS, LABELLED_SETS = "teacher", "corpus", "labelled_sets"
 
 _READERS: Mapping[str, tuple[str, ...]] = {
     TEACHER: ("vocabulary", "token_embeddings", "text_embeddings", "quality_report"),
-    CORPUS: ("vocabulary", "text_embeddings"),
+    CORPUS: ("vocabulary", "text_embeddings", "quality_report"),
     LABELLED_SETS: ("quality_report",),
 }
 _DESCRIPTIONS: Mapping[str, str] = {

@@ -14,6 +14,7 @@ from distill_pipeline.chain.stages import STAGES
 from distill_pipeline.definitions import defs
 from distill_pipeline.defs.resources import load_partitions
 from distill_pipeline.defs.sources import upstream_of
+from distill_pipeline.recipe.reading import make_recipe
 
 SOURCES = ("teacher", "corpus", "labelled_sets")
 
@@ -65,3 +66,10 @@ def test_a_launch_says_what_to_run_and_nothing_about_where() -> None:
     assert said - checks - nothing == {*forces, *release, *log, "ops.recipe_comparison.config.recipes"}
     with pytest.raises(dg.DagsterInvalidConfigError, match="Received unexpected config entry"):
         dg.validate_run_config(job, {"resources": {"io_manager": {"config": {"base_dir": "/elsewhere"}}}})
+
+
+def test_a_source_stands_before_each_stage_that_reads_it() -> None:
+    fields = {"teacher": "MINILM_EMBEDDED", "refinement": "corpus", "corpus": ["texts.txt"]}
+    recipe = make_recipe(fields, source="test")
+    for stage in STAGES.values():
+        assert set(upstream_of(stage.name)) == set(SOURCES) & set(stage.reads(recipe))
