@@ -49,6 +49,8 @@ def _vocabulary_fields(recipe: Recipe) -> Fields:
     fields: Fields = ("teacher", "vocabulary", "words", "language", "prompt")
     if recipe.vocabulary == "words":
         fields += ("vocabulary_words", "lowercase")
+        if recipe.max_entries is not None:
+            fields += ("max_entries",)
         if recipe.refinement == "corpus" and recipe.phrases:
             fields += ("phrases", *CORPUS_FIELDS)
     if recipe.words_from == "corpus":

@@ -96,6 +96,12 @@ def _not_with_pull_request(value: str | None, info: ValidationInfo) -> str | Non
     return value
 
 
+def _of_words(value: int | None, info: ValidationInfo) -> int | None:
+    if value is not None and info.data.get("vocabulary") == "teacher":
+        raise ValueError("vocabulary=teacher keeps the teacher's entries; use vocabulary=words, or leave this out")
+    return value
+
+
 Slug = Annotated[
     str,
     _matches(
@@ -118,6 +124,7 @@ Floors = Annotated[dict[str, Annotated[float, Field(ge=-1, le=1)]], BeforeValida
 Variants = Annotated[tuple[Variant, ...], BeforeValidator(_parse_list), AfterValidator(_check_unique)]
 Count = Annotated[int, Field(ge=0, le=1_000_000)]
 CountOrAuto = Annotated[Annotated[int, Field(ge=0)] | Literal["auto"], BeforeValidator(_parse_number)]
+EntryLimit = Annotated[Count | None, BeforeValidator(_parse_number), AfterValidator(_of_words)]
 Share = Annotated[float, Field(ge=0, le=1)]
 ShareOrAuto = Annotated[Share | Literal["auto"], BeforeValidator(_parse_number)]
 Dimensions = Annotated[

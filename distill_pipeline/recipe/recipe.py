@@ -26,6 +26,7 @@ from distill_pipeline.recipe.fields import (
     CountOrAuto,
     Device,
     Dimensions,
+    EntryLimit,
     Floors,
     OptionalHubName,
     OptionalText,
@@ -74,6 +75,10 @@ class Recipe(BaseModel):
     )
     vocabulary_words: Count = Field(
         100_000, description="Number of the language's most frequent words in the vocabulary (vocabulary=words)."
+    )
+    max_entries: EntryLimit = Field(
+        None,
+        description="Most entries (vocabulary=words): the rarest words go, then the rarest pieces; none = no limit.",
     )
     words: tuple[str, ...] | Path = Field(
         (), description="Words and phrases of your own to add: a list, or a file with one a line."

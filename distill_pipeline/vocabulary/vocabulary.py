@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from tokenizers import Tokenizer
 from distill_pipeline.store.disk import Stamp, stamps
 from distill_pipeline.teacher.tokenizer import UNUSED, TeacherTokenizer
 from distill_pipeline.vocabulary.frequencies import WordList, count_words, entry_probabilities, word_list
+from distill_pipeline.vocabulary.limit import most_frequent
 from distill_pipeline.vocabulary.phrases import frequent_phrases
 from distill_pipeline.vocabulary.spelling import MERGED_AT_MOST, Spelling, merged_by_accents
 from distill_pipeline.vocabulary.words import PADDING, UNKNOWN, Entry, word_entries, word_tokenizer
@@ -118,6 +118,7 @@ def build_word_vocabulary(
     teacher_folder: Path,
     *,
     count: int,
+    max_entries: int | None = None,
     words: Sequence[str] = (),
     phrases: int = 0,
     lowercase: bool = True,
@@ -131,6 +132,7 @@ def build_word_vocabulary(
     Args:
         teacher_folder: The teacher's files.
         count: Number of the language's words.
+        max_entries: Of more, the rarest go (see `most_frequent`).
         words: Your own words and phrases.
         phrases: Number of phrases of the passages.
         lowercase: Whether to fold case, and accents where they tell few words apart.
@@ -138,6 +140,9 @@ def build_word_vocabulary(
         language: Of the words and frequencies; one that wordfreq lacks has no words.
         passages: A corpus.
         words_from_passages: Whether to take words and frequencies from the passages.
+
+    Raises:
+        RecipeError: `max_entries` is less than what always stays.
     """
     teacher = TeacherTokenizer(teacher_folder, prompt)
     listed = count_words(passages) if words_from_passages else word_list(language)
@@ -155,23 +160,31 @@ def build_word_vocabulary(
         unknown=teacher.unknown,
         phrases=[*words, *of_corpus],
     )
-    read = [_read(teacher, entry) for entry in wanted]
-    known = [entry.token in {PADDING, UNKNOWN} or teacher.knows(ids) for entry, ids in zip(wanted, read, strict=True)]
-    entries = list(compress(wanted, known))
-    tokenizer = word_tokenizer(entries, spelling)
-    frequencies, source = entry_probabilities(tokenizer, language, passages if words_from_passages else ())
-    if of_corpus and not words_from_passages:  # word lists have no phrases
-        frequencies = np.array([of_corpus.get(e.token, p) for e, p in zip(entries, frequencies, strict=True)])
-        frequencies /= frequencies.sum()
+    read = {entry.token: _read(teacher, entry) for entry in wanted}
+    entries = [entry for entry in wanted if entry.token in {PADDING, UNKNOWN} or teacher.knows(read[entry.token])]
+    unknown = read.keys() - {entry.token for entry in entries}
+
+    def measured(entries: Sequence[Entry]) -> tuple[Tokenizer, npt.NDArray[np.float64], str]:
+        tokenizer = word_tokenizer(entries, spelling)
+        frequencies, source = entry_probabilities(tokenizer, language, passages if words_from_passages else ())
+        if of_corpus and not words_from_passages:  # word lists have no phrases
+            frequencies = np.array([of_corpus.get(e.token, p) for e, p in zip(entries, frequencies, strict=True)])
+            frequencies /= frequencies.sum()
+        return tokenizer, frequencies, source
+
+    if max_entries is not None:
+        own = frozenset(map(spelling.normalizer().normalize_str, words))
+        entries = most_frequent(entries, max_entries, own, lambda some: measured(some)[1])
+    tokenizer, frequencies, source = measured(entries)
     tokens = [entry.token for entry in entries]
-    notes += _left_out([entry.token for entry, is_known in zip(wanted, known, strict=True) if not is_known])
+    notes += _left_out([entry.token for entry in wanted if entry.token in unknown])
     notes += _without_entry(words, spelling, frozenset(tokens) - {PADDING, UNKNOWN})
     if listed.unspaced >= _WORTH_SAYING:
         notes.append(
             f"{listed.unspaced:.0%} of the corpus's letters are of scripts without spaces between words, in which no "
             "words were counted: give some as `words`"
         )
-    return Vocabulary(tokens, list(compress(read, known)), frequencies, source, tokenizer, accents, tuple(notes))
+    return Vocabulary(tokens, [read[token] for token in tokens], frequencies, source, tokenizer, accents, tuple(notes))
 
 
 def _read(teacher: TeacherTokenizer, entry: Entry) -> list[int]:

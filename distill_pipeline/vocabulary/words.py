@@ -46,6 +46,11 @@ class Entry:
     piece: int | None = None
 
 
+def inner_text(token: str) -> str:
+    """Return an entry's text without the mark of a piece within a word."""
+    return token.removeprefix(_CONTINUES)
+
+
 def word_tokenizer(entries: Sequence[Entry], spelling: Spelling) -> Tokenizer:
     """Return a WordPiece tokenizer with one id per entry, in order.
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models
 
+from distill_pipeline.errors import RecipeError
 from distill_pipeline.vocabulary.spelling import Spelling
 from distill_pipeline.vocabulary.vocabulary import Vocabulary, build_vocabulary, build_word_vocabulary
 from distill_pipeline.vocabulary.words import WORD, entry_groups, word_entries, word_tokenizer
@@ -154,3 +155,27 @@ def test_a_word_with_marks_is_one_word_and_falls_apart_into_pieces_that_begin_wi
     assert student.encode("हिन्दी", add_special_tokens=False).tokens == ["हिन्दी"]
     groups = entry_groups(student)
     assert [groups[student.token_to_id(token)] for token in ("हिन्दी", "##ा", "में")] == [0, 1, 0]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_too_many_entries_the_rarest_words_go_and_then_the_rarest_pieces(
+    request: pytest.FixtureRequest, kind: str
+) -> None:
+    folder = request.getfixturevalue(kind)
+    whole, without_words = _vocabulary(folder), set(_vocabulary(folder, count=0).tokens)
+    some = _vocabulary(folder, max_entries=len(without_words) + 100, words=["quetzal"])
+    assert without_words | {"quetzal"} < set(some.tokens) < {*whole.tokens, "quetzal"}
+    assert len(some.tokens) == len(without_words) + 100
+    few = _vocabulary(folder, max_entries=len(without_words) - 20, words=["quetzal"])
+    assert len(few.tokens) == len(without_words) - 20
+    # A word that the teacher knows as a piece within words counts as a piece.
+    assert {token for token in few.tokens if f"##{token}" not in without_words} - without_words == {"quetzal"}
+    assert [few.tokenizer.token_to_id(token) for token in few.tokens] == list(range(len(few.tokens)))
+    encoded = few.tokenizer.encode("quetzal zzyzxbrok", add_special_tokens=False)
+    assert encoded.tokens[0] == "quetzal"
+    assert "[UNK]" not in encoded.tokens
+
+
+def test_fewer_entries_than_there_are_characters_are_refused(bert: Path) -> None:
+    with pytest.raises(RecipeError, match="max_entries=12: single characters and your own words alone are"):
+        _vocabulary(bert, max_entries=12)

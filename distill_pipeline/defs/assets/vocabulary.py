@@ -46,6 +46,7 @@ def compute(run: StageRun) -> Mapping[str, Any]:
         vocabulary = build_word_vocabulary(
             folder,
             count=recipe.vocabulary_words,
+            max_entries=recipe.max_entries,
             lowercase=recipe.lowercase,
             phrases=recipe.phrases if has_phrases else 0,
             words_from_passages=counts_words,
