@@ -3,6 +3,9 @@
 Each measurement is a process of its own; the sides alternate, so that both see the same machine. Teachers:
 ModernBERT-base's shape with random weights, and the embedded MiniLM. Every row is `[CLS] token [SEP]`.
 
+Where the package `openvino` is installed (no extra of this project brings it: `pip install openvino`), its bfloat16
+engine encodes on a processor too: the whole model as it is converted from torch, 64 rows at a time.
+
 On a GPU: `--device cuda --shape large`; `--tokens 32` or `--tokens 256` for texts of so many tokens instead of entries.
 """
 
@@ -15,12 +18,19 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import anonymous_peak, device_seconds, find_teacher, in_own_process, matrix_ceiling, report
+import numpy as np
 
-SIDES = ("model2vec", "ours float32", "ours auto")
+from benchmarks.machine import anonymous_peak, device_seconds, find_teacher, in_own_process, matrix_ceiling, report
+from distill_pipeline.fitting.parallel import slices
+
+OPENVINO = "OpenVINO bfloat16"
+SIDES = ("model2vec", "ours float32", "ours auto", OPENVINO)
+_OPENVINO_ROWS = 64
+"""At a time; 16, 256 and 512 were no faster."""
 
 SHAPES: Mapping[str, Mapping[str, int]] = {
     "base": {},  # the configuration's defaults
@@ -71,6 +81,15 @@ def side(
             create_embeddings(tokenized=ids, model=model, device=device, pad_token_id=0)
             finished = time.perf_counter()
         precision, min_cosine = "float32", None
+    elif name == OPENVINO:
+        imported = peak_megabytes()
+        encode, weights = openvino_encoder(teacher, tokens)
+        with device_seconds(device) as on_device:
+            loaded = time.perf_counter()
+            for block in slices(rows, _OPENVINO_ROWS):
+                encode(ids[block])
+            finished = time.perf_counter()
+        precision, min_cosine = "bfloat16", None
     else:
         import sentence_transformers  # noqa: F401
 
@@ -98,6 +117,34 @@ def side(
     }
 
 
+def openvino_encoder(teacher: str, tokens: int) -> tuple[Callable[[list[list[int]]], Any], int]:
+    """Return what gives OpenVINO's rows of token ids, and the number of the model's linear weights."""
+    import openvino
+    import torch
+    from transformers import AutoModel
+
+    class Pooled(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = AutoModel.from_pretrained(teacher, attn_implementation="sdpa").eval()
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            hidden: torch.Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+            return hidden.mean(1)
+
+    pooled, example = Pooled(), torch.ones((2, tokens), dtype=torch.int64)
+    with torch.no_grad():
+        converted = openvino.convert_model(pooled, example_input={"input_ids": example, "attention_mask": example})
+    compiled = openvino.Core().compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "bf16"})
+
+    def encode(ids: list[list[int]]) -> Any:
+        block = np.array(ids, dtype=np.int64)
+        return compiled({"input_ids": block, "attention_mask": np.ones_like(block)})[0]
+
+    encode([[1] * tokens] * _OPENVINO_ROWS)  # allocates
+    return encode, _linear_weights(pooled)
+
+
 def _linear_weights(model: Any) -> int:
     """Return the number of weights in a model's linear layers."""
     import torch
@@ -108,10 +155,12 @@ def _linear_weights(model: Any) -> int:
 def compare(label: str, teacher: Path, rows: int, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Alternate the sides and return one line for each: medians over the rounds."""
     work = ["--tokens", str(options.tokens), "--device", options.device]
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in SIDES}
+    with_openvino = options.device == "cpu" and find_spec("openvino")
+    sides = [name for name in SIDES if name != OPENVINO or with_openvino]
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in sides}
     ceilings: dict[str, list[float]] = {"float32": [], "bfloat16": []}
     for _ in range(options.rounds):
-        for name in SIDES:
+        for name in sides:
             for dtype, values in ceilings.items():
                 values.append(matrix_ceiling(dtype, options.device))
             # The same number of rows on each side: model2vec holds all of them in memory.
