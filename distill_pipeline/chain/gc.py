@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from distill_pipeline.chain.baseline import baseline_key
 from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.plan import Identity, identify_teachers
-from distill_pipeline.chain.stages import STAGES, stage_keys, teacher_evaluation_key
+from distill_pipeline.chain.stages import PICTURED, STAGES, pictures_key, stage_keys, teacher_evaluation_key
 from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import remove as remove_path
@@ -141,10 +141,10 @@ def _names(home: Home) -> set[str]:
 
 def _addresses(keys: Iterable[StageKey]) -> Iterator[Address]:
     for key in keys:
-        yield key.stage, key.fingerprint
-        if key.stage == "quality_report":
-            beside = teacher_evaluation_key(key)
-            yield beside.stage, beside.fingerprint
+        beside = [pictures_key(key)] if key.stage in PICTURED else []
+        beside += [teacher_evaluation_key(key)] if key.stage == "quality_report" else []
+        for wanted in (key, *beside):
+            yield wanted.stage, wanted.fingerprint
 
 
 def recorded_keys(store: Store, recipe_name: str) -> list[StageKey]:
