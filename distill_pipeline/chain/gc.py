@@ -18,7 +18,14 @@ from filelock import FileLock, Timeout
 from distill_pipeline.chain.baseline import baseline_key
 from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.plan import Identity, identify_teachers
-from distill_pipeline.chain.stages import PICTURED, STAGES, pictures_key, stage_keys, teacher_evaluation_key
+from distill_pipeline.chain.stages import (
+    PICTURED,
+    STAGES,
+    model2vec_student_key,
+    pictures_key,
+    stage_keys,
+    teacher_evaluation_key,
+)
 from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import remove as remove_path
@@ -127,7 +134,8 @@ def _wanted_by(recipe: Recipe, identity: Identity) -> Iterator[Address]:
     """Yield what a recipe's present settings lead to. Raises `DistillError`."""
     keys = stage_keys(recipe, identity)
     baseline = baseline_key(recipe, identity, recipe.pca_dims) if isinstance(recipe.pca_dims, int) else None
-    yield from _addresses([*keys.values(), *([baseline] if baseline else [])])
+    beside = [baseline, model2vec_student_key(keys["token_embeddings"])] if baseline else []
+    yield from _addresses([*keys.values(), *beside])
 
 
 def _recorded_addresses(home: Home) -> set[Address]:

@@ -165,6 +165,12 @@ def model2vec_evaluation_key(report: StageKey, token_embeddings: StageKey, dimen
     return _evaluation_key(report, "model2vec_evaluation", upstream=upstream, dimensions=dimensions)
 
 
+def model2vec_student_key(token_embeddings: StageKey) -> StageKey:
+    """Return the key of model2vec's student of the same teacher in all dimensions."""
+    upstream = {"token_embeddings": token_embeddings.fingerprint}
+    return StageKey.of({"stage": "model2vec_student", "code_version": "1", "upstream": upstream})
+
+
 def pictures_key(stage: StageKey) -> StageKey:
     """Return the key of the pictures of a stage's output, which are no part of it: a sweep draws none."""
     return StageKey.of({"stage": "pictures", "code_version": "1", "upstream": {stage.stage: stage.fingerprint}})
