@@ -22,7 +22,7 @@ from distill_pipeline.vocabulary.words import ALL_LETTERS
 
 NEIGHBOURS = 10
 MIN_TEXTS, MAX_TEXTS = 3, 5_000
-_TIMED_SECONDS = 0.3
+_TIMED_SECONDS = 0.1
 _PASSAGES, _MIN_PASSAGES = 500, 50
 _GENERATED_TEXTS, _EVALUATION_SEED = 500, 20_261_126
 """A seed that recipes are unlikely to have: with it, a student would be fitted to the texts it is compared on."""
