@@ -119,7 +119,8 @@ class StageRun:
         return self.home.teacher(self.recipe)
 
     def load_teacher(self, pooling: Pooling) -> Teacher:
-        """Load the teacher in float32."""
+        """Load the teacher in float32, after checking it for the recipe. Raises `TeacherError`."""
+        check_teacher(self.teacher_source, self.recipe)
         return load_teacher(
             self.teacher_source,
             pooling=pooling,
@@ -184,10 +185,9 @@ def materialize_stage(
 
     def make(folder: Path) -> Mapping[str, Any]:
         context.log.info(_why(store.recorded_inputs(recipe.name, stage), keys[stage], forced=config.force))
-        if "teacher" in keys[stage].inputs:
+        if "teacher" in keys[stage].inputs and not STAGES[stage].upstream:
             check_teacher(source, recipe)
-            note = source.prompts_note(recipe.prompt)
-            if note and not STAGES[stage].upstream:
+            if note := source.prompts_note(recipe.prompt):
                 context.log.warning(note)
         if isinstance(recipe.pca_dims, int):
             check_dimensions(recipe.pca_dims, source.max_dimensions)

@@ -100,6 +100,7 @@ def make_tasks(synsets: list[Synset], fitted: set[str]) -> Tasks:
 
 def score_tasks(tasks: Tasks, encode: Encode) -> dict[str, Score]:
     """Return a model's score on each of `DICTIONARY_KINDS`; it reads each text once."""
+    import sklearn.cluster  # noqa: F401 -- a limit holds for the libraries that are loaded by then
     from threadpoolctl import threadpool_limits
 
     rows = unit_rows(np.asarray(encode(tasks.texts))).astype(np.float32)
