@@ -33,7 +33,7 @@ def run_pipeline(teacher: str, settings: list[dict[str, Any]]) -> list[dict[str,
     import dagster as dg
 
     from distill_pipeline.chain.home import Home, default_home
-    from distill_pipeline.definitions import build_defs
+    from distill_pipeline.defs.location import build_defs
     from distill_pipeline.recipe.reading import make_recipe
 
     home = Home(default_home())

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow.parquet as pq
 
 from distill_pipeline.chain.stages import model2vec_evaluation_key, stage_keys
+from distill_pipeline.fitting.parallel import slices
 from distill_pipeline.fitting.pca import fit_principal_components
 from distill_pipeline.fitting.weightings import SIF_COEFFICIENTS, sif_weights
 from distill_pipeline.recipe.presets import PRESETS
@@ -26,6 +27,7 @@ EncodeIds = Callable[[Sequence[Sequence[int]]], Rows]
 
 _SHARED = {"name", "teacher", "revision", "trust_remote_code", "allow_pickled_weights", "device", "patience_seconds"}
 _SAMPLE = 64
+_BLOCK = 8192
 _MIN_COSINE, _MAX_LENGTHENING = 0.999, 0.02
 
 
@@ -54,21 +56,23 @@ def baseline_record(recipe_name: str) -> str:
 
 
 def baseline_rows(
-    entries: TeacherEntries, dimensions: int, vocabulary: Path, embeddings: Path, encode: EncodeIds
-) -> Rows:
-    """Return the rows of model2vec's student, float32 (entries, dims).
+    entries: TeacherEntries, vocabulary: Path, embeddings: Path, encode: EncodeIds
+) -> npt.NDArray[np.float16]:
+    """Return the rows of model2vec's student on all principal axes, (entries, dims); fewer are the first of them.
 
     Args:
         entries: The teacher's own.
-        dimensions: To reduce them to by PCA; fewer where there are fewer.
         vocabulary: The folder of the student's vocabulary.
         embeddings: The folder of the teacher's rows of it.
         encode: Gives the teacher's rows of token ids with mean pooling, for those that aren't there.
     """
     rows = _gather(entries.teacher_ids, vocabulary, embeddings, encode)
-    components = fit_principal_components(lambda: iter([rows]), min(dimensions, *rows.shape))
+    blocks = slices(len(rows), _BLOCK)
+    components = fit_principal_components(lambda: (rows[block] for block in blocks), "auto")
     weights = sif_weights(zipf_probabilities(len(rows)), SIF_COEFFICIENTS["zipf"])
-    reduced: Rows = (components.transform(rows) * weights[:, None]).astype(np.float32)
+    reduced = np.empty(rows.shape, dtype=np.float16)
+    for block in blocks:
+        reduced[block] = components.transform(rows[block]) * weights[block, None]
     return reduced
 
 

@@ -18,7 +18,14 @@ from filelock import FileLock, Timeout
 from distill_pipeline.chain.baseline import baseline_key
 from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.plan import Identity, identify_teachers
-from distill_pipeline.chain.stages import STAGES, stage_keys, teacher_evaluation_key
+from distill_pipeline.chain.stages import (
+    PICTURED,
+    STAGES,
+    model2vec_student_key,
+    pictures_key,
+    stage_keys,
+    teacher_evaluation_key,
+)
 from distill_pipeline.errors import DistillError
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import remove as remove_path
@@ -127,7 +134,8 @@ def _wanted_by(recipe: Recipe, identity: Identity) -> Iterator[Address]:
     """Yield what a recipe's present settings lead to. Raises `DistillError`."""
     keys = stage_keys(recipe, identity)
     baseline = baseline_key(recipe, identity, recipe.pca_dims) if isinstance(recipe.pca_dims, int) else None
-    yield from _addresses([*keys.values(), *([baseline] if baseline else [])])
+    beside = [baseline, model2vec_student_key(keys["token_embeddings"])] if baseline else []
+    yield from _addresses([*keys.values(), *beside])
 
 
 def _recorded_addresses(home: Home) -> set[Address]:
@@ -141,10 +149,10 @@ def _names(home: Home) -> set[str]:
 
 def _addresses(keys: Iterable[StageKey]) -> Iterator[Address]:
     for key in keys:
-        yield key.stage, key.fingerprint
-        if key.stage == "quality_report":
-            beside = teacher_evaluation_key(key)
-            yield beside.stage, beside.fingerprint
+        beside = [pictures_key(key)] if key.stage in PICTURED else []
+        beside += [teacher_evaluation_key(key)] if key.stage == "quality_report" else []
+        for wanted in (key, *beside):
+            yield wanted.stage, wanted.fingerprint
 
 
 def recorded_keys(store: Store, recipe_name: str) -> list[StageKey]:

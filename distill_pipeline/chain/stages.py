@@ -20,6 +20,9 @@ from distill_pipeline.texts.refinements import CORPUS_FIELDS, check_texts, text_
 
 RELEASE = "hub_release"
 
+PICTURED = ("student_matrix", "static_model", "quality_report")
+"""The stages that have pictures."""
+
 Fields = tuple[str, ...]
 
 
@@ -95,20 +98,20 @@ STAGES: Mapping[str, Stage] = {
         Stage("text_embeddings", version="14", kinds=("pytorch", "parquet"), reads=_text_embeddings_fields),
         Stage(
             "student_matrix",
-            version="15",
+            version="16",
             kinds=("numpy", "parquet"),
             reads=_matrix_fields,
             upstream=("vocabulary", "token_embeddings", "text_embeddings"),
         ),
         Stage(
             "static_model",
-            version="6",
+            version="7",
             kinds=("model2vec", "huggingface"),
             reads=lambda _: ("teacher_label", "pooling", "weighting", "pca_dims", "space", "dtype"),
             upstream=("vocabulary", "student_matrix"),
         ),
         Stage(
-            "quality_report", version="12", kinds=("python", "json"), reads=_report_fields, upstream=("static_model",)
+            "quality_report", version="13", kinds=("python", "json"), reads=_report_fields, upstream=("static_model",)
         ),
         Stage(
             RELEASE,
@@ -162,6 +165,17 @@ def model2vec_evaluation_key(report: StageKey, token_embeddings: StageKey, dimen
     """Return the key of a quality report's figures for model2vec's student of the same teacher."""
     upstream = {"token_embeddings": token_embeddings.fingerprint}
     return _evaluation_key(report, "model2vec_evaluation", upstream=upstream, dimensions=dimensions)
+
+
+def model2vec_student_key(token_embeddings: StageKey) -> StageKey:
+    """Return the key of model2vec's student of the same teacher in all dimensions."""
+    upstream = {"token_embeddings": token_embeddings.fingerprint}
+    return StageKey.of({"stage": "model2vec_student", "code_version": "1", "upstream": upstream})
+
+
+def pictures_key(stage: StageKey) -> StageKey:
+    """Return the key of the pictures of a stage's output, which are no part of it: a sweep draws none."""
+    return StageKey.of({"stage": "pictures", "code_version": "1", "upstream": {stage.stage: stage.fingerprint}})
 
 
 def _evaluation_key(report: StageKey, name: str, **own: Any) -> StageKey:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from distill_pipeline.chain.home import Home
-from distill_pipeline.chain.stages import RELEASE, STAGES, stage_keys
+from distill_pipeline.chain.stages import PICTURED, RELEASE, STAGES, stage_keys
 from distill_pipeline.chain.teachers import find_teacher
 from distill_pipeline.cli.flags import UsageError
 from distill_pipeline.errors import did_you_mean
@@ -76,8 +76,9 @@ def check_release(
 def running(home: Home) -> Iterator[RunRecipe]:
     """Yield a function that runs the job for one saved recipe.
 
-    The function takes the recipe and, by keyword, `forced` (stages to compute in any case), `override_reason` and
-    `release` (false stops before hub_release). A failed step doesn't raise: the result says so.
+    The function takes the recipe and, by keyword, `forced` (stages to compute in any case), `override_reason`,
+    `release` (false stops before hub_release) and `pictures` (false draws none that needn't be). A failed step doesn't
+    raise: the result says so.
     """
     with _instance(home) as instance:
         import dagster as dg
@@ -85,12 +86,21 @@ def running(home: Home) -> Iterator[RunRecipe]:
         job = _load_job(home)
 
         def run(
-            recipe: Recipe, *, forced: Sequence[str] = (), override_reason: str = "", release: bool = True
+            recipe: Recipe,
+            *,
+            forced: Sequence[str] = (),
+            override_reason: str = "",
+            release: bool = True,
+            pictures: bool = True,
         ) -> dg.ExecuteInProcessResult:
             stages = [stage for stage in STAGES if release or stage != RELEASE]
-            config: dict[str, dict[str, Any]] = {stage: {"force": True} for stage in forced if stage in stages}
+            config: dict[str, dict[str, Any]] = {stage: {} for stage in stages}
+            for stage in config.keys() & forced:
+                config[stage]["force"] = True
+            for stage in PICTURED:
+                config[stage]["pictures"] = pictures
             if override_reason and release:
-                config.setdefault(RELEASE, {})["override_reason"] = override_reason
+                config[RELEASE]["override_reason"] = override_reason
             return job.execute_in_process(
                 run_config={
                     "loggers": {"terminal": {}},
@@ -123,7 +133,7 @@ def _instance(home: Home) -> Iterator[dg.DagsterInstance]:
 
 def _load_job(home: Home) -> dg.JobDefinition:
     """Return the job, from a code location that knows every recipe that this home holds now."""
-    from distill_pipeline.definitions import build_defs
+    from distill_pipeline.defs.location import build_defs
 
     return build_defs(home).resolve_job_def("distill")
 

@@ -16,6 +16,7 @@ from distill_pipeline.store.environment import library_versions, machine
 from distill_pipeline.store.locks import locked
 from distill_pipeline.store.output import Output
 from distill_pipeline.teacher.backends import check_encoder
+from distill_pipeline.teacher.check import check_teacher
 from distill_pipeline.teacher.encoding import (
     EncodingWork,
     TeacherSetup,
@@ -96,6 +97,7 @@ def _here(run: StageRun, work: EncodingWork) -> dict[str, Any]:
 def _on_ray(run: StageRun, work: EncodingWork) -> dict[str, Any]:
     from distill_pipeline.teacher.cluster import PARTS_URL, TeacherSpec, encode_on_ray
 
+    check_teacher(run.teacher_source, run.recipe)
     url = os.environ.get(PARTS_URL)
     return encode_on_ray(
         work,

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from distill_pipeline.chain.baseline import baseline_key, baseline_record, baseline_rows
-from distill_pipeline.chain.stages import teacher_evaluation_key
+from distill_pipeline.chain.stages import model2vec_student_key, teacher_evaluation_key
 from distill_pipeline.defs.encode import load_settled, teacher_lock
 from distill_pipeline.defs.stage import StageRun
 from distill_pipeline.quality.agreement import Encode, compare
@@ -80,31 +80,44 @@ def evaluate_baseline(
 
     None when the recipe doesn't ask for it, or makes exactly that student.
     """
-    key = baseline_key(run.recipe, run.teacher_source.identity, min(dimensions, run.teacher_source.dimensions))
+    dimensions = min(dimensions, run.teacher_source.dimensions)
+    key = baseline_key(run.recipe, run.teacher_source.identity, dimensions)
     if key is None:
         return None
 
     def make(_: Path) -> Mapping[str, Any]:
         from model2vec import StaticModel
 
-        run.log("making what model2vec.distill makes of this teacher, for the comparison")
-        entries = teacher_entries(run.teacher_source.folder)
-        rows = baseline_rows(
-            entries,
-            dimensions,
-            run.upstream("vocabulary").folder,
-            run.upstream("token_embeddings").folder,
-            lambda sequences: _pool_by_mean(run, sequences),
-        ).astype(np.float16)
-        student = StaticModel(rows, entries.tokenizer, normalize=True)
+        student = StaticModel.from_pretrained(_model2vec_student(run), dimensionality=dimensions)
         return {
             **compare(teacher_vectors, np.asarray(student.encode(texts))),
             "labelled_sets": _of_student(score_sets(run.recipe.resolved("labelled_sets"), student.encode)),
-            "student_bytes": rows.nbytes,
+            "student_bytes": student.embedding.nbytes,
         }
 
     record = baseline_record(run.recipe.name)
     return run.home.store.get_or_make(key, make, force=run.forced, recipe_name=record, log=run.log)[0].facts
+
+
+def _model2vec_student(run: StageRun) -> Path:
+    """Return the folder of model2vec's student in all dimensions, from which one with fewer is read."""
+
+    def make(folder: Path) -> Mapping[str, Any]:
+        from model2vec.persistence import save_pretrained
+
+        run.log("making what model2vec.distill makes of this teacher, for the comparison")
+        entries = teacher_entries(run.teacher_source.folder)
+        rows = baseline_rows(
+            entries,
+            run.upstream("vocabulary").folder,
+            run.upstream("token_embeddings").folder,
+            lambda sequences: _pool_by_mean(run, sequences),
+        )
+        save_pretrained(folder, rows, entries.tokenizer, {"normalize": True}, create_model_card=False)
+        return {}
+
+    record, key = baseline_record(run.recipe.name), model2vec_student_key(run.keys["token_embeddings"])
+    return run.home.store.get_or_make(key, make, force=run.forced, recipe_name=record, log=run.log)[0].folder
 
 
 def _pool_by_mean(run: StageRun, sequences: Sequence[Sequence[int]]) -> npt.NDArray[np.float32]:

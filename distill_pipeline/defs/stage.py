@@ -14,7 +14,9 @@ import dagster as dg
 import pyarrow.parquet as pq
 from pydantic import Field
 
+from distill_pipeline.chain.pictures import stage_pictures
 from distill_pipeline.chain.stages import STAGES
+from distill_pipeline.defs.pictures import pictures_metadata
 from distill_pipeline.defs.resources import DistillHome, bound
 from distill_pipeline.defs.sources import upstream_of
 from distill_pipeline.fitting.pca import check_dimensions
@@ -85,6 +87,12 @@ class StageConfig(dg.Config):
     force: bool = Field(default=False, description="Compute even when the store already holds this output.")
 
 
+class PicturedConfig(StageConfig):
+    """How to run a stage that has pictures."""
+
+    pictures: bool = Field(default=True, description="Show the pictures; a release draws those that nobody looked at.")
+
+
 @dataclass(frozen=True)
 class StageRun:
     """One stage of one recipe, as an asset's computation sees it."""
@@ -111,7 +119,8 @@ class StageRun:
         return self.home.teacher(self.recipe)
 
     def load_teacher(self, pooling: Pooling) -> Teacher:
-        """Load the teacher in float32."""
+        """Load the teacher in float32, after checking it for the recipe. Raises `TeacherError`."""
+        check_teacher(self.teacher_source, self.recipe)
         return load_teacher(
             self.teacher_source,
             pooling=pooling,
@@ -149,6 +158,7 @@ def materialize_stage(
     describe: Callable[[Output], Mapping[str, Any]] = lambda _: {},
     resumable: bool = False,
     still_valid: Callable[[Output], bool] = lambda _: True,
+    pictures: bool = False,
 ) -> StageResult:
     """Return the stage's output from the store, or compute and store it.
 
@@ -163,6 +173,7 @@ def materialize_stage(
         describe: Returns the stage's own metadata from its output, stored or new.
         resumable: Whether `compute` reuses finished parts of a killed run.
         still_valid: Whether the stage's effects outside the store still stand.
+        pictures: Whether to show the stage's pictures, which are drawn if they weren't yet.
     """
     stage = context.asset_key.path[-1]
     recipe = home.recipe(context.partition_key)
@@ -174,10 +185,9 @@ def materialize_stage(
 
     def make(folder: Path) -> Mapping[str, Any]:
         context.log.info(_why(store.recorded_inputs(recipe.name, stage), keys[stage], forced=config.force))
-        if "teacher" in keys[stage].inputs:
+        if "teacher" in keys[stage].inputs and not STAGES[stage].upstream:
             check_teacher(source, recipe)
-            note = source.prompts_note(recipe.prompt)
-            if note and not STAGES[stage].upstream:
+            if note := source.prompts_note(recipe.prompt):
                 context.log.warning(note)
         if isinstance(recipe.pca_dims, int):
             check_dimensions(recipe.pca_dims, source.max_dimensions)
@@ -206,6 +216,9 @@ def materialize_stage(
         "dagster/uri": store.uri(output.key),
         "versions": dg.MetadataValue.json(dict(output.manifest["versions"])),
     }
+    if pictures:
+        drawn = stage_pictures(store, recipe.name, keys, stage, force=config.force, log=context.log.info)
+        metadata |= pictures_metadata(drawn)
     return dg.MaterializeResult(data_version=dg.DataVersion(output.key.fingerprint), metadata=metadata)
 
 

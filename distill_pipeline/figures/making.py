@@ -94,24 +94,20 @@ def norms_by_rank(figure: Figure, teacher: Percentiles, student: Percentiles, ze
 def word_map(figure: Figure, words: Sequence[str], places: Values) -> None:
     """Draw words at their places, (words, 2), moved apart where they overlap; the first third in the accent colour."""
     figure.set_figheight(5.8)
-    figure.set_layout_engine("none")  # words are placed by the axes' position, which must not change afterwards
-    axes = figure.add_axes((0.01, 0.01, 0.98, 0.94))
-    axes.set_title(f"The {len(words)} most frequent words")
-    axes.set_axis_off()
-    axes.set_xlim(0, 1)
-    axes.set_ylim(0, 1)
-    window = axes.get_window_extent()
-    size = np.array([window.width, window.height])
+    figure.set_layout_engine("none")  # words are placed by the frame, which must not change afterwards
+    figure.suptitle(f"The {len(words)} most frequent words", x=0.01, y=0.99, ha="left", va="top", fontsize=11)
+    corner, share = np.array((0.01, 0.01)), np.array((0.98, 0.94))
+    size = share * figure.bbox.size
     labels: list[Any] = [
-        axes.text(0, 0, word if possible else "·", fontsize=7.5, ha="center", va="center",
-                  color=ACCENT if number < len(words) / 3 else INK)
+        figure.text(0, 0, word if possible else "·", fontsize=7.5, ha="center", va="center",
+                    color=ACCENT if number < len(words) / 3 else INK)
         for number, (word, possible) in enumerate(zip(words, font_covers(words), strict=True))
     ]  # fmt: skip
     boxes = [label.get_window_extent() for label in labels]
     low, high = places.min(axis=0), places.max(axis=0)
     at = (places - low) / np.maximum(high - low, 1e-12) * size
     at = move_apart(at, np.array([[box.width + 4, box.height] for box in boxes]), size)
-    for label, place in zip(labels, at / size, strict=True):
+    for label, place in zip(labels, corner + at / figure.bbox.size, strict=True):
         label.set_position(place)
 
 
@@ -123,16 +119,19 @@ def move_apart(at: Values, sizes: Values, frame: Values) -> Values:
     centres = np.array(at, dtype=np.float64)
     first, second = np.triu_indices(len(centres), k=1)
     min_distance = (sizes[first] + sizes[second]) / 2
+    wide = np.ascontiguousarray(min_distance[:, 0])
     for _ in range(150):
-        apart = centres[first] - centres[second]
-        overlap = min_distance - np.abs(apart)
-        touching = np.flatnonzero((overlap > 0).all(axis=1))
+        x = centres[:, 0]
+        near = np.flatnonzero(np.abs(x[first] - x[second]) < wide)  # few are, so the rest looks at those alone
+        apart = centres[first[near]] - centres[second[near]]
+        overlap = min_distance[near] - np.abs(apart)
+        touching = np.flatnonzero(overlap[:, 1] > 0)
         if not len(touching):
             break
         axis = overlap[touching].argmin(axis=1)
         # Of two at the same place, the earlier one moves down.
         push = 0.35 * overlap[touching, axis] * np.where(apart[touching, axis] > 0, 1, -1)
-        np.add.at(centres, (first[touching], axis), push)
-        np.add.at(centres, (second[touching], axis), -push)
+        np.add.at(centres, (first[near[touching]], axis), push)
+        np.add.at(centres, (second[near[touching]], axis), -push)
         centres = np.clip(centres, sizes / 2, frame - sizes / 2)
     return centres

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from distill_pipeline.store.embeddings import unit_rows
 from distill_pipeline.vocabulary.vocabulary import Vocabulary
@@ -88,7 +89,7 @@ def words_to_label(ranking: Ranking) -> Integers:
 
 def row_norms(batches: Iterable[npt.NDArray[np.floating]]) -> Floats:
     """Return the norm of each row, (rows,), one batch in memory at a time."""
-    return np.concatenate([np.linalg.norm(batch.astype(np.float64), axis=1) for batch in batches])
+    return np.concatenate([np.linalg.norm(batch, axis=1).astype(np.float64) for batch in batches])
 
 
 def norm_percentiles(ranking: Ranking, norms: Floats, bins: int = 24) -> tuple[Floats, Floats]:
@@ -114,9 +115,7 @@ def map_to_plane(rows: npt.NDArray[np.floating]) -> Floats:
     """
     from sklearn.manifold import TSNE
 
-    # The exact method is quick for a few hundred rows, and its sums don't depend on threads.
-    layout = TSNE(
-        metric="cosine", method="exact", init="pca", perplexity=min(15, len(rows) / 4), max_iter=400, random_state=0
-    )
-    places: Floats = layout.fit_transform(unit_rows(rows)).astype(np.float64)
+    layout = TSNE(metric="cosine", init="pca", perplexity=min(15, len(rows) / 4), max_iter=400, random_state=0)
+    with threadpool_limits(limits=1):  # its sums depend on how many threads there are
+        places: Floats = layout.fit_transform(unit_rows(rows)).astype(np.float64)
     return places

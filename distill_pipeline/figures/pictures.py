@@ -21,7 +21,6 @@ from distill_pipeline.figures.overview import (
 )
 from distill_pipeline.figures.quality import quality_by_kind, similarities
 from distill_pipeline.fitting.reduction import MATRIX, read_weights
-from distill_pipeline.quality.agreement import pair_similarities
 from distill_pipeline.quality.measures import figures_by_kind
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.vocabulary.vocabulary import Vocabulary
@@ -75,10 +74,9 @@ def draw_words(vocabulary: Vocabulary, rows: npt.NDArray[np.floating]) -> Pictur
 def draw_quality(
     report: Mapping[str, Any], teacher: npt.NDArray[np.floating], student: npt.NDArray[np.floating]
 ) -> Pictures:
-    """Draw a quality report, given both sides' embeddings of its texts, (texts, dims) each."""
-    pairs = pair_similarities(teacher, student)
+    """Draw a quality report, given both sides' cosine similarities of a sample of its pairs of texts, (pairs,) each."""
     return {
-        captions.SIMILARITIES: similarities(*pairs, report["similarity_correlation"], report["texts"]),
+        captions.SIMILARITIES: similarities(teacher, student, report["similarity_correlation"], report["texts"]),
         captions.KINDS: draw_kinds(report),
     }
 

@@ -69,7 +69,7 @@ def picture(paint: Callable[Concatenate[Figure, Parameters], None]) -> Callable[
         # Few colours make it a third of its size: it is part of events and cards.
         small = drawn.quantize(_COLOURS, method=Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
         packed = BytesIO()
-        small.save(packed, format="png", optimize=True)
+        small.save(packed, format="png")
         return packed.getvalue()
 
     return draw
@@ -89,6 +89,7 @@ def set_rank_axis(axes: Axes, max_rank: int) -> None:
     axes.set_xscale("log")
     axes.set_xlim(0.8, max_rank * 1.3)
     axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.minorticks_off()  # they take longer to draw than all the rest
 
 
 def font_covers(texts: Iterable[str]) -> list[bool]:

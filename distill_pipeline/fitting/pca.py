@@ -1,7 +1,7 @@
 """Principal components of rows that need not fit in memory. Knows nothing of recipes."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import chain
 
@@ -46,36 +46,52 @@ class PrincipalComponents:
         return scores
 
 
-def fit_principal_components(
-    batches: Batches, pca_dims: int | float | str, *, decomposition: PrincipalComponents | None = None
-) -> PrincipalComponents:
+def fit_principal_components(batches: Batches, pca_dims: int | float | str) -> PrincipalComponents:
     """Fit in two passes that hold few batches and (dims, dims) matrices, all in float64.
-
-    The second pass fixes each axis' sign: the row farthest out along it lies on the positive side, as in
-    model2vec, so that equal rows give equal bytes whatever sign the eigensolver returns.
 
     Args:
         batches: Starts a pass over the rows, (n, dims) each.
         pca_dims: Number of directions, share of variance to explain (a float below 1), or "auto" for all.
-        decomposition: What `decompose` returned for these rows; saves the first pass.
 
     Raises:
         RecipeError: `pca_dims` exceeds the rows' dimensions, or is not below the number of rows.
     """
-    found = decomposition or decompose(batches)
-    axes = found.axes[:, : count_directions(pca_dims, found)]
-    low, high = np.full(axes.shape[1], np.inf), np.full(axes.shape[1], -np.inf)
+    return _first(_fit_all(batches), pca_dims)
+
+
+def cached_components(embeddings: Embeddings, pca_dims: int | float | str) -> PrincipalComponents:
+    """Return what `fit_principal_components` does; the recipes of a sweep ask for the same rows in turn."""
+    return _first(_fit_files(stamps(embeddings.paths)), pca_dims)
+
+
+@lru_cache(maxsize=2)  # a recipe with a refinement has entries and texts
+def _fit_files(files: tuple[Stamp, ...]) -> PrincipalComponents:
+    return _fit_all(Embeddings([file.path for file in files]).batches)
+
+
+def _first(found: PrincipalComponents, pca_dims: int | float | str) -> PrincipalComponents:
+    return replace(found, axes=found.axes[:, : count_directions(pca_dims, found)])
+
+
+def _fit_all(batches: Batches) -> PrincipalComponents:
+    """Return all principal directions of the rows.
+
+    The second pass fixes each axis' sign: the row farthest out along it lies on the positive side, as in
+    model2vec, so that equal rows give equal bytes whatever sign the eigensolver returns.
+    """
+    found = _decompose(batches)
+    low, high = np.full(len(found.mean), np.inf), np.full(len(found.mean), -np.inf)
 
     def extremes(batch: npt.NDArray[np.floating]) -> tuple[Floats, Floats]:
-        scores = (batch.astype(np.float64) - found.mean) @ axes
+        scores = found.transform(batch)
         return scores.min(axis=0), scores.max(axis=0)
 
     for lowest, highest in in_order(extremes, batches()):
         low, high = np.minimum(low, lowest), np.maximum(high, highest)
-    return PrincipalComponents(found.rows, found.mean, axes * np.where(-low > high, -1.0, 1.0), found.variances)
+    return replace(found, axes=found.axes * np.where(-low > high, -1.0, 1.0))
 
 
-def decompose(batches: Batches) -> PrincipalComponents:
+def _decompose(batches: Batches) -> PrincipalComponents:
     """Return all principal directions of the rows, with arbitrary signs, in one pass."""
     batches_left = iter(batches())
     first = next(batches_left)
@@ -94,16 +110,6 @@ def decompose(batches: Batches) -> PrincipalComponents:
     mean = total / count
     values, vectors = np.linalg.eigh((gram - count * np.outer(mean, mean)) / max(count - 1, 1))
     return PrincipalComponents(count, near + mean, vectors[:, ::-1], np.clip(values[::-1], 0, None))
-
-
-def cached_decomposition(embeddings: Embeddings) -> PrincipalComponents:
-    """Return `decompose` of the rows, cached: the recipes of a sweep ask for the same ones in turn."""
-    return _decompose_files(stamps(embeddings.paths))
-
-
-@lru_cache(maxsize=2)  # a recipe with a refinement has entries and texts
-def _decompose_files(files: tuple[Stamp, ...]) -> PrincipalComponents:
-    return decompose(Embeddings([file.path for file in files]).batches)
 
 
 def count_directions(pca_dims: int | float | str, components: PrincipalComponents) -> int:

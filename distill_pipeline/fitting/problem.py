@@ -12,12 +12,7 @@ from scipy import sparse
 
 from distill_pipeline.errors import RecipeError
 from distill_pipeline.fitting.parallel import in_order, slices
-from distill_pipeline.fitting.pca import (
-    PrincipalComponents,
-    cached_decomposition,
-    count_directions,
-    fit_principal_components,
-)
+from distill_pipeline.fitting.pca import PrincipalComponents, cached_components, count_directions
 from distill_pipeline.fitting.settings import FitSettings
 from distill_pipeline.fitting.shares import Matrix, TokenShares, token_shares
 from distill_pipeline.fitting.start import fit_start, project, weight_curves
@@ -102,8 +97,7 @@ def fit_directions(texts: TextEmbeddings, settings: FitSettings) -> tuple[Princi
     The fit uses up to twice as many directions as are kept: which of them matter to the student shows in its own
     vectors afterwards.
     """
-    source = texts.embeddings
-    components = fit_principal_components(source.batches, "auto", decomposition=cached_decomposition(source))
+    components = cached_components(texts.embeddings, "auto")
     keep = count_directions(settings.pca_dims, components)
     return replace(components, axes=components.axes[:, : 2 * keep]), keep
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from distill_pipeline.fitting.parallel import in_order, one_blas_thread
-from distill_pipeline.fitting.pca import cached_decomposition, fit_principal_components
+from distill_pipeline.fitting.pca import cached_components
 from distill_pipeline.store.embeddings import Embeddings, embedding_array, write_table
 
 MATRIX = "matrix.parquet"
@@ -28,7 +28,7 @@ def reduce_rows(
     """
     components, dimensions, variance = None, source.dimensions, dict[str, Any]()
     if pca_dims is not None:
-        components = fit_principal_components(source.batches, pca_dims, decomposition=cached_decomposition(source))
+        components = cached_components(source, pca_dims)
         dimensions = components.axes.shape[1]
         variance["explained_variance"] = float(components.explained[dimensions - 1])
         variance["cumulative_variance"] = [round(float(share), 6) for share in components.explained]

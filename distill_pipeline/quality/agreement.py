@@ -22,7 +22,7 @@ from distill_pipeline.vocabulary.words import ALL_LETTERS
 
 NEIGHBOURS = 10
 MIN_TEXTS, MAX_TEXTS = 3, 5_000
-_TIMED_SECONDS = 0.3
+_TIMED_SECONDS = 0.1
 _PASSAGES, _MIN_PASSAGES = 500, 50
 _GENERATED_TEXTS, _EVALUATION_SEED = 500, 20_261_126
 """A seed that recipes are unlikely to have: with it, a student would be fitted to the texts it is compared on."""
@@ -48,7 +48,7 @@ def choose_evaluation_texts(recipe: Recipe) -> tuple[list[str], str]:
     path, language = recipe.evaluation_texts, recipe.language
     if path is not None:
         return evaluation_texts(path), f"texts of {path.name}"
-    english = language.partition("-")[0] == "en"
+    english = _is_english(language)
     held_out = held_out_passages(recipe.corpus, _PASSAGES) if recipe.corpus else []
     if len(held_out) >= (_MIN_PASSAGES if english or listed_language(language) else MIN_TEXTS):
         return held_out, "passages of the corpus that the student was not fitted to"
@@ -67,11 +67,17 @@ def check_language(recipe: Recipe) -> None:
     Raises:
         EvaluationError: It names neither texts nor a corpus, and wordfreq lists no words of its language.
     """
-    if recipe.evaluation_texts is None and listed_language(recipe.language) is None:
+    if recipe.evaluation_texts or _is_english(recipe.language):
+        return
+    if listed_language(recipe.language) is None:  # asked last: it imports wordfreq
         raise EvaluationError(
             f"language={recipe.language}: there are no texts to compare on, since wordfreq has no words of it in its "
             "script: name a file of texts in this language, one a line, as evaluation_texts"
         )
+
+
+def _is_english(language: str) -> bool:
+    return language.partition("-")[0] == "en"
 
 
 def evaluation_texts(path: Path | None = None) -> list[str]:

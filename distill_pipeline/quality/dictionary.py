@@ -73,9 +73,9 @@ def choose_synsets(synsets: Iterable[Synset], fitted: set[str], most: int = _MOS
     `fitted` are texts of synsets that aren't held out.
     """
     by_file: dict[str, dict[str, Synset]] = defaultdict(dict)
-    for synset in sorted(synsets, key=lambda synset: blake2b(synset.key.encode(), digest_size=8).digest()):
-        if synset.held_out and synset.definition not in fitted:
-            by_file[synset.category].setdefault(synset.definition, synset)
+    own = [synset for synset in synsets if synset.held_out and synset.definition not in fitted]
+    for synset in sorted(own, key=lambda synset: blake2b(synset.key.encode(), digest_size=8).digest()):
+        by_file[synset.category].setdefault(synset.definition, synset)
     return [synset for _, own in sorted(by_file.items()) if len(own) >= _LEAST for synset in list(own.values())[:most]]
 
 
@@ -100,6 +100,7 @@ def make_tasks(synsets: list[Synset], fitted: set[str]) -> Tasks:
 
 def score_tasks(tasks: Tasks, encode: Encode) -> dict[str, Score]:
     """Return a model's score on each of `DICTIONARY_KINDS`; it reads each text once."""
+    import sklearn.cluster  # noqa: F401 -- a limit holds for the libraries that are loaded by then
     from threadpoolctl import threadpool_limits
 
     rows = unit_rows(np.asarray(encode(tasks.texts))).astype(np.float32)

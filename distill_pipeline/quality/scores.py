@@ -4,6 +4,7 @@ All rows are of unit length, (texts, dims).
 """
 
 from collections.abc import Mapping, Sequence
+from math import log2
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ Places = npt.NDArray[np.intp]
 Labels = npt.NDArray[np.str_]
 
 TOP = 10
+_DISCOUNTS = [log2(place + 2) for place in range(TOP)]
 _SEEDS, _RESAMPLES, _DIVISIONS = 5, 200, 4
 _QUERIES_AT_ONCE = 1024
 
@@ -51,8 +53,9 @@ def cross_validated_accuracy(rows: Rows, labels: Labels) -> Score:
     from sklearn.model_selection import RepeatedStratifiedKFold
 
     hits, folds = np.zeros(len(labels)), RepeatedStratifiedKFold(n_splits=3, n_repeats=_DIVISIONS, random_state=0)
-    for train, test in folds.split(rows, labels):
-        hits[test] += RidgeClassifier().fit(rows[train], labels[train]).predict(rows[test]) == labels[test]
+    classes = _numbered(labels)
+    for train, test in folds.split(rows, classes):
+        hits[test] += RidgeClassifier().fit(rows[train], classes[train]).predict(rows[test]) == classes[test]
     return _mean(hits / _DIVISIONS)
 
 
@@ -64,8 +67,14 @@ def v_measure(rows: Rows, labels: Labels) -> Score:
     from sklearn.cluster import MiniBatchKMeans
     from sklearn.metrics import v_measure_score
 
-    models = (MiniBatchKMeans(len(set(labels)), random_state=s, n_init=1, batch_size=2048) for s in range(_SEEDS))
-    return _mean([v_measure_score(labels, model.fit_predict(rows)) for model in models])
+    classes = _numbered(labels)
+    models = (MiniBatchKMeans(classes.max() + 1, random_state=s, n_init=1, batch_size=2048) for s in range(_SEEDS))
+    return _mean([v_measure_score(classes, model.fit_predict(rows)) for model in models])
+
+
+def _numbered(labels: Labels) -> Places:
+    """Return the classes as numbers from 0 in the labels' order: scikit-learn compares texts slowly."""
+    return np.unique(labels, return_inverse=True)[1]
 
 
 def spearman(first: Rows, second: Rows, wanted: Sequence[float]) -> Score:
@@ -110,20 +119,20 @@ def ndcg(queries: Rows, documents: Rows, gains: Sequence[Mapping[int, float]]) -
         for similar, relevant in zip(cosines, gains[first:], strict=False):
             best = _best(similar)
             ideal = sorted(relevant.values(), reverse=True)
-            scores.append(_discounted([relevant.get(int(place), 0.0) for place in best]) / _discounted(ideal))
+            scores.append(_discounted([relevant.get(place, 0.0) for place in best]) / _discounted(ideal))
     return _mean(scores)
 
 
-def _best(similar: npt.NDArray[np.floating]) -> Places:
+def _best(similar: npt.NDArray[np.floating]) -> list[int]:
     """Return the places of the ten greatest, greatest first."""
     if len(similar) > TOP:
         worst = np.partition(similar, -TOP)[-TOP]
         candidates = np.flatnonzero(similar >= worst)
     else:
         candidates = np.arange(len(similar))
-    best: Places = candidates[np.argsort(-similar[candidates], kind="stable")[:TOP]]
+    best: list[int] = candidates[np.argsort(-similar[candidates], kind="stable")[:TOP]].tolist()
     return best
 
 
 def _discounted(gains: Sequence[float]) -> float:
-    return float(sum(gain / np.log2(place + 2) for place, gain in enumerate(gains[:TOP])))
+    return sum(gain / discount for gain, discount in zip(gains, _DISCOUNTS, strict=False))

@@ -2,6 +2,7 @@
 
 import re
 import stat
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -38,20 +39,14 @@ class _Loader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> object:
-    """Return what a file holds; None when it is empty.
+    """Return what a file holds, not to be changed; None when it is empty.
 
     Raises:
         RecipeError: It is no regular file, too large, or no YAML of one document without tags.
     """
     content = _content(path)
     try:
-        loader = _Loader(content)
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        if _letters(node, {}) > MAX_BYTES:
-            raise RecipeError(f"{path}: its aliases stand for more than {MAX_BYTES:,} letters; write less")
-        return loader.construct_document(node)
+        return _parsed(content)
     except yaml.MarkedYAMLError as error:
         line = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
         raise RecipeError(f"{path}: not readable as YAML: {error.problem}{line}") from error
@@ -62,6 +57,17 @@ def read_yaml(path: Path) -> object:
         raise RecipeError(f"{path}: not readable as YAML: nested too deeply") from None
     except (ValueError, OverflowError) as error:  # an escape such as "\UFFFFFFFF"
         raise RecipeError(f"{path}: not readable as YAML: {error}") from error
+
+
+@lru_cache(maxsize=64)  # a run reads its recipe before each step
+def _parsed(content: bytes) -> object:
+    loader = _Loader(content)
+    node = loader.get_single_node()
+    if node is None:
+        return None
+    if _letters(node, {}) > MAX_BYTES:
+        raise yaml.YAMLError(f"its aliases stand for more than {MAX_BYTES:,} letters; write less")
+    return loader.construct_document(node)
 
 
 def _content(path: Path) -> bytes:

@@ -1,10 +1,12 @@
 """Gather from the store what a release is made of."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from distill_pipeline.chain.stages import RELEASE, stage_keys
+from distill_pipeline.chain.pictures import stage_pictures
+from distill_pipeline.chain.stages import PICTURED, RELEASE, stage_keys
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.local import Store, upstream_output
 from distill_pipeline.store.output import Output
@@ -18,8 +20,8 @@ SPEEDS = ("student_texts_per_second", "student_ran_on", "teacher_texts_per_secon
 class Ingredients:
     """What a release is made of: the stored student and quality report, and details of all stages before the release.
 
-    `run` is what `run_details` returns, `licence` and `prompts` are those of `TeacherSource`, `private` is what
-    `is_private` says. Only the variant router needs `teacher_source`.
+    `pictures` are folders with a folder `figures` each, `run` is what `run_details` returns, `licence` and `prompts`
+    are those of `TeacherSource`, `private` is what `is_private` says. Only the variant router needs `teacher_source`.
     """
 
     recipe: Recipe
@@ -29,13 +31,14 @@ class Ingredients:
     fingerprints: Mapping[str, str]
     teacher: Mapping[str, str]
     licence: Mapping[str, Any] | None
+    pictures: Sequence[Path] = ()
     teacher_source: TeacherSource | None = None
     prompts: str = ""
     private: bool = False
 
 
 def gather(store: Store, recipe: Recipe, teacher: TeacherSource) -> Ingredients:
-    """Return what this recipe's release is made of, with verified student and report.
+    """Return what this recipe's release is made of, with verified student and report, and pictures, which may be drawn.
 
     Raises:
         StoreError: One of them is missing from the store or damaged; the message says how to make it.
@@ -54,6 +57,7 @@ def gather(store: Store, recipe: Recipe, teacher: TeacherSource) -> Ingredients:
         fingerprints=fingerprints,
         teacher=teacher.identity,
         licence=teacher.licence,
+        pictures=[stage_pictures(store, recipe.name, keys, stage) for stage in PICTURED],
         teacher_source=teacher,
         prompts=teacher.prompts,
         private=is_private(recipe, teacher),

@@ -185,9 +185,8 @@ def prepare(
         quality = {**quality, "examples": []}
     write_json(folder / REPORT, quality)
     write_eval_results(folder, quality)
-    pictures = ingredients.quality.folder / FIGURES
-    if pictures.is_dir():
-        shutil.copytree(pictures, folder / FIGURES, dirs_exist_ok=True)
+    for pictures in ingredients.pictures:
+        shutil.copytree(pictures / FIGURES, folder / FIGURES, dirs_exist_ok=True)
     card = model_card(
         ingredients,
         quality,

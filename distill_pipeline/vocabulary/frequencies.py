@@ -58,9 +58,11 @@ def word_list(language: str) -> WordList:
     import wordfreq
 
     listed = listed_language(language)
-    frequencies = wordfreq.get_frequency_dict(listed, wordlist="best") if listed else {}
-    words = sorted(frequencies, key=lambda word: (-frequencies[word], word))[:_MAX_WORDS]
-    shares = np.array([frequencies[word] for word in words], dtype=np.float64)
+    # Words of one frequency each, the frequencies falling.
+    alike = wordfreq.get_frequency_list(listed, wordlist="best") if listed else []
+    words = [word for bucket in alike for word in sorted(bucket)][:_MAX_WORDS]
+    frequencies = [wordfreq.cB_to_freq(-number) for number in range(len(alike))]
+    shares = np.repeat(np.array(frequencies, dtype=np.float64), [len(bucket) for bucket in alike])[:_MAX_WORDS]
     return WordList(tuple(words), shares / shares.sum())
 
 

@@ -5,6 +5,7 @@ The teacher's pieces stay as a fallback: rare words are split into them, so that
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from unicodedata import normalize
 
 import numpy as np
@@ -193,10 +194,11 @@ def readable_tokens(tokenizer: Tokenizer, special: frozenset[str]) -> Iterator[t
             yield token_id, text, begins
 
 
+@lru_cache(maxsize=2)  # the stages of a recipe, and the recipes of a sweep, ask for the same ones in turn
 def entry_groups(tokenizer: Tokenizer) -> npt.NDArray[np.int8]:
     """Return each entry's group, int8 (entries,): 0 (the beginning of) a word, 1 a piece within one, 2 number or mark.
 
-    -1 is a special token, whose row is zero: padding and unknown say nothing about a text.
+    Read-only. -1 is a special token, whose row is zero: padding and unknown say nothing about a text.
     """
     added = tokenizer.get_added_tokens_decoder()
     special = frozenset(token.content for token in added.values() if token.special)
@@ -206,6 +208,7 @@ def entry_groups(tokenizer: Tokenizer) -> npt.NDArray[np.int8]:
     for row, text, begins in readable_tokens(tokenizer, special):
         letters = text.replace(" ", "")
         groups[row] = 2 if not ALL_LETTERS.fullmatch(letters) else 0 if begins else 1
+    groups.flags.writeable = False
     return groups
 
 

@@ -46,6 +46,7 @@ def test_a_sweep_goes_on_past_a_failure_encodes_once_and_releases_nothing(
     for stage in ("token_embeddings", "text_embeddings", "teacher_evaluation"):
         assert len(outputs(own_home, stage)) == 1
     assert not own_home.releases.exists()
+    assert not (own_home.store.root / "pictures").exists()
 
     main(["compare", "grid", "--output", str(tmp_path / "comparison")])
     captured = capsys.readouterr()
@@ -63,6 +64,10 @@ def test_a_sweep_goes_on_past_a_failure_encodes_once_and_releases_nothing(
     states = {line.split()[0]: line for line in capsys.readouterr().out.splitlines()}
     assert "1 of 7 stages, from hub_release: never made for this recipe" in states["grid.dims-4"]
     assert states["grid.dims-999"].split()[1] == "missing"
+
+    main(["run", "grid.dims-4", "--override_reason", "a random teacher"])
+    assert len(outputs(own_home, "pictures")) == 3
+    assert len([*(own_home.releases / "grid.dims-4" / "figures").glob("*.png")]) == 6
 
 
 def test_a_sweep_that_someone_stops_begins_no_other_recipe(

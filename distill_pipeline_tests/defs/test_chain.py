@@ -281,7 +281,7 @@ def test_a_hit_imports_no_heavy_library(finished: Chain, recipe: MakeRecipe) -> 
         "import sys, os\n"
         "from distill_pipeline.cli.main import main\n"
         "main(['run', 'tiny'])\n"
-        "heavy = 'torch transformers sentence_transformers matplotlib sklearn scipy httpx'.split()\n"
+        "heavy = 'torch transformers sentence_transformers matplotlib sklearn scipy httpx wordfreq'.split()\n"
         "assert not set(heavy) & set(sys.modules)\n"
     )
     environment = {"DISTILL_HOME": str(finished.home.root), "PATH": "/usr/bin:/bin", "HOME": str(Path.home())}

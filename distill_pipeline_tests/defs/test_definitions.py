@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from distill_pipeline.chain.home import Home, default_home
-from distill_pipeline.chain.stages import STAGES
+from distill_pipeline.chain.stages import PICTURED, STAGES
 from distill_pipeline.definitions import defs
 from distill_pipeline.defs.resources import load_partitions
 from distill_pipeline.defs.sources import upstream_of
@@ -60,10 +60,11 @@ def test_a_launch_says_what_to_run_and_nothing_about_where() -> None:
     said = {leaf for leaf in leaves(job.run_config_schema.config_type) if not leaf.startswith("execution.config.")}
     checks = {leaf for leaf in said if leaf.startswith("ops.") and leaf.endswith(".config")}  # they read none
     forces = {f"ops.{stage}.config.force" for stage in (*STAGES, "recipe_comparison")}
+    pictures = {f"ops.{stage}.config.pictures" for stage in PICTURED}
     release = {"ops.hub_release.config.dry_run", "ops.hub_release.config.override_reason"}
     nothing = {"resources.io_manager.config", "loggers.terminal.config"}
     log = {"loggers.console.config.log_level", "loggers.console.config.name"}
-    assert said - checks - nothing == {*forces, *release, *log, "ops.recipe_comparison.config.recipes"}
+    assert said - checks - nothing == {*forces, *pictures, *release, *log, "ops.recipe_comparison.config.recipes"}
     with pytest.raises(dg.DagsterInvalidConfigError, match="Received unexpected config entry"):
         dg.validate_run_config(job, {"resources": {"io_manager": {"config": {"base_dir": "/elsewhere"}}}})
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from distill_pipeline.errors import RecipeError
-from distill_pipeline.fitting.pca import cached_decomposition, fit_principal_components
+from distill_pipeline.fitting.pca import cached_components, fit_principal_components
 from distill_pipeline.store.embeddings import Embeddings, embedding_array, part_name, write_table
 
 
@@ -56,12 +56,12 @@ def test_what_is_remembered_of_rows_changes_no_byte_and_ends_with_their_files(
 
     source = write(rows)
     for keep in (3, 7):
-        known = fit_principal_components(source.batches, keep, decomposition=cached_decomposition(source))
+        known = cached_components(source, keep)
         alone = fit_principal_components(source.batches, keep)
         assert known.axes.tobytes() == alone.axes.tobytes()
         assert known.mean.tobytes() == alone.mean.tobytes()
-    assert cached_decomposition(source) is cached_decomposition(source)
-    assert cached_decomposition(write(rows[:100])).rows == 100
+    assert cached_components(source, 3).mean is cached_components(source, 7).mean
+    assert cached_components(write(rows[:100]), 3).rows == 100
 
 
 def test_more_axes_than_dimensions_or_rows_are_refused(rows: npt.NDArray[np.float32]) -> None:

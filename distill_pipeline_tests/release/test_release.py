@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -146,9 +147,9 @@ def test_a_dry_run_shows_the_difference_and_changes_nothing(hub: Hub, tmp_path: 
 
 def test_pictures_of_the_report_are_part_of_the_release(tmp_path: Path) -> None:
     ingredients = make_ingredients(tmp_path / "a", repository="none")
-    (ingredients.quality.folder / "figures").mkdir()
-    (ingredients.quality.folder / "figures" / "word_lengths.png").write_bytes(b"\x89PNG")
-    go(ingredients, tmp_path / "released")
+    (tmp_path / "drawn" / "figures").mkdir(parents=True)
+    (tmp_path / "drawn" / "figures" / "word_lengths.png").write_bytes(b"\x89PNG")
+    go(replace(ingredients, pictures=[tmp_path / "drawn"]), tmp_path / "released")
     assert "![word lengths](figures/word_lengths.png)" in (tmp_path / "released" / "README.md").read_text()
     assert verify(tmp_path / "released").files == 10
 

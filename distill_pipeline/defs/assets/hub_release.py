@@ -8,8 +8,9 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
+from distill_pipeline.chain.pictures import write_pictures
 from distill_pipeline.defs.launch import override_reason
-from distill_pipeline.defs.pictures import pictures_metadata, write_pictures
+from distill_pipeline.defs.pictures import pictures_metadata
 from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.defs.stage import StageConfig, StageRun, materialize_stage, stage_asset
 from distill_pipeline.figures.captions import SINCE_RELEASE
@@ -92,7 +93,7 @@ def _draw_since_release(folder: Path, report: Path, released: Path) -> None:
 def _describe(output: Output, target: str) -> Mapping[str, Any]:
     hub = read_receipt(output).get("hub")
     metadata: dict[str, Any] = {"release": dg.MetadataValue.path(target), "files": output.facts["files"]}
-    metadata |= pictures_metadata(output.folder, [SINCE_RELEASE])
+    metadata |= pictures_metadata(output.folder)
     if hub:
         metadata |= {"commit": hub["commit"], "url": dg.MetadataValue.url(hub["url"]), "tag": hub["tag"] or "none"}
     return metadata

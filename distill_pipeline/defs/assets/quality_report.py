@@ -7,12 +7,10 @@ from typing import Any
 import dagster as dg
 import numpy as np
 
+from distill_pipeline.chain.pictures import PAIRS
 from distill_pipeline.defs.evaluation import WORDS, evaluate_baseline, evaluate_teacher, score_student
-from distill_pipeline.defs.pictures import pictures_metadata, write_pictures
 from distill_pipeline.defs.resources import DistillHome
-from distill_pipeline.defs.stage import StageConfig, StageResult, StageRun, materialize_stage, stage_asset
-from distill_pipeline.figures.captions import KINDS, SIMILARITIES
-from distill_pipeline.figures.pictures import draw_quality
+from distill_pipeline.defs.stage import PicturedConfig, StageResult, StageRun, materialize_stage, stage_asset
 from distill_pipeline.fitting.projection import read_projection
 from distill_pipeline.quality.agreement import (
     choose_evaluation_texts,
@@ -20,6 +18,7 @@ from distill_pipeline.quality.agreement import (
     frequent_words,
     nearest_examples,
     nearest_words,
+    pair_similarities,
     texts_per_second,
     weights_bytes,
 )
@@ -28,7 +27,7 @@ from distill_pipeline.quality.searches import Project, compare_search
 from distill_pipeline.release.card import markdown_table, scores_text, text_table, word_table
 from distill_pipeline.release.gate import read_report
 from distill_pipeline.store.disk import write_json
-from distill_pipeline.store.embeddings import Embeddings, unit_rows
+from distill_pipeline.store.embeddings import Embeddings, unit_rows, write_table
 from distill_pipeline.store.environment import machine
 from distill_pipeline.store.keys import fingerprint
 from distill_pipeline.store.output import Output
@@ -36,7 +35,7 @@ from distill_pipeline.student.files import REPORT, model_digest
 
 
 @stage_asset(pool="teacher")
-def quality_report(context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome) -> StageResult:
+def quality_report(context: dg.AssetExecutionContext, config: PicturedConfig, distill_home: DistillHome) -> StageResult:
     """What the student lost against its teacher: agreement on texts, scores on labelled sets, size and speed.
 
     Unless the recipe says otherwise, the student that model2vec.distill makes of this teacher is measured too.
@@ -47,7 +46,7 @@ def quality_report(context: dg.AssetExecutionContext, config: StageConfig, disti
         released = read_report(path.read_bytes()) if path.exists() else None
         return _describe(output, distill_home.recipe(context.partition_key).language, released)
 
-    return materialize_stage(context, config, distill_home, _compute, describe=describe)
+    return materialize_stage(context, config, distill_home, _compute, describe=describe, pictures=config.pictures)
 
 
 def _compute(run: StageRun) -> Mapping[str, Any]:
@@ -81,7 +80,8 @@ def _compute(run: StageRun) -> Mapping[str, Any]:
         "teacher_bytes": weights_bytes(run.teacher_source.folder),
     }
     write_json(run.folder / REPORT, report)
-    write_pictures(run.folder, draw_quality(report, teacher_vectors, student_vectors))
+    of_teacher, of_student = pair_similarities(teacher_vectors, student_vectors)
+    write_table(run.folder / PAIRS, {"teacher": of_teacher, "student": of_student})
     # Speed differs from run to run, so it is not in the report, whose bytes are reproducible.
     return {
         "student_texts_per_second": round(texts_per_second(student.encode, texts)),
@@ -112,6 +112,5 @@ def _describe(output: Output, language: str, released: Mapping[str, Any] | None)
     return {
         **{name: report[name] for name in (*MEASURES, "student_bytes", "teacher_bytes")},
         **output.facts,
-        **pictures_metadata(output.folder, (KINDS, SIMILARITIES)),
         **{name: dg.MetadataValue.md(table) for name, table in tables.items()},
     }

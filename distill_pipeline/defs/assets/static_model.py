@@ -6,11 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from distill_pipeline.defs.pictures import copy_pictures, pictures_metadata, write_pictures
 from distill_pipeline.defs.resources import DistillHome
-from distill_pipeline.defs.stage import StageConfig, StageResult, StageRun, materialize_stage, stage_asset
-from distill_pipeline.figures.captions import WORD_MAP
-from distill_pipeline.figures.pictures import draw_words
+from distill_pipeline.defs.stage import PicturedConfig, StageResult, StageRun, materialize_stage, stage_asset
 from distill_pipeline.fitting.projection import PROJECTION
 from distill_pipeline.fitting.reduction import read_matrix
 from distill_pipeline.fitting.weightings import SIF_COEFFICIENTS
@@ -23,16 +20,16 @@ GOLDEN_TEXTS = 24
 
 
 @stage_asset()
-def static_model(context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome) -> StageResult:
+def static_model(context: dg.AssetExecutionContext, config: PicturedConfig, distill_home: DistillHome) -> StageResult:
     """The student: a folder that model2vec and sentence_transformers load.
 
     It holds golden vectors too: texts with the vectors that every runtime must give for them.
     """
-    return materialize_stage(context, config, distill_home, compute, describe=_describe)
+    return materialize_stage(context, config, distill_home, compute, describe=_describe, pictures=config.pictures)
 
 
 def compute(run: StageRun) -> Mapping[str, Any]:
-    """Write the student's folder with its golden vectors, and draw the map of its most frequent words."""
+    """Write the student's folder with its golden vectors."""
     recipe = run.recipe
     matrix = run.upstream("student_matrix").folder
     vocabulary, rows = read_vocabulary(run.upstream("vocabulary").folder), read_matrix(matrix)
@@ -51,8 +48,6 @@ def compute(run: StageRun) -> Mapping[str, Any]:
     )
     if (matrix / PROJECTION).is_file():
         shutil.copy(matrix / PROJECTION, run.folder)
-    copy_pictures(matrix, run.folder)
-    write_pictures(run.folder, draw_words(vocabulary, rows))
     return {
         **facts,
         "space": recipe.space,
@@ -62,4 +57,4 @@ def compute(run: StageRun) -> Mapping[str, Any]:
 
 
 def _describe(output: Output) -> Mapping[str, Any]:
-    return {**output.facts, "dagster/row_count": output.facts["rows"], **pictures_metadata(output.folder, [WORD_MAP])}
+    return {**output.facts, "dagster/row_count": output.facts["rows"]}

@@ -5,48 +5,39 @@ from typing import Any
 
 import dagster as dg
 
-from distill_pipeline.defs.pictures import pictures_metadata, write_pictures
 from distill_pipeline.defs.resources import DistillHome
 from distill_pipeline.defs.stage import (
-    StageConfig,
+    PicturedConfig,
     StageResult,
     StageRun,
     materialize_stage,
     stage_asset,
     table_metadata,
 )
-from distill_pipeline.figures.captions import NORMS, VARIANCE, WEIGHTS
-from distill_pipeline.figures.pictures import draw_rows
 from distill_pipeline.fitting.reduction import MATRIX, read_matrix, read_weights, reduce_rows, write_matrix
 from distill_pipeline.fitting.settings import fit_settings
 from distill_pipeline.fitting.weightings import row_weights
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.store.output import Output
-from distill_pipeline.vocabulary.vocabulary import Vocabulary, read_vocabulary
+from distill_pipeline.vocabulary.vocabulary import read_vocabulary
 from distill_pipeline.vocabulary.words import entry_groups
 
 
 @stage_asset()
-def student_matrix(context: dg.AssetExecutionContext, config: StageConfig, distill_home: DistillHome) -> StageResult:
+def student_matrix(context: dg.AssetExecutionContext, config: PicturedConfig, distill_home: DistillHome) -> StageResult:
     """The student's rows, one per vocabulary entry.
 
     They are reduced to fewer dimensions, weighted by frequency and, with a refinement, fitted so that their means come
     close to the teacher's embeddings of texts.
     """
-    return materialize_stage(context, config, distill_home, compute, describe=_describe)
+    return materialize_stage(context, config, distill_home, compute, describe=_describe, pictures=config.pictures)
 
 
 def compute(run: StageRun) -> Mapping[str, Any]:
-    """Reduce, weight and refine the rows, and draw the result."""
+    """Reduce, weight and refine the rows."""
+    recipe = run.recipe
     vocabulary = read_vocabulary(run.upstream("vocabulary").folder)
     entries = Embeddings.of_parts(run.upstream("token_embeddings").folder)
-    facts = _reduce(run, vocabulary, entries)
-    write_pictures(run.folder, draw_rows(vocabulary, entries, run.folder, facts))
-    return facts
-
-
-def _reduce(run: StageRun, vocabulary: Vocabulary, entries: Embeddings) -> dict[str, Any]:
-    recipe = run.recipe
     if recipe.refinement == "none":
         groups = entry_groups(vocabulary.tokenizer)
         weights = row_weights(recipe.resolved("weighting"), vocabulary.frequencies, groups)
@@ -75,6 +66,5 @@ def _describe(output: Output) -> Mapping[str, Any]:
         **table_metadata(output.folder / MATRIX),
         **{name: facts[name] for name in ("dimensions", "teacher_dimensions")},
         "explained_variance": facts.get("explained_variance", 1.0),
-        **pictures_metadata(output.folder, (VARIANCE, WEIGHTS, NORMS)),
         **{name: dg.MetadataValue.json(facts[name]) for name in ("refinement", "documents_found") if name in facts},
     }
