@@ -23,6 +23,7 @@ from distill_pipeline.fitting.shares import Matrix, TokenShares, token_shares
 from distill_pipeline.fitting.start import fit_start, project, weight_curves
 from distill_pipeline.fitting.weightings import row_weights
 from distill_pipeline.store.embeddings import Embeddings, unit_rows
+from distill_pipeline.store.mapped import mapped
 from distill_pipeline.vocabulary.vocabulary import Vocabulary
 from distill_pipeline.vocabulary.words import entry_groups
 
@@ -54,8 +55,7 @@ class TextEmbeddings:
         with TemporaryFile(dir=folder) as file:
             for block in in_order(unit, self.embeddings.batches()):
                 file.write(np.ascontiguousarray(block).data)
-            file.flush()
-            rows = np.asarray(np.memmap(file, np.float32, "r+", shape=(self.embeddings.rows, dimensions)))
+            rows: Matrix = mapped(file, np.float32).reshape(-1, dimensions)
         ends = np.cumsum(self.group_sizes)
         for group in map(slice, ends - self.group_sizes, ends):
             blocks = [rows[group][block] for block in slices(group.stop - group.start, _TEXTS_AT_ONCE)]

@@ -13,6 +13,7 @@ from scipy import sparse
 from tokenizers import Tokenizer
 
 from distill_pipeline.fitting.parallel import in_order, slices
+from distill_pipeline.store.mapped import mapped
 from distill_pipeline.vocabulary.words import MAX_LENGTH
 
 Matrix = npt.NDArray[np.float32]
@@ -58,12 +59,11 @@ class TokenShares:
                 if count >= TEXTS_IN_PART or (block is None and waiting):
                     written.append(_write(sparse.vstack(waiting, format="csr"), file))
                     waiting = []
-            file.flush()
             # Mapped once: each mapping keeps a file open, and a process may have a thousand.
-            mapped = np.asarray(np.memmap(file, np.int32, "r"))
+            numbers = mapped(file, np.int32)
         parts, texts, place = [], 0, 0
         for held, sizes in written:
-            data, columns, starts = np.split(mapped[place : place + sum(sizes)], np.cumsum(sizes)[:-1])
+            data, columns, starts = np.split(numbers[place : place + sum(sizes)], np.cumsum(sizes)[:-1])
             shape = (len(starts) - 1, len(held))
             matrix = sparse.csr_matrix((data.view(np.float32), columns, starts), shape=shape)
             parts.append(Part(slice(texts, texts + shape[0]), held, matrix))

@@ -81,7 +81,10 @@ class TeacherSpec:
 class _Worker:
     """An actor: a teacher that encodes the shards it is given and writes their parts."""
 
-    def __init__(self, spec: TeacherSpec, precision: str, forward: str, destination: str) -> None:
+    def __init__(
+        self, spec: TeacherSpec, precision: str, forward: str, destination: str, shards: Sequence[Any] = ()
+    ) -> None:
+        self.shards = shards
         self.destination = RemoteFolder(destination, PARTS_URL)
         self.teacher = spec.load()
         if precision == "bfloat16":
@@ -96,7 +99,9 @@ class _Worker:
             )
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        [shard] = batch["shard"]
+        import ray
+
+        shard: Shard = ray.get(self.shards[int(batch["item"][0])])
         keeping_lengths = self.teacher.forward.keeping_lengths(shard.texts is None)
         with keeping_lengths as lengths, BatchEncoder(self.teacher) as encoder:
             rows = encoder.start(shard.ids).rows(lambda _: None)
@@ -142,7 +147,11 @@ def encode_on_ray(
         settle = ray.remote(**resources)(TeacherSpec.settle)
         setup: TeacherSetup = ray.get(settle.remote(spec, probe_sample(work.sequences)))
         ledger, pending, kept = work.pending(folder, setup.precision, setup.forward, setup.device)
-        shards = [Shard(name, rows.start, work.sequences[rows], work.texts_of(rows)) for name, rows in pending.items()]
+        # In Ray's object store, which spills to disk, one after the other: together they may be larger than memory.
+        shards = [
+            ray.put(Shard(name, rows.start, work.sequences[rows], work.texts_of(rows)))
+            for name, rows in pending.items()
+        ]
         total = len(work.sequences)
         log(f"encoding {total:,} rows in {setup.precision} on Ray: {setup.precision_reason}")
         advance = progress_counter(kept, total, report)
@@ -172,17 +181,17 @@ def _fetch(remote: RemoteFolder, part: Path, digest: str) -> None:
 
 
 def _encoded(
-    ray: Any, shards: Sequence[Shard], resources: dict[str, float], worker: tuple[Any, ...]
+    ray: Any, shards: Sequence[Any], resources: dict[str, float], worker: tuple[Any, ...]
 ) -> Iterator[dict[str, Any]]:
     """Yield what the workers return for each shard, in the order in which they finish."""
     if not shards:
         return
     try:
         max_workers = max(1, int(ray.cluster_resources().get("CPU", 1) // max(resources["num_cpus"], 1)))
-        items = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
+        items = ray.data.from_items(list(range(len(shards))), override_num_blocks=len(shards))
         finished = items.map_batches(
             _Worker,
-            fn_constructor_args=worker,
+            fn_constructor_args=(*worker, shards),
             batch_size=1,
             batch_format="numpy",
             compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(max_workers, len(shards))),

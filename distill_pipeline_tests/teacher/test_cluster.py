@@ -99,10 +99,10 @@ def test_texts_that_were_encoded_before_are_sent_to_no_worker(spec: TeacherSpec,
     before.mkdir()
     folder.mkdir()
     teacher = spec.load()
-    encode_to_parts(EncodingWork(ids, rows_per_part=16, texts=texts), teacher, before)
+    encode_to_parts(EncodingWork(ids, [texts], rows_per_part=16), teacher, before)
     ran = {"precision": teacher.precision, "forward": teacher.forward.name, "device": teacher.device}
     earlier = before, {"facts": ran, "files": file_table(before)}
-    facts = encode_on_ray(EncodingWork(ids, rows_per_part=16, texts=texts, earlier=[earlier]), spec, folder)
+    facts = encode_on_ray(EncodingWork(ids, [texts], [earlier], rows_per_part=16), spec, folder)
     assert facts["rows_resumed"] == 45
     assert file_table(folder) == file_table(before)
 

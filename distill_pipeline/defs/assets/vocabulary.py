@@ -34,7 +34,7 @@ def compute(run: StageRun) -> Mapping[str, Any]:
     recipe = run.recipe
     has_phrases = recipe.refinement == "corpus" and recipe.vocabulary == "words" and recipe.phrases
     counts_words = recipe.words_from == "corpus"
-    passages = recipe_passages(recipe) if has_phrases or counts_words else []
+    passages = recipe_passages(recipe, run.folder) if has_phrases or counts_words else []
     folder = run.teacher_source.folder
     common: dict[str, Any] = {
         "words": read_words(recipe.words),
