@@ -15,7 +15,7 @@ from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.store.environment import library_versions, machine
 from distill_pipeline.store.locks import locked
 from distill_pipeline.store.output import Output
-from distill_pipeline.teacher.backends import check_encoder
+from distill_pipeline.teacher.backends import chosen_encoder
 from distill_pipeline.teacher.encoding import (
     EncodingWork,
     TeacherSetup,
@@ -43,7 +43,7 @@ def encode_with_teacher(
     Raises:
         DistillError: The encoder doesn't exist.
     """
-    encoder = check_encoder(os.environ.get("DISTILL_ENCODER") or "local")
+    encoder = chosen_encoder()
     with nullcontext() if encoder == "ray" else teacher_lock(run):
         # Listed only now: while this run waited, another may have encoded some of the texts.
         earlier = [] if groups is None or run.forced else _earlier(run)

@@ -142,7 +142,7 @@ def encode_on_ray(
     remote = RemoteFolder(target, PARTS_URL)
     if destination:
         remote.write(".writable", b"")  # fails here, before a teacher is loaded, if nothing can be written
-    with _cluster() as ray:
+    with cluster() as ray:
         resources = resources_of_a_worker(ray, spec.recipe.device)
         settle = ray.remote(**resources)(TeacherSpec.settle)
         setup: TeacherSetup = ray.get(settle.remote(spec, probe_sample(work.sequences)))
@@ -213,7 +213,7 @@ def resources_of_a_worker(ray: Any, device: str) -> dict[str, float]:
 
 
 @contextmanager
-def _cluster() -> Iterator[Any]:
+def cluster() -> Iterator[Any]:
     """Yield the `ray` module, connected to a cluster; one that was started for this is stopped afterwards."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = os.environ.get("RAY_ADDRESS") or "local"  # left out, Ray would join any cluster that it finds here
