@@ -187,14 +187,16 @@ def _encoded(
     if not shards:
         return
     try:
-        max_workers = max(1, int(ray.cluster_resources().get("CPU", 1) // max(resources["num_cpus"], 1)))
+        most = max(1, int(ray.cluster_resources().get("CPU", 1) // max(resources["num_cpus"], 1)))
+        workers = min(most, len(shards))
         items = ray.data.from_items(list(range(len(shards))), override_num_blocks=len(shards))
         finished = items.map_batches(
             _Worker,
             fn_constructor_args=(*worker, shards),
             batch_size=1,
             batch_format="numpy",
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(max_workers, len(shards))),
+            # Otherwise the first worker has all of few parts in its queue before Ray starts another.
+            compute=ray.data.ActorPoolStrategy(min_size=1, initial_size=workers, max_size=workers),
             **resources,
         )
         yield from finished.iter_rows()
