@@ -46,9 +46,9 @@ class MappedTexts(Sequence[str]):
 def smallest(ranked: Iterable[tuple[int, str]], count: int, folder: Path | None = None) -> MappedTexts:
     """Return the texts of the `count` smallest ranks, or all there are, by rank; of an equal rank the first one.
 
-    A text that may yet be among them is appended to a nameless file in the folder. When there are twice as many as
-    wanted, half is forgotten, and the greatest rank that is left is a bound for all further ones. So the file is the
-    sample's size times one more than the logarithm to base 2 of how much more there was to choose from.
+    A text that may yet be among them is appended to a nameless file in the folder. When there are a quarter more than
+    wanted, these are forgotten, and the greatest rank that is left is a bound for all further ones. So the file grows
+    with the logarithm of how much there was to choose from.
 
     Args:
         ranked: Texts with ranks of 64 bits.
@@ -63,7 +63,7 @@ def smallest(ranked: Iterable[tuple[int, str]], count: int, folder: Path | None 
             start, end = end, end + file.write(text.encode())
             for column, value in zip(columns, (rank, start, end), strict=True):
                 column.append(value)
-            if len(columns[0]) == 2 * count:
+            if len(columns[0]) > count * 5 // 4:
                 columns = _smallest(columns, count)
                 bound = columns[0][-1] if len(columns[0]) == count else _ALL_RANKS
         _, starts, ends = _smallest(columns, count)
