@@ -216,9 +216,18 @@ def resources_of_a_worker(ray: Any, device: str) -> dict[str, float]:
 
 @contextmanager
 def cluster() -> Iterator[Any]:
-    """Yield the `ray` module, connected to a cluster; one that was started for this is stopped afterwards."""
+    """Yield the `ray` module, connected to a cluster; one that was started for this is stopped afterwards.
+
+    Raises:
+        ClusterError: Ray isn't installed, or the address is that of Ray's client, through which Ray Data can't run.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = os.environ.get("RAY_ADDRESS") or "local"  # left out, Ray would join any cluster that it finds here
+    if address.startswith("ray://"):
+        raise ClusterError(
+            f"RAY_ADDRESS={address}: Ray Data doesn't run through Ray's client; join this machine to the cluster with "
+            "`ray start --address=HEAD:6379 --num-cpus=0`, and set RAY_ADDRESS=HEAD:6379"
+        )
     if address == "local":
         # Whoever reaches Ray's ports can run code. On any system, this is what makes it bind them to loopback alone.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

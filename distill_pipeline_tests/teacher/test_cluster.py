@@ -29,6 +29,7 @@ from distill_pipeline.teacher.cluster import (
     ClusterError,
     TeacherSpec,
     _Worker,
+    cluster,
     encode_on_ray,
     folder_url,
     resources_of_a_worker,
@@ -135,6 +136,12 @@ def test_a_bucket_that_is_not_there_is_named_before_the_teacher_is_loaded(
     elsewhere = f"s3://{bucket.name}-elsewhere/parts"
     with pytest.raises(RemoteError, match="no such bucket"):
         encode_on_ray(EncodingWork([[1, 5, 2]]), spec, tmp_path, destination=elsewhere)
+
+
+def test_the_address_of_rays_client_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+    with pytest.raises(ClusterError, match=r"RAY_ADDRESS=ray://head:10001: .* `ray start"), cluster():
+        pass
 
 
 def test_a_worker_takes_pickled_weights_where_the_recipe_does(
