@@ -187,7 +187,7 @@ def write_part(
 
 
 class TokenIds(Sequence[list[int]]):
-    """Token ids of many texts, in a nameless file in the folder; in memory is where each text's end, 8 bytes."""
+    """Token ids of many texts, in a nameless file in the folder; in memory is where each text's ids end, 8 bytes."""
 
     def __init__(self, blocks: Iterable[Sequence[Sequence[int]]], folder: Path | None = None) -> None:
         lengths = array("Q", [0])
