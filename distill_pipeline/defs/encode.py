@@ -15,7 +15,7 @@ from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.store.environment import library_versions, machine
 from distill_pipeline.store.locks import locked
 from distill_pipeline.store.output import Output
-from distill_pipeline.teacher.backends import check_encoder
+from distill_pipeline.teacher.backends import chosen_encoder
 from distill_pipeline.teacher.check import check_teacher
 from distill_pipeline.teacher.encoding import (
     EncodingWork,
@@ -30,24 +30,25 @@ from distill_pipeline.teacher.teacher import Teacher
 
 
 def encode_with_teacher(
-    run: StageRun, sequences: Sequence[Sequence[int]], *, texts: Sequence[str] | None = None, groups: Sequence[int] = ()
+    run: StageRun, sequences: Sequence[Sequence[int]], groups: Sequence[Sequence[str]] | None = None
 ) -> dict[str, Any]:
     """Encode token-id sequences into the stage's folder, where `$DISTILL_ENCODER` says, and return facts.
 
     Where the teacher runs changes no byte of the output, so it is in no fingerprint; and it is the process's setting,
     not a run's: a launch must not send a recipe to another machine.
 
-    Texts that the same teacher encoded for an earlier output are copied from there, unless the stage is forced. Each of
-    the groups, given by their sizes, begins a new part, so that a longer group doesn't move the rows of the next ones.
+    `groups` are the sequences' texts, if they have any. Those that the same teacher encoded for an earlier output are
+    copied from there, unless the stage is forced. Each group begins a new part, so that a longer one doesn't move the
+    rows of the next ones.
 
     Raises:
         DistillError: The encoder doesn't exist.
     """
-    encoder = check_encoder(os.environ.get("DISTILL_ENCODER") or "local")
+    encoder = chosen_encoder()
     with nullcontext() if encoder == "ray" else teacher_lock(run):
         # Listed only now: while this run waited, another may have encoded some of the texts.
-        earlier = [] if texts is None or run.forced else _earlier(run)
-        work = EncodingWork(sequences, texts, groups, earlier)
+        earlier = [] if groups is None or run.forced else _earlier(run)
+        work = EncodingWork(sequences, groups, earlier)
         facts = _on_ray(run, work) if encoder == "ray" else _here(run, work)
     return {
         **facts,

@@ -8,14 +8,17 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import wraps
-from typing import ParamSpec, TypeVar
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar
 
 from threadpoolctl import threadpool_limits
 
 Block = TypeVar("Block")
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
+
+Spread = Callable[[Callable[[Any, Block], Result], Any, Iterable[Block]], Iterator[Result]]
+"""Computes blocks somewhere, from what they all need and each one's own, and yields the results in order."""
 
 
 def one_blas_thread(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
@@ -48,6 +51,11 @@ def in_order(compute: Callable[[Block], Result], blocks: Iterable[Block]) -> Ite
                 yield running.popleft().result()
         while running:
             yield running.popleft().result()
+
+
+def on_cores(compute: Callable[[Any, Block], Result], needed: Any, blocks: Iterable[Block]) -> Iterator[Result]:
+    """Spread blocks over this machine's cores."""
+    return in_order(partial(compute, needed), blocks)
 
 
 def for_each(compute: Callable[[Block], None], blocks: Iterable[Block]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -18,6 +19,7 @@ from distill_pipeline.fitting.shares import Matrix, TokenShares, token_shares
 from distill_pipeline.fitting.start import fit_start, project, weight_curves
 from distill_pipeline.fitting.weightings import row_weights
 from distill_pipeline.store.embeddings import Embeddings, unit_rows
+from distill_pipeline.store.mapped import mapped
 from distill_pipeline.vocabulary.vocabulary import Vocabulary
 from distill_pipeline.vocabulary.words import entry_groups
 
@@ -49,8 +51,7 @@ class TextEmbeddings:
         with TemporaryFile(dir=folder) as file:
             for block in in_order(unit, self.embeddings.batches()):
                 file.write(np.ascontiguousarray(block).data)
-            file.flush()
-            rows = np.asarray(np.memmap(file, np.float32, "r+", shape=(self.embeddings.rows, dimensions)))
+            rows: Matrix = mapped(file, np.float32).reshape(-1, dimensions)
         ends = np.cumsum(self.group_sizes)
         for group in map(slice, ends - self.group_sizes, ends):
             blocks = [rows[group][block] for block in slices(group.stop - group.start, _TEXTS_AT_ONCE)]
@@ -77,8 +78,7 @@ class Problem:
         targets: float32 (texts, dims), centred.
         start: float32 (entries, dims).
         weights: float32 (entries,), those in the start.
-        held_out: bool (texts,).
-        teacher: float32 (held-out texts, teacher dims), for measuring agreement.
+        embeddings: The teacher's, of the texts.
     """
 
     groups: npt.NDArray[np.int8]
@@ -87,8 +87,21 @@ class Problem:
     targets: Matrix
     start: Matrix
     weights: Matrix
-    held_out: npt.NDArray[np.bool_]
-    teacher: Matrix
+    embeddings: Embeddings
+
+    @cached_property
+    def held_out(self) -> npt.NDArray[np.bool_]:
+        """The texts on which agreement is measured, (texts,)."""
+        return hold_out(self.shares.shape[0])
+
+    @cached_property
+    def teacher(self) -> Matrix:
+        """The teacher's embeddings of the held-out texts, float32 (held-out texts, teacher dims)."""
+        first, found = 0, []
+        for batch in self.embeddings.batches():
+            found.append(batch[self.held_out[first : first + len(batch)]])
+            first += len(batch)
+        return np.concatenate(found)
 
 
 def fit_directions(texts: TextEmbeddings, settings: FitSettings) -> tuple[PrincipalComponents, int]:
@@ -142,9 +155,7 @@ def build_problem(
         weights[groups < 0] = 0
         start = project(rows, components.axes.astype(np.float32)) * weights[:, None]
         start *= np.float32(_best_scale(shares, targets, start))
-    held_out = hold_out(shares.shape[0])
-    teacher = _select_rows(texts.embeddings, held_out)
-    return Problem(groups, shares, importance, targets, start, weights, held_out, teacher)
+    return Problem(groups, shares, importance, targets, start, weights, texts.embeddings)
 
 
 def hold_out(texts: int) -> npt.NDArray[np.bool_]:
@@ -191,11 +202,3 @@ def _centred_entries(entries: Embeddings, groups: npt.NDArray[np.int8]) -> Matri
     rows = np.concatenate([unit_rows(batch).astype(np.float32) for batch in entries.batches()])
     rows -= rows[groups == 0].sum(axis=0, dtype=np.float64) / max(int((groups == 0).sum()), 1)
     return rows
-
-
-def _select_rows(embeddings: Embeddings, wanted: npt.NDArray[np.bool_]) -> Matrix:
-    first, found = 0, []
-    for batch in embeddings.batches():
-        found.append(batch[wanted[first : first + len(batch)]])
-        first += len(batch)
-    return np.concatenate(found)

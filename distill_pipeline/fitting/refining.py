@@ -1,14 +1,16 @@
 """From the teacher's embeddings of entries and of texts to the student's refined rows."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from distill_pipeline.fitting.parallel import one_blas_thread
+from distill_pipeline.fitting.parallel import Spread, on_cores, one_blas_thread
 from distill_pipeline.fitting.problem import Problem, TextEmbeddings, build_problem, fit_directions
 from distill_pipeline.fitting.reduction import write_matrix
-from distill_pipeline.fitting.ridge import Matrix, Solution, solve_ridge, whiten
+from distill_pipeline.fitting.ridge import Columns, Matrix, Solution, Solved, solve_ridge, whiten
 from distill_pipeline.fitting.settings import FitSettings
 from distill_pipeline.fitting.tuning import tune_similarities
 from distill_pipeline.quality.agreement import compare
@@ -18,11 +20,17 @@ from distill_pipeline.vocabulary.vocabulary import Vocabulary
 
 @one_blas_thread
 def refine_rows(
-    vocabulary: Vocabulary, entries: Embeddings, texts: TextEmbeddings, folder: Path, settings: FitSettings
+    vocabulary: Vocabulary,
+    entries: Embeddings,
+    texts: TextEmbeddings,
+    folder: Path,
+    settings: FitSettings,
+    *,
+    spread: Spread[Columns, Solved] = on_cores,
 ) -> dict[str, Any]:
     """Fit the rows to the texts and write `matrix.parquet` (row, embedding, weight: the one in the fit's start).
 
-    `entries` are the teacher's embeddings of the vocabulary's entries.
+    `entries` are the teacher's embeddings of the vocabulary's entries; `spread` is for `solve_ridge`.
 
     Returns:
         Facts: rows, dimensions, explained variance, and of the solver: texts, entries touched, penalty, agreement on
@@ -33,10 +41,9 @@ def refine_rows(
     """
     components, keep = fit_directions(texts, settings)
     problem = build_problem(vocabulary, entries, texts, components, settings, folder=folder)
-    penalty, agreements, guess = _choose_penalty(problem, settings, keep)
-    solution = solve_ridge(
-        problem.shares, problem.targets, problem.start, penalty, importance=problem.importance, guess=guess
-    )
+    solve = partial(solve_ridge, problem.shares, problem.targets, problem.start, spread=spread)
+    penalty, agreements, guess = _choose_penalty(problem, settings, keep, solve)
+    solution = solve(penalty, importance=problem.importance, guess=guess)
     refined = solution.rows
     losses: list[float] = []
     if settings.similarity_steps:
@@ -63,7 +70,7 @@ def refine_rows(
 
 
 def _choose_penalty(
-    problem: Problem, settings: FitSettings, keep: int
+    problem: Problem, settings: FitSettings, keep: int, solve: Callable[..., Solution]
 ) -> tuple[float, dict[str, dict[str, float]], Matrix]:
     """Return the penalty that agrees best with the teacher on held-out texts, without looking at labels.
 
@@ -79,7 +86,7 @@ def _choose_penalty(
     chosen, best, rows = settings.penalties[0], -np.inf, problem.start
     agreements = {}
     for penalty in settings.penalties:
-        solved = solve_ridge(problem.shares, problem.targets, problem.start, penalty, importance=train, guess=rows).rows
+        solved = solve(penalty, importance=train, guess=rows).rows
         finished = whiten(solved, problem.shares, settings.whitening, keep)
         agreement = agreements[str(penalty)] = held_out_agreement(problem, finished)
         score = agreement["neighbour_overlap"] + agreement["similarity_correlation"]

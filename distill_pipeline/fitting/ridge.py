@@ -18,11 +18,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from distill_pipeline.fitting.parallel import for_each, in_order, slices
+from distill_pipeline.fitting.parallel import Spread, for_each, on_cores, slices
 from distill_pipeline.fitting.shares import Part, TokenShares
 
 Matrix = npt.NDArray[np.float32]
 Places = slice | npt.NDArray[np.int64]
+Columns = tuple[Matrix, Matrix]
+Solved = tuple[Matrix, int, float]
 
 _TOLERANCE = 3e-3
 _MAX_ITERATIONS = 60
@@ -57,6 +59,7 @@ def solve_ridge(
     *,
     importance: Matrix | None = None,
     guess: Matrix | None = None,
+    spread: Spread[Columns, Solved] = on_cores,
 ) -> Solution:
     """Solve the ridge regression described at the top of this module.
 
@@ -67,6 +70,7 @@ def solve_ridge(
         penalty: lambda.
         importance: float32 (texts,), how often each text's squared error counts; by default once.
         guess: Rows to start the iteration from, such as those for a neighbouring penalty; by default E0.
+        spread: Where blocks of columns are solved; the rows have the same bytes on processors of one kind.
     """
     importance = np.ones(shares.shape[0], dtype=np.float32) if importance is None else importance
     system = _System.of(shares, importance, penalty)
@@ -79,17 +83,14 @@ def solve_ridge(
             right[place, block] += part.matrix.T @ (error * importance[part.texts, None])
 
         for_each(add, columns)
-    rows = start.copy()
-
-    def solve(block: slice) -> tuple[int, float]:
-        change = np.zeros((len(touched), block.stop - block.start), dtype=np.float32)
-        if guess is not None:
-            change += guess[touched, block] - start[touched, block]
-        steps, residual = _conjugate_gradients(system, np.ascontiguousarray(right[:, block]), change)
+    first = start if guess is None else guess
+    unsolved = (
+        (np.ascontiguousarray(right[:, block]), first[touched, block] - start[touched, block]) for block in columns
+    )
+    rows, ends = start.copy(), []
+    for block, (change, steps, residual) in zip(columns, spread(_solve, system, unsolved), strict=True):
         rows[touched, block] += change
-        return steps, residual
-
-    ends = list(in_order(solve, columns))
+        ends.append((steps, residual))
     return Solution(rows, max(steps for steps, _ in ends), max(residual for _, residual in ends))
 
 
@@ -150,14 +151,19 @@ class _System:
         return result
 
 
-def _conjugate_gradients(system: _System, right: Matrix, solution: Matrix) -> tuple[int, float]:
-    """Solve the system in place from a first solution, each column with its own step lengths.
+def _solve(system: _System, columns: Columns) -> Solved:
+    """Solve the system by conjugate gradients, each column with its own step lengths.
 
     Vectors are updated a block of rows at a time, all operations on a block while it is in the processor's cache.
 
+    Args:
+        system: The matrix.
+        columns: The right side and a first solution, float32 (touched, columns) each.
+
     Returns:
-        Number of steps, and the norm of the residual relative to that of `right`.
+        The solution, the number of steps, and the norm of the residual relative to that of the right side.
     """
+    right, solution = columns[0], columns[1].copy()
     blocks, norm = slices(len(right), _ROWS_AT_ONCE), float(np.linalg.norm(right))
     residual = right - system.apply(solution) - system.penalty * solution
     direction, product, length = np.zeros_like(right), *np.zeros((2, right.shape[1]), np.float32)
@@ -173,7 +179,7 @@ def _conjugate_gradients(system: _System, right: Matrix, solution: Matrix) -> tu
             next_product += (system.reciprocals[block] * square).sum(axis=0)
         relative = float(np.sqrt(squares.sum())) / max(norm, 1e-30)
         if steps == _MAX_ITERATIONS or relative <= _TOLERANCE or not norm:
-            return steps, relative
+            return solution, steps, relative
         correction = system.correction(residual)
         next_product += np.einsum("ij,ij->j", residual[system.frequent], correction)
         ratio = next_product / np.maximum(product, _TINY) if steps else product

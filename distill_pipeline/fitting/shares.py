@@ -13,6 +13,7 @@ from scipy import sparse
 from tokenizers import Tokenizer
 
 from distill_pipeline.fitting.parallel import in_order, slices
+from distill_pipeline.store.mapped import mapped
 from distill_pipeline.vocabulary.words import MAX_LENGTH
 
 Matrix = npt.NDArray[np.float32]
@@ -58,16 +59,18 @@ class TokenShares:
                 if count >= TEXTS_IN_PART or (block is None and waiting):
                     written.append(_write(sparse.vstack(waiting, format="csr"), file))
                     waiting = []
-            file.flush()
             # Mapped once: each mapping keeps a file open, and a process may have a thousand.
-            mapped = np.asarray(np.memmap(file, np.int32, "r"))
+            numbers = mapped(file, np.int32).data
         parts, texts, place = [], 0, 0
         for held, sizes in written:
-            data, columns, starts = np.split(mapped[place : place + sum(sizes)], np.cumsum(sizes)[:-1])
-            shape = (len(starts) - 1, len(held))
-            matrix = sparse.csr_matrix((data.view(np.float32), columns, starts), shape=shape)
-            parts.append(Part(slice(texts, texts + shape[0]), held, matrix))
-            texts, place = texts + shape[0], place + sum(sizes)
+            arrays = []
+            for kind, size in zip((np.float32, np.int32, np.int32), sizes, strict=True):
+                # Not an array's slice: scipy copies a view of a much larger array.
+                arrays.append(np.frombuffer(numbers, kind, size, place))
+                place += 4 * size
+            shape = (sizes[-1] - 1, len(held))
+            parts.append(Part(slice(texts, texts + shape[0]), held, sparse.csr_matrix(tuple(arrays), shape=shape)))
+            texts += shape[0]
         return cls(parts, (texts, entries))
 
     @property

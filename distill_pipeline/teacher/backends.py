@@ -14,6 +14,11 @@ def check_encoder(name: str) -> str:
     return name
 
 
+def chosen_encoder() -> str:
+    """Return the encoder of this process's assets. Raises `DistillError`."""
+    return check_encoder(os.environ.get("DISTILL_ENCODER") or "local")
+
+
 def choose_encoder(name: str) -> None:
     """Set the encoder of this process's assets, which read the environment; an empty name changes nothing."""
     if name:

@@ -81,7 +81,10 @@ class TeacherSpec:
 class _Worker:
     """An actor: a teacher that encodes the shards it is given and writes their parts."""
 
-    def __init__(self, spec: TeacherSpec, precision: str, forward: str, destination: str) -> None:
+    def __init__(
+        self, spec: TeacherSpec, precision: str, forward: str, destination: str, shards: Sequence[Any] = ()
+    ) -> None:
+        self.shards = shards
         self.destination = RemoteFolder(destination, PARTS_URL)
         self.teacher = spec.load()
         if precision == "bfloat16":
@@ -96,7 +99,9 @@ class _Worker:
             )
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, list[Any]]:
-        [shard] = batch["shard"]
+        import ray
+
+        shard: Shard = ray.get(self.shards[int(batch["item"][0])])
         keeping_lengths = self.teacher.forward.keeping_lengths(shard.texts is None)
         with keeping_lengths as lengths, BatchEncoder(self.teacher) as encoder:
             rows = encoder.start(shard.ids).rows(lambda _: None)
@@ -137,12 +142,16 @@ def encode_on_ray(
     remote = RemoteFolder(target, PARTS_URL)
     if destination:
         remote.write(".writable", b"")  # fails here, before a teacher is loaded, if nothing can be written
-    with _cluster() as ray:
+    with cluster() as ray:
         resources = resources_of_a_worker(ray, spec.recipe.device)
         settle = ray.remote(**resources)(TeacherSpec.settle)
         setup: TeacherSetup = ray.get(settle.remote(spec, probe_sample(work.sequences)))
         ledger, pending, kept = work.pending(folder, setup.precision, setup.forward, setup.device)
-        shards = [Shard(name, rows.start, work.sequences[rows], work.texts_of(rows)) for name, rows in pending.items()]
+        # In Ray's object store, which spills to disk, one after the other: together they may be larger than memory.
+        shards = [
+            ray.put(Shard(name, rows.start, work.sequences[rows], work.texts_of(rows)))
+            for name, rows in pending.items()
+        ]
         total = len(work.sequences)
         log(f"encoding {total:,} rows in {setup.precision} on Ray: {setup.precision_reason}")
         advance = progress_counter(kept, total, report)
@@ -172,20 +181,22 @@ def _fetch(remote: RemoteFolder, part: Path, digest: str) -> None:
 
 
 def _encoded(
-    ray: Any, shards: Sequence[Shard], resources: dict[str, float], worker: tuple[Any, ...]
+    ray: Any, shards: Sequence[Any], resources: dict[str, float], worker: tuple[Any, ...]
 ) -> Iterator[dict[str, Any]]:
     """Yield what the workers return for each shard, in the order in which they finish."""
     if not shards:
         return
     try:
-        max_workers = max(1, int(ray.cluster_resources().get("CPU", 1) // max(resources["num_cpus"], 1)))
-        items = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
+        most = max(1, int(ray.cluster_resources().get("CPU", 1) // max(resources["num_cpus"], 1)))
+        workers = min(most, len(shards))
+        items = ray.data.from_items(list(range(len(shards))), override_num_blocks=len(shards))
         finished = items.map_batches(
             _Worker,
-            fn_constructor_args=worker,
+            fn_constructor_args=(*worker, shards),
             batch_size=1,
             batch_format="numpy",
-            compute=ray.data.ActorPoolStrategy(min_size=1, max_size=min(max_workers, len(shards))),
+            # Otherwise the first worker has all of few parts in its queue before Ray starts another.
+            compute=ray.data.ActorPoolStrategy(min_size=1, initial_size=workers, max_size=workers),
             **resources,
         )
         yield from finished.iter_rows()
@@ -204,10 +215,19 @@ def resources_of_a_worker(ray: Any, device: str) -> dict[str, float]:
 
 
 @contextmanager
-def _cluster() -> Iterator[Any]:
-    """Yield the `ray` module, connected to a cluster; one that was started for this is stopped afterwards."""
+def cluster() -> Iterator[Any]:
+    """Yield the `ray` module, connected to a cluster; one that was started for this is stopped afterwards.
+
+    Raises:
+        ClusterError: Ray isn't installed, or the address is that of Ray's client, through which Ray Data can't run.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = os.environ.get("RAY_ADDRESS") or "local"  # left out, Ray would join any cluster that it finds here
+    if address.startswith("ray://"):
+        raise ClusterError(
+            f"RAY_ADDRESS={address}: Ray Data doesn't run through Ray's client; join this machine to the cluster with "
+            "`ray start --address=HEAD:6379 --num-cpus=0`, and set RAY_ADDRESS=HEAD:6379"
+        )
     if address == "local":
         # Whoever reaches Ray's ports can run code. On any system, this is what makes it bind them to loopback alone.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

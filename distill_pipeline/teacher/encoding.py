@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain, pairwise
+from itertools import chain, islice, pairwise
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Literal, overload
 
 import numpy as np
@@ -14,6 +16,7 @@ import pyarrow as pa
 
 from distill_pipeline.errors import TeacherError
 from distill_pipeline.store.embeddings import Ledger, embedding_array, part_name, part_slices, unit_rows, write_table
+from distill_pipeline.store.mapped import mapped
 from distill_pipeline.teacher.batches import BatchEncoder, Encoding, Report, progress_counter
 from distill_pipeline.teacher.hardware import has_native_bfloat16
 from distill_pipeline.teacher.reuse import EarlierOutput, reuse_parts
@@ -92,21 +95,25 @@ class EncodingWork:
 
     Attributes:
         sequences: Token ids, special tokens included.
-        texts: The texts of the sequences; the parts then have a column `text` instead of `row`.
-        groups: Sizes of consecutive groups, each of which begins a new part; all sequences are one group if empty.
+        groups: The texts of the sequences, in groups each of which begins a new part; the parts then have a column
+            `text` instead of `row`.
         earlier: Outputs that this teacher made of other texts; a part with exactly the same texts is copied from there.
         rows_per_part: Rows of each part but the last of a group.
     """
 
     sequences: Sequence[Sequence[int]]
-    texts: Sequence[str] | None = None
-    groups: Sequence[int] = ()
+    groups: Sequence[Sequence[str]] | None = None
     earlier: Sequence[EarlierOutput] = ()
     rows_per_part: int = 8192
 
     def texts_of(self, rows: slice) -> Sequence[str] | None:
-        """Return the texts of some rows, if there are any."""
-        return None if self.texts is None else self.texts[rows]
+        """Return the texts of some rows of one group, if there are any."""
+        first = 0
+        for group in self.groups or ():
+            if rows.start < first + len(group):
+                return group[rows.start - first : rows.stop - first]
+            first += len(group)
+        return None
 
     def pending(self, folder: Path, precision: str, forward: str, device: str) -> tuple[Ledger, dict[str, slice], int]:
         """Return a folder's ledger, the rows of each part that is left to encode, and the number of other rows.
@@ -115,9 +122,10 @@ class EncodingWork:
         """
         total, size = len(self.sequences), self.rows_per_part
         ledger = Ledger(folder, {"rows": total, "rows_per_part": size, "precision": precision, "forward": forward})
-        parts = {part_name(number): rows for number, rows in enumerate(part_slices(self.groups or [total], size))}
-        if self.texts is not None:
-            texts = {name: self.texts[rows] for name, rows in parts.items()}
+        sizes = [total] if self.groups is None else list(map(len, self.groups))
+        parts = {part_name(number): rows for number, rows in enumerate(part_slices(sizes, size))}
+        if self.groups is not None:
+            texts = ((name, self.texts_of(rows) or ()) for name, rows in parts.items())
             ran = {"precision": precision, "forward": forward, "device": device}
             reuse_parts(texts, folder, ledger, self.earlier, ran)
         pending = {name: rows for name, rows in parts.items() if not ledger.has(folder / name)}
@@ -147,7 +155,7 @@ def encode_to_parts(work: EncodingWork, teacher: Teacher, folder: Path, report: 
     """
     ledger, pending, kept = work.pending(folder, teacher.precision, teacher.forward.name, teacher.device)
     advance = progress_counter(kept, len(work.sequences), report)
-    with teacher.forward.keeping_lengths(work.texts is None) as lengths, BatchEncoder(teacher) as encoder:
+    with teacher.forward.keeping_lengths(work.groups is None) as lengths, BatchEncoder(teacher) as encoder:
         encodings = (encoder.start(work.sequences[rows]) for rows in pending.values())
         # In pairs, so that the next part is queued before one is waited for and written.
         pairs = pairwise(chain(encodings, [Encoding(0)]))
@@ -184,14 +192,15 @@ def write_part(
 
 
 class TokenIds(Sequence[list[int]]):
-    """Token ids of many texts, four bytes each: lists of numbers for millions of texts would fill the memory."""
+    """Token ids of many texts, in a nameless file in the folder; in memory is where each text's ids end, 8 bytes."""
 
-    def __init__(self, blocks: Iterable[Sequence[Sequence[int]]]) -> None:
-        ids, lengths = [np.empty(0, dtype=np.int32)], [np.zeros(1, dtype=np.int64)]
-        for block in blocks:
-            lengths.append(np.fromiter(map(len, block), dtype=np.int64, count=len(block)))
-            ids.append(np.fromiter(chain.from_iterable(block), dtype=np.int32, count=lengths[-1].sum()))
-        self._ids, self._ends = np.concatenate(ids), np.cumsum(np.concatenate(lengths))
+    def __init__(self, blocks: Iterable[Sequence[Sequence[int]]], folder: Path | None = None) -> None:
+        lengths = array("Q", [0])
+        with TemporaryFile(dir=folder) as file:
+            for block in blocks:
+                lengths.extend(map(len, block))
+                file.write(array("i", chain.from_iterable(block)))
+            self._ids, self._ends = mapped(file, np.int32), np.cumsum(lengths)
 
     def __len__(self) -> int:
         return len(self._ends) - 1
@@ -208,8 +217,10 @@ class TokenIds(Sequence[list[int]]):
         return ids
 
 
-def sentence_ids(teacher_folder: Path, texts: Sequence[str], *, prompt: str | None, whole: bool = False) -> TokenIds:
-    """Return the token ids of texts, special tokens and prompt included.
+def sentence_ids(
+    teacher_folder: Path, texts: Iterable[str], *, prompt: str | None, whole: bool = False, folder: Path | None = None
+) -> TokenIds:
+    """Return the token ids of texts, special tokens and prompt included, in a nameless file in the folder.
 
     They are truncated to 256 tokens, or fewer if the teacher takes fewer; `whole` texts only where the teacher ends.
     """
@@ -217,6 +228,6 @@ def sentence_ids(teacher_folder: Path, texts: Sequence[str], *, prompt: str | No
     tokenizer = loaded.backend_tokenizer
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_tokens(teacher_folder, loaded, whole=whole))
-    blocks = (texts[first : first + _TEXTS_AT_ONCE] for first in range(0, len(texts), _TEXTS_AT_ONCE))
-    prompted = ([f"{prompt}{text}" for text in block] if prompt else list(block) for block in blocks)
-    return TokenIds([encoding.ids for encoding in tokenizer.encode_batch_fast(block)] for block in prompted)
+    prompted = (f"{prompt}{text}" for text in texts) if prompt else iter(texts)
+    blocks = iter(lambda: list(islice(prompted, _TEXTS_AT_ONCE)), [])
+    return TokenIds(([encoding.ids for encoding in tokenizer.encode_batch_fast(block)] for block in blocks), folder)

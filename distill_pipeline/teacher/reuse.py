@@ -3,8 +3,10 @@
 A larger sample of a corpus begins with the passages of a smaller one, and so does one beside other generated texts.
 """
 
+import hashlib
+import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ EarlierOutput = tuple[Path, Mapping[str, Any]]
 
 
 def reuse_parts(
-    wanted: Mapping[str, Sequence[str]],
+    wanted: Iterable[tuple[str, Sequence[str]]],
     folder: Path,
     ledger: Ledger,
     earlier: Sequence[EarlierOutput],
@@ -31,28 +33,33 @@ def reuse_parts(
     is the part that would be made. One that was removed or changed since is skipped.
 
     Args:
-        wanted: The texts of each part, by its file name.
+        wanted: Each part's file name and texts.
         folder, ledger: Where to put the parts, and its finished ones.
         earlier: The outputs to search.
         ran: Precision, forward pass and device of the teacher, by their names in a manifest's facts.
     """
     same = [output for output in earlier if ran.items() <= output[1]["facts"].items()]
-    missing = {tuple(texts): name for name, texts in wanted.items() if same and not ledger.has(folder / name)}
+    missing = {_digest(texts): name for name, texts in wanted if not ledger.has(folder / name)} if same else {}
     for earlier_folder, manifest in same:
         for name, file in manifest["files"].items():
             if not missing:
                 return
-            texts = read_texts(earlier_folder / name)
+            texts = _digest(read_texts(earlier_folder / name))
             if texts in missing and _copy(earlier_folder / name, folder / missing[texts], file["sha256"]):
                 ledger.add(folder / missing.pop(texts), file["sha256"])
 
 
-def read_texts(part: Path) -> tuple[str, ...]:
+def _digest(texts: Sequence[str]) -> bytes:
+    return hashlib.sha256(json.dumps(texts).encode()).digest()
+
+
+def read_texts(part: Path) -> list[str]:
     """Return the texts of a part, or none if it can't be read."""
     try:
-        return tuple(pq.read_table(part, columns=["text"])["text"].to_pylist())
+        texts: list[str] = pq.read_table(part, columns=["text"])["text"].to_pylist()
     except (OSError, ValueError, KeyError, pa.ArrowException):
-        return ()
+        return []
+    return texts
 
 
 def _copy(source: Path, target: Path, digest: str) -> bool:

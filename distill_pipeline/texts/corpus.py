@@ -2,7 +2,6 @@
 
 import glob
 import hashlib
-import heapq
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from distill_pipeline.errors import DistillError, install_hint
 from distill_pipeline.recipe.datasets import Dataset
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.texts.files import TextFileError, read_text_file, text_of
+from distill_pipeline.texts.sampled import MappedTexts, smallest
 from distill_pipeline.vocabulary.spelling import UNSPACED
 
 _SENTENCE_END = regex.compile(r"(?<=[.!?])(?=\s)|(?<=[。！？])")
@@ -32,32 +32,21 @@ class CorpusError(DistillError):
     """A corpus that can't be read; the message says which part and what to do."""
 
 
-def sample_passages(sources: Sequence[str], count: int, *, seed: int) -> list[str]:
+def sample_passages(sources: Sequence[str], count: int, *, seed: int, folder: Path | None = None) -> MappedTexts:
     """Return `count` different passages, or all there are, in an order that depends on seed and content alone.
 
     None is held out (see `is_held_out`). Taken are the passages with the smallest hashes of seed and text, so the
-    order of files doesn't matter, nothing is taken twice, and only the sample is held in memory. `sources` are as in a
-    recipe's `corpus`.
+    order of files doesn't matter, and nothing is taken twice. They lie in a nameless file in the folder. `sources` are
+    as in a recipe's `corpus`.
 
     Raises:
         CorpusError: A source doesn't exist, has no such column, or none has a passage.
     """
-    largest_first: list[tuple[int, str]] = []
-    held: set[int] = set()
-    for source in sources:
-        for passage in cut_passages(read_texts(source)):
-            rank = _hash(f"{seed}\0{passage}")
-            if is_held_out(passage) or rank in held or (len(largest_first) == count and -largest_first[0][0] <= rank):
-                continue
-            held.add(rank)
-            if len(largest_first) < count:
-                heapq.heappush(largest_first, (-rank, passage))
-            else:
-                dropped, _ = heapq.heapreplace(largest_first, (-rank, passage))
-                held.remove(-dropped)
-    if not largest_first:
+    fitted = (passage for passage in _passages(sources) if not is_held_out(passage))
+    sample = smallest(((_hash(f"{seed}\0{passage}"), passage) for passage in fitted), count, folder)
+    if not sample:
         raise CorpusError(f"corpus={', '.join(sources)}: no passage of {MIN_WORDS} words or more is in it")
-    return [passage for _, passage in sorted(largest_first, reverse=True)]
+    return sample
 
 
 def is_held_out(passage: str) -> bool:
@@ -71,18 +60,22 @@ def _hash(text: str) -> int:
 
 def held_out_passages(sources: Sequence[str], count: int) -> list[str]:
     """Return the first `count` different held-out passages of a corpus, or all there are. Raises `CorpusError`."""
-    passages = (passage for source in sources for passage in cut_passages(read_texts(source)))
     found: dict[str, None] = {}
-    for passage in filter(is_held_out, passages):
+    for passage in filter(is_held_out, _passages(sources)):
         found[passage] = None
         if len(found) == count:
             break
     return list(found)
 
 
-def recipe_passages(recipe: Recipe) -> list[str]:
-    """Return the passages that a recipe samples from its corpus."""
-    return sample_passages(recipe.corpus, recipe.corpus_texts, seed=recipe.seed)
+def recipe_passages(recipe: Recipe, folder: Path | None = None) -> MappedTexts:
+    """Return the passages that a recipe samples from its corpus, in a nameless file in the folder."""
+    return sample_passages(recipe.corpus, recipe.corpus_texts, seed=recipe.seed, folder=folder)
+
+
+def _passages(sources: Sequence[str]) -> Iterator[str]:
+    for source in sources:
+        yield from cut_passages(read_texts(source))
 
 
 def cut_passages(texts: Iterator[str]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The texts that a recipe's rows are fitted to: a table of functions, by the refinement's name in recipes."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from distill_pipeline.errors import RecipeError
 from distill_pipeline.recipe.choices import MIN_REFINEMENT_TEXTS
@@ -14,11 +15,11 @@ CORPUS_FIELDS = ("corpus", "corpus_texts", "seed")
 _MAX_COVERED = 60_000
 """Words that are put into the texts on purpose; more would leave too little room for words drawn by frequency."""
 
-TextGroups = list[list[str]]
+TextGroups = Sequence[Sequence[str]]
 """Texts in groups of one kind."""
 
 
-def generated_texts(recipe: Recipe, passages: Sequence[str] | None = None) -> TextGroups:
+def generated_texts(recipe: Recipe, folder: Path | None = None, passages: Sequence[str] | None = None) -> TextGroups:
     """Return bags of words and, for English, as many chains of words and sentence-like texts; none if none are wanted,
     or the passages, to which they would be added, hold no words.
 
@@ -35,7 +36,7 @@ def generated_texts(recipe: Recipe, passages: Sequence[str] | None = None) -> Te
     from distill_pipeline.vocabulary.frequencies import count_words, word_list
 
     if recipe.words_from == "corpus":
-        words = count_words(recipe_passages(recipe) if passages is None else passages)
+        words = count_words(recipe_passages(recipe, folder) if passages is None else passages)
     else:
         words = word_list(recipe.language)
     if not words.words and recipe.refinement == "corpus":
@@ -55,18 +56,20 @@ def generated_texts(recipe: Recipe, passages: Sequence[str] | None = None) -> Te
     return groups
 
 
-def _dictionary_and_generated_texts(recipe: Recipe, passages: Sequence[str] | None = None) -> TextGroups:
+def _dictionary_and_generated_texts(
+    recipe: Recipe, folder: Path | None, passages: Sequence[str] | None = None
+) -> TextGroups:
     """Return definitions and examples of the dictionary if the recipe uses it, and its generated texts."""
     from distill_pipeline.texts.definitions import dictionary_texts
 
     found = dictionary_texts(recipe.dictionary_texts, seed=recipe.seed) if recipe.uses_dictionary else ()
-    return [*found, *generated_texts(recipe, passages)]
+    return [*found, *generated_texts(recipe, folder, passages)]
 
 
-def _passages_and_other_texts(recipe: Recipe) -> TextGroups:
+def _passages_and_other_texts(recipe: Recipe, folder: Path | None) -> TextGroups:
     """Return passages of the corpus, and the dictionary's and generated texts for the rare words that it lacks."""
-    passages = recipe_passages(recipe)
-    groups = [passages, *_dictionary_and_generated_texts(recipe, passages)]
+    passages = recipe_passages(recipe, folder)
+    groups = [passages, *_dictionary_and_generated_texts(recipe, folder, passages)]
     if sum(map(len, groups)) < MIN_REFINEMENT_TEXTS:
         raise RecipeError(
             f"{', '.join(recipe.corpus)}: {len(passages)} passages and generated_texts="
@@ -75,22 +78,24 @@ def _passages_and_other_texts(recipe: Recipe) -> TextGroups:
     return groups
 
 
-_TEXTS: Mapping[str, Callable[[Recipe], TextGroups]] = {
+_TEXTS: Mapping[str, Callable[[Recipe, Path | None], TextGroups]] = {
     "corpus": _passages_and_other_texts,
     "dictionary": _dictionary_and_generated_texts,
     "generated": generated_texts,
 }
 
 
-def refinement_texts(recipe: Recipe) -> TextGroups:
+def refinement_texts(recipe: Recipe, folder: Path | None = None) -> TextGroups:
     """Return the texts for a recipe's refinement, in groups of one kind, none of them empty.
+
+    The passages of a corpus lie in a nameless file in the folder.
 
     Raises:
         RecipeError: There are too few texts.
         CorpusError: The corpus can't be read.
         DictionaryError: The dictionary is needed and isn't there.
     """
-    return [group for group in _TEXTS[recipe.resolved("refinement")](recipe) if group]
+    return [group for group in _TEXTS[recipe.resolved("refinement")](recipe, folder) if group]
 
 
 def text_fields(recipe: Recipe) -> tuple[str, ...]:

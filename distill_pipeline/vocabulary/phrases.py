@@ -4,40 +4,66 @@ A mean of vectors loses which words stood next to each other; a phrase with its 
 """
 
 import math
+from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryFile
 
+import numpy as np
+import numpy.typing as npt
+
+from distill_pipeline.store.mapped import mapped
 from distill_pipeline.vocabulary.spelling import Spelling
 from distill_pipeline.vocabulary.words import WORD
 
 MIN_OCCURRENCES = 10
 """Rarer phrases have too few texts to fit a vector to."""
 
+_PAIRS_AT_ONCE = 1 << 23
 
-def frequent_phrases(texts: Iterable[str], count: int, spelling: Spelling) -> dict[str, float]:
+
+def frequent_phrases(
+    texts: Iterable[str], count: int, spelling: Spelling, folder: Path | None = None
+) -> dict[str, float]:
     """Return at most `count` pairs of words, the most informative first, and each one's count per word of the texts.
 
     The measure is a pair's part of the mutual information of neighbouring words, n_ab log(n n_ab / (n_a n_b))
     (Church and Hanks 1990, "Word Association Norms, Mutual Information, and Lexicography", times the pair's count):
-    high for "how many" and "New York", low for chance neighbours. `spelling` is the student's.
+    high for "how many" and "New York", low for chance neighbours. `spelling` is the student's. In memory are the
+    different words; the pairs lie in a nameless file in the folder.
     """
     normalizer = spelling.normalizer()
     words: Counter[str] = Counter()
-    pairs: Counter[tuple[str, str]] = Counter()
-    for text in texts:
-        found = list(WORD.finditer(normalizer.normalize_str(text)))
-        words.update(match.group() for match in found)
-        pairs.update(
-            (first.group(), second.group())
-            for first, second in pairwise(found)
-            if second.start() - first.end() == 1 and second.string[first.end()] == " "
-        )
-    total = words.total()
-    scores = {
-        pair: together * math.log(total * together / (words[pair[0]] * words[pair[1]]))
-        for pair, together in pairs.items()
-        if together >= MIN_OCCURRENCES
-    }
-    best = sorted((pair for pair, score in scores.items() if score > 0), key=lambda pair: (-scores[pair], pair))
-    return {" ".join(pair): pairs[pair] / total for pair in best[:count]}
+    numbers: dict[str, int] = {}
+    with TemporaryFile(dir=folder) as file:
+        for text in texts:
+            found = list(WORD.finditer(normalizer.normalize_str(text)))
+            words.update(match.group() for match in found)
+            pairs = (
+                numbers.setdefault(first.group(), len(numbers)) << 32 | numbers.setdefault(second.group(), len(numbers))
+                for first, second in pairwise(found)
+                if second.start() - first.end() == 1 and second.string[first.end()] == " "
+            )
+            file.write(array("Q", pairs))
+        counts = _frequent(mapped(file, np.uint64))
+    total, names, scores, shares = words.total(), list(numbers), {}, {}
+    for pair, together in counts:
+        first, second = names[pair >> 32], names[pair & 0xFFFFFFFF]
+        score = together * math.log(total * together / (words[first] * words[second]))
+        if score > 0:
+            scores[first, second], shares[first, second] = score, together / total
+    best = sorted(scores, key=lambda pair: (-scores[pair], pair))
+    return {" ".join(pair): shares[pair] for pair in best[:count]}
+
+
+def _frequent(pairs: npt.NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
+    """Yield the pairs that occur often enough, and how often, with few of all pairs in memory at once."""
+    parts = np.uint64(len(pairs) // _PAIRS_AT_ONCE + 1)
+    blocks = [pairs[first : first + _PAIRS_AT_ONCE] for first in range(0, len(pairs), _PAIRS_AT_ONCE)]
+    for part in range(int(parts)):
+        of_part = [block[block % parts == part] for block in blocks]
+        found, counts = np.unique(np.concatenate(of_part or [pairs]), return_counts=True)
+        often = counts >= MIN_OCCURRENCES
+        yield from zip(found[often].tolist(), counts[often].tolist(), strict=True)

@@ -126,6 +126,7 @@ def build_word_vocabulary(
     language: str = "en",
     passages: Sequence[str] = (),
     words_from_passages: bool = False,
+    folder: Path | None = None,
 ) -> Vocabulary:
     """Return a language's most frequent words, your own words and the teacher's pieces, with their own tokenizer.
 
@@ -140,6 +141,7 @@ def build_word_vocabulary(
         language: Of the words and frequencies; one that wordfreq lacks has no words.
         passages: A corpus.
         words_from_passages: Whether to take words and frequencies from the passages.
+        folder: For a nameless file with all pairs of words of the passages.
 
     Raises:
         RecipeError: `max_entries` is less than what always stays.
@@ -151,7 +153,7 @@ def build_word_vocabulary(
     notes = []
     if not listed.words and not words_from_passages:
         notes.append(f"wordfreq has no words of {language!r} in its script: words_from=corpus takes them from texts")
-    of_corpus = frequent_phrases(passages, phrases, spelling) if phrases else {}
+    of_corpus = frequent_phrases(passages, phrases, spelling, folder) if phrases else {}
     wanted = word_entries(
         teacher.tokenizer,
         [*words, *listed.words[:count]],

@@ -176,6 +176,20 @@ def test_a_corpus_of_too_few_texts_is_told_before_the_teacher_runs(
     assert [len(group) for group in refinement_texts(recipe(**corpus, generated_texts=99))] == [2, 33, 33, 33]
 
 
+def test_the_shares_stay_in_their_file_whatever_is_made_of_them(
+    matrix: sparse.csr_matrix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = _in_parts(matrix, monkeypatch).parts
+    assert len(parts) > 2
+    for part in parts:
+        for made in (part.matrix, part.matrix.T):
+            assert not any(_root(array).flags.owndata for array in (made.data, made.indices, made.indptr))
+
+
+def _root(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    return _root(array.base) if isinstance(array.base, np.ndarray) else array
+
+
 def test_agreement_is_measured_on_texts_of_all_kinds() -> None:
     assert np.flatnonzero(hold_out(30_000)).tolist() == list(range(0, 30_000, 20))
     assert np.flatnonzero(hold_out(1_000)).tolist() == list(range(0, 1_000, 4))

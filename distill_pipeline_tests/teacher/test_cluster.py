@@ -1,4 +1,4 @@
-"""Encoding on a Ray cluster of two machines: the local encoder's bytes, even when a worker is killed."""
+"""Encoding and fitting on a Ray cluster of two machines: the bytes of one machine, even when a worker is killed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+from scipy import sparse
 
+from distill_pipeline.fitting.cluster import on_ray
+from distill_pipeline.fitting.parallel import one_blas_thread
+from distill_pipeline.fitting.ridge import solve_ridge
+from distill_pipeline.fitting.shares import TokenShares
 from distill_pipeline.recipe.reading import make_recipe
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.disk import file_table
@@ -24,6 +29,7 @@ from distill_pipeline.teacher.cluster import (
     ClusterError,
     TeacherSpec,
     _Worker,
+    cluster,
     encode_on_ray,
     folder_url,
     resources_of_a_worker,
@@ -99,12 +105,24 @@ def test_texts_that_were_encoded_before_are_sent_to_no_worker(spec: TeacherSpec,
     before.mkdir()
     folder.mkdir()
     teacher = spec.load()
-    encode_to_parts(EncodingWork(ids, rows_per_part=16, texts=texts), teacher, before)
+    encode_to_parts(EncodingWork(ids, [texts], rows_per_part=16), teacher, before)
     ran = {"precision": teacher.precision, "forward": teacher.forward.name, "device": teacher.device}
     earlier = before, {"facts": ran, "files": file_table(before)}
-    facts = encode_on_ray(EncodingWork(ids, rows_per_part=16, texts=texts, earlier=[earlier]), spec, folder)
+    facts = encode_on_ray(EncodingWork(ids, [texts], [earlier], rows_per_part=16), spec, folder)
     assert facts["rows_resumed"] == 45
     assert file_table(folder) == file_table(before)
+
+
+def test_the_fit_has_the_same_bytes_on_the_cluster_and_on_this_machine() -> None:
+    random = np.random.default_rng(0)
+    counts = sparse.random_array((3000, 700), density=0.02, random_state=random, dtype=np.float32).tocsr()
+    targets, start = (random.standard_normal((count, 70), dtype=np.float32) for count in (3000, 700))
+    shares = TokenShares.of([counts])
+    here = one_blas_thread(solve_ridge)(shares, targets, start, 0.1)
+    with on_ray() as spread:
+        there = solve_ridge(shares, targets, start, 0.1, spread=spread)
+    assert here.iterations > 1
+    assert there.rows.tobytes() == here.rows.tobytes()
 
 
 def test_a_folder_is_written_to_whatever_its_name(tmp_path: Path) -> None:
@@ -118,6 +136,12 @@ def test_a_bucket_that_is_not_there_is_named_before_the_teacher_is_loaded(
     elsewhere = f"s3://{bucket.name}-elsewhere/parts"
     with pytest.raises(RemoteError, match="no such bucket"):
         encode_on_ray(EncodingWork([[1, 5, 2]]), spec, tmp_path, destination=elsewhere)
+
+
+def test_the_address_of_rays_client_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "ray://head:10001")
+    with pytest.raises(ClusterError, match=r"RAY_ADDRESS=ray://head:10001: .* `ray start"), cluster():
+        pass
 
 
 def test_a_worker_takes_pickled_weights_where_the_recipe_does(
@@ -153,8 +177,8 @@ def test_a_gpu_is_taken_where_there_is_one_unless_the_recipe_runs_on_processors(
 @pytest.mark.skipif(not Path("/proc/net/tcp6").exists(), reason="reads Linux's list of sockets")
 def test_a_cluster_that_is_started_here_listens_to_this_machine_alone() -> None:
     program = (
-        "from distill_pipeline.teacher.cluster import _cluster\n"
-        "with _cluster() as ray:\n ray.get(ray.remote(lambda: 0).remote())\n print('up', flush=True)\n input()"
+        "from distill_pipeline.teacher.cluster import cluster\n"
+        "with cluster() as ray:\n ray.get(ray.remote(lambda: 0).remote())\n print('up', flush=True)\n input()"
     )
     mark = f"OF_THIS_TEST={uuid4().hex}"  # which Ray's processes inherit
     name, _, value = mark.partition("=")

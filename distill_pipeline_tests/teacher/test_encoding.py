@@ -33,17 +33,19 @@ def test_texts_stay_beside_their_own_rows_across_parts(
     teacher: Teacher, sequences: list[list[int]], tmp_path: Path
 ) -> None:
     texts = [" ".join(map(str, sequence)) for sequence in sequences]
-    encode_to_parts(EncodingWork(sequences, rows_per_part=32, texts=texts), teacher, tmp_path)
+    encode_to_parts(EncodingWork(sequences, [texts], rows_per_part=32), teacher, tmp_path)
     tables = [pq.read_table(path) for path in sorted(tmp_path.glob("part-*"))]
     assert [table.schema.names for table in tables] == [["text", "embedding"]] * 4
     assert pa.concat_tables(tables)["text"].to_pylist() == texts
 
 
 def test_each_group_begins_a_part(teacher: Teacher, sequences: list[list[int]], tmp_path: Path) -> None:
-    encode_to_parts(EncodingWork(sequences, rows_per_part=32, groups=[40, 25, 35]), teacher, tmp_path)
-    parts = [pq.read_table(path)["row"].to_pylist() for path in sorted(tmp_path.glob("part-*"))]
+    texts = [str(place) for place in range(100)]
+    groups = [texts[:40], texts[40:65], texts[65:]]
+    encode_to_parts(EncodingWork(sequences, groups, rows_per_part=32), teacher, tmp_path)
+    parts = [pq.read_table(path)["text"].to_pylist() for path in sorted(tmp_path.glob("part-*"))]
     assert [len(part) for part in parts] == [32, 8, 25, 32, 3]
-    assert [row for part in parts for row in part] == list(range(100))
+    assert [text for part in parts for text in part] == texts
 
 
 def test_an_interrupted_encoding_resumes_with_the_same_bytes(
@@ -107,7 +109,7 @@ def test_parts_made_in_another_precision_or_cut_otherwise_are_not_mixed_in(
 
 def _earlier(teacher: Teacher, sequences: list[list[int]], texts: list[str], folder: Path) -> EarlierOutput:
     folder.mkdir()
-    encode_to_parts(EncodingWork(sequences, rows_per_part=16, texts=texts), teacher, folder)
+    encode_to_parts(EncodingWork(sequences, [texts], rows_per_part=16), teacher, folder)
     facts = {"precision": teacher.precision, "forward": teacher.forward.name, "device": teacher.device}
     return folder, {"facts": facts, "files": file_table(folder)}
 
@@ -130,10 +132,7 @@ def test_texts_that_were_encoded_before_are_not_encoded_again(
     (tmp_path / "now").mkdir()
     seen: list[Progress] = []
     kept = encode_to_parts(
-        EncodingWork(sequences, rows_per_part=16, texts=texts, earlier=[earlier]),
-        teacher,
-        tmp_path / "now",
-        report=seen.append,
+        EncodingWork(sequences, [texts], [earlier], rows_per_part=16), teacher, tmp_path / "now", report=seen.append
     )
     assert (kept, sum(encoded), str(seen[0])) == (48, 52, "48/100 rows are already encoded")
     assert file_table(tmp_path / "now") == file_table(alone)
@@ -158,12 +157,10 @@ def test_what_another_pass_made_or_what_was_changed_since_is_not_taken(
         place = content.index(texts[3].encode()) if spoilt == "text" else len(content) // 2
         content[place] = 0xFF if spoilt == "text" else content[place] ^ 1
         part.write_bytes(content)
-        assert read_texts(part) == (() if spoilt == "text" else tuple(texts))  # 0xFF is in no text
+        assert read_texts(part) == ([] if spoilt == "text" else texts)  # 0xFF is in no text
     (tmp_path / "now").mkdir()
     assert not encode_to_parts(
-        EncodingWork(sequences[:16], rows_per_part=16, texts=texts, earlier=[(earlier, manifest)]),
-        teacher,
-        tmp_path / "now",
+        EncodingWork(sequences[:16], [texts], [(earlier, manifest)], rows_per_part=16), teacher, tmp_path / "now"
     )
     assert file_table(tmp_path / "now") == whole
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +35,18 @@ def test_words_that_stand_together_are_phrases_and_chance_neighbours_are_not() -
 def test_the_best_phrases_come_first_and_none_is_taken_beyond_the_count() -> None:
     every = list(frequent_phrases(TEXTS, 100, Spelling()))
     assert list(frequent_phrases(reversed(TEXTS), 3, Spelling())) == every[:3]
+
+
+def test_counts_are_those_of_all_texts_though_pairs_are_counted_a_part_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = np.random.default_rng(0).integers(0, 26, (500, 10))
+    texts = [" ".join(f"{chr(97 + name)} {chr(65 + name % 7)}" for name in text) for text in names]
+    pairs = Counter(" ".join(pair) for text in texts for pair in pairwise(text.split()))
+    monkeypatch.setattr("distill_pipeline.vocabulary.phrases._PAIRS_AT_ONCE", 1000)
+    phrases = frequent_phrases(texts, 1000, Spelling(lowercase=False))
+    assert len(phrases) >= 26
+    assert phrases == {phrase: pairs[phrase] / 10_000 for phrase in phrases}
 
 
 def test_case_is_folded_only_where_the_tokenizer_folds_it() -> None:

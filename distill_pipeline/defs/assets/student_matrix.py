@@ -1,7 +1,8 @@
 """Asset: the student's rows, reduced, weighted and fitted."""
 
 from collections.abc import Mapping
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -19,8 +20,12 @@ from distill_pipeline.fitting.settings import fit_settings
 from distill_pipeline.fitting.weightings import row_weights
 from distill_pipeline.store.embeddings import Embeddings
 from distill_pipeline.store.output import Output
+from distill_pipeline.teacher.backends import chosen_encoder
 from distill_pipeline.vocabulary.vocabulary import read_vocabulary
 from distill_pipeline.vocabulary.words import entry_groups
+
+if TYPE_CHECKING:
+    from distill_pipeline.fitting.parallel import Spread
 
 
 @stage_asset()
@@ -49,7 +54,8 @@ def compute(run: StageRun) -> Mapping[str, Any]:
 
     output = run.upstream("text_embeddings")
     sentences = TextEmbeddings(Embeddings.of_parts(output.folder), output.facts["groups"])
-    facts = refine_rows(vocabulary, entries, sentences, run.folder, fit_settings(recipe))
+    with _spread() as spread:
+        facts = refine_rows(vocabulary, entries, sentences, run.folder, fit_settings(recipe), spread=spread)
     rows = read_matrix(run.folder)
     projection, found = fit_projection(vocabulary.tokenizer, rows, sentences, run.folder)
     if recipe.space == "teacher":
@@ -58,6 +64,17 @@ def compute(run: StageRun) -> Mapping[str, Any]:
     else:
         projection.write(run.folder)
     return {**facts, "dimensions": rows.shape[1], "documents_found": found}
+
+
+def _spread() -> AbstractContextManager["Spread[Any, Any]"]:
+    """Return where the fit's blocks are solved: where the teacher runs, which changes no byte."""
+    if chosen_encoder() == "ray":
+        from distill_pipeline.fitting.cluster import on_ray
+
+        return on_ray()
+    from distill_pipeline.fitting.parallel import on_cores
+
+    return nullcontext(on_cores)
 
 
 def _describe(output: Output) -> Mapping[str, Any]:

@@ -1,6 +1,7 @@
 """Asset: the teacher's embeddings of texts, generated or from a corpus, to which a refinement fits the rows."""
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import dagster as dg
@@ -33,13 +34,12 @@ def _compute(run: StageRun) -> Mapping[str, Any]:
     if run.recipe.refinement == "none":
         run.log("this recipe has no refinement, so no texts are encoded")
         return {"rows": 0}
-    groups = refinement_texts(run.recipe)
-    texts = [text for group in groups for text in group]
-    sequences = sentence_ids(run.teacher_source.folder, texts, prompt=run.recipe.prompt)
-    sizes = [len(group) for group in groups]
-    facts = encode_with_teacher(run, sequences, texts=texts, groups=sizes)
+    groups = refinement_texts(run.recipe, run.folder)
+    texts = chain.from_iterable(groups)
+    sequences = sentence_ids(run.teacher_source.folder, texts, prompt=run.recipe.prompt, folder=run.folder)
+    facts = encode_with_teacher(run, sequences, groups)
     # The fit centres each kind of texts on its own mean, which says nothing about their words.
-    return {**facts, "groups": sizes}
+    return {**facts, "groups": list(map(len, groups))}
 
 
 def _describe(output: Output) -> Mapping[str, Any]:

@@ -34,8 +34,8 @@ def compute(run: StageRun) -> Mapping[str, Any]:
     recipe = run.recipe
     has_phrases = recipe.refinement == "corpus" and recipe.vocabulary == "words" and recipe.phrases
     counts_words = recipe.words_from == "corpus"
-    passages = recipe_passages(recipe) if has_phrases or counts_words else []
-    folder = run.teacher_source.folder
+    passages = recipe_passages(recipe, run.folder) if has_phrases or counts_words else []
+    teacher = run.teacher_source.folder
     common: dict[str, Any] = {
         "words": read_words(recipe.words),
         "prompt": recipe.prompt,
@@ -44,16 +44,17 @@ def compute(run: StageRun) -> Mapping[str, Any]:
     }
     if recipe.vocabulary == "words":
         vocabulary = build_word_vocabulary(
-            folder,
+            teacher,
             count=recipe.vocabulary_words,
             max_entries=recipe.max_entries,
             lowercase=recipe.lowercase,
             phrases=recipe.phrases if has_phrases else 0,
             words_from_passages=counts_words,
+            folder=run.folder,
             **common,
         )
     else:
-        vocabulary = build_vocabulary(folder, **common)
+        vocabulary = build_vocabulary(teacher, **common)
     run.log(f"{len(vocabulary.tokens):,} entries, frequencies from {vocabulary.frequency_source}")
     for note in filter(None, (vocabulary.accents, *vocabulary.notes)):
         run.log(note)
