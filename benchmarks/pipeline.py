@@ -1,10 +1,11 @@
 """The whole chain cold, warm and with pca_dims changed, and a sweep of recipes, against model2vec.distill.
 
-Ours is `distill-pipeline`'s job in one process, teacher to release with its quality report and pictures, which
-model2vec.distill doesn't make; the column "to student" leaves the report and the release out. Like is set against like:
-the preset `model2vec`, whose students are those of distill. The sweep is also run with `precision: auto`, which is
-bfloat16 where the hardware multiplies it; the last line is the default recipe, which also fits the rows to texts. The
-warm run is also timed as a command of its own, from start to end of its process.
+Ours is `distill-pipeline run` in one process, teacher to release with its quality report and pictures, which
+model2vec.distill doesn't make (a sweep ends with the reports and draws nothing); the column "to student" leaves the
+report and the release out. Like is set against like: the preset `model2vec`, whose students are those of distill. The
+sweep is also run with `precision: auto`, which is bfloat16 where the hardware multiplies it; the last line is the
+default recipe, which also fits the rows to texts. The warm run is also timed as a command of its own, from start to end
+of its process.
 """
 
 from __future__ import annotations
@@ -29,31 +30,29 @@ TO_STUDENT = ("vocabulary", "token_embeddings", "text_embeddings", "student_matr
 
 
 def run_pipeline(teacher: str, settings: list[dict[str, Any]]) -> list[dict[str, float]]:
-    """Run the chain for each recipe in this process, in one home, and return the seconds of each."""
-    import dagster as dg
-
+    """Run each recipe in this process, in one home, and return its seconds; several as a sweep does."""
     from distill_pipeline.chain.home import Home, default_home
-    from distill_pipeline.defs.location import build_defs
+    from distill_pipeline.cli.running import running
     from distill_pipeline.recipe.reading import make_recipe
 
-    home = Home(default_home())
-    home.prepare_dagster()
-    job = build_defs(home).resolve_job_def("distill")
-    found = []
-    for place, fields in enumerate(settings):
-        home.save_recipe(make_recipe({"name": f"bench-{place}", "teacher": teacher, **fields}, source="benchmark"))
-        started = time.perf_counter()
-        with dg.DagsterInstance.get() as instance:
-            result = job.execute_in_process(
-                run_config={"loggers": {"terminal": {}}}, instance=instance, partition_key=f"bench-{place}"
-            )
-        seconds = time.perf_counter() - started
-        of_stage = {
-            event.asset_key.path[-1]: float(event.materialization.metadata["seconds"].value)
-            for event in result.get_asset_materialization_events()
-            if event.asset_key is not None
-        }
-        found.append({"seconds": seconds, "to student": sum(of_stage[stage] for stage in TO_STUDENT)})
+    home, alone, found = Home(default_home()), len(settings) == 1, []
+    recipes = [
+        make_recipe({"name": f"bench-{place}", "teacher": teacher, **fields}, source="benchmark")
+        for place, fields in enumerate(settings)
+    ]
+    for recipe in recipes:
+        home.save_recipe(recipe)
+    with running(home) as run:
+        for recipe in recipes:
+            started = time.perf_counter()
+            result = run(recipe, release=alone, pictures=alone)
+            seconds = time.perf_counter() - started
+            of_stage = {
+                event.asset_key.path[-1]: float(event.materialization.metadata["seconds"].value)
+                for event in result.get_asset_materialization_events()
+                if event.asset_key is not None
+            }
+            found.append({"seconds": seconds, "to student": sum(of_stage[stage] for stage in TO_STUDENT)})
     return found
 
 

@@ -21,6 +21,7 @@ from distill_pipeline.chain.plan import Identity, identify_teachers
 from distill_pipeline.chain.stages import (
     PICTURED,
     STAGES,
+    cuts_key,
     model2vec_student_key,
     pictures_key,
     stage_keys,
@@ -150,7 +151,7 @@ def _names(home: Home) -> set[str]:
 def _addresses(keys: Iterable[StageKey]) -> Iterator[Address]:
     for key in keys:
         beside = [pictures_key(key)] if key.stage in PICTURED else []
-        beside += [teacher_evaluation_key(key)] if key.stage == "quality_report" else []
+        beside += [teacher_evaluation_key(key), cuts_key(key)] if key.stage == "quality_report" else []
         for wanted in (key, *beside):
             yield wanted.stage, wanted.fingerprint
 

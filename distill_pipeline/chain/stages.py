@@ -178,6 +178,11 @@ def pictures_key(stage: StageKey) -> StageKey:
     return StageKey.of({"stage": "pictures", "code_version": "1", "upstream": {stage.stage: stage.fingerprint}})
 
 
+def cuts_key(report: StageKey) -> StageKey:
+    """Return the key of what a report's student keeps with fewer of its dimensions."""
+    return StageKey.of({"stage": "student_cuts", "code_version": "1", "upstream": {report.stage: report.fingerprint}})
+
+
 def _evaluation_key(report: StageKey, name: str, **own: Any) -> StageKey:
     """Return the key of an output that is no stage's, made with a report's settings of another model."""
     fields = {field: value for field, value in report.inputs["recipe"].items() if field != "compare_with_model2vec"}

@@ -54,7 +54,7 @@ def score_sets(names: Iterable[str], encode: Encode) -> list[dict[str, Any]]:
         if name == DICTIONARY:
             tasks = score_tasks(dictionary_tasks(), encode)
             scores = [({**set_identity(name), "kind": kind}, score) for kind, score in tasks.items()]
-        elif name.startswith("mteb:"):
+        elif is_mteb(name):
             score, parts = _mteb(name.removeprefix("mteb:"), encode)
             scores = [({**set_identity(name), "parts": parts}, score)]
         else:
@@ -63,6 +63,11 @@ def score_sets(names: Iterable[str], encode: Encode) -> list[dict[str, Any]]:
             {**identity, "score": _short(score.value), "error": _short(score.error)} for identity, score in scores
         ]
     return found
+
+
+def is_mteb(name: str) -> bool:
+    """Whether a labelled set is a task of MTEB."""
+    return name.startswith("mteb:")
 
 
 def _short(figure: float | None) -> float | None:

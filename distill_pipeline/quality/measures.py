@@ -1,8 +1,10 @@
 """Figures of a quality report by kind: agreement with the teacher, and the mean score on each kind of labelled set."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from rich.filesize import decimal
 
 MEASURES: Mapping[str, str] = {
     "similarity_correlation": "similarity order",
@@ -104,3 +106,20 @@ def kinds_table(report: Mapping[str, Any], released: Mapping[str, float]) -> tup
         for kind in columns["student"]
     ]
     return ["kind", *columns], rows
+
+
+def cuts_table(
+    rows: int, dimensions: int, report: Mapping[str, Any], cuts: Sequence[Mapping[str, Any]]
+) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Return the header and lines of a table of a student of so many rows and dimensions, and of its cuts, by size."""
+    scores = [entry["student"] for entry in report["labelled_sets"] if entry["kind"] != "mteb"]
+    whole = {**report, "dimensions": dimensions, "score": sum(scores) / len(scores) if scores else None}
+    lines = []
+    for student in (whole, *cuts):
+        dims, score = student["dimensions"], student["score"]
+        # int8 has a factor of four bytes for each row.
+        sizes = decimal(rows * dims * 2), decimal(rows * (dims + 4))
+        correlation = f"{student['similarity_correlation']:.3f}"
+        lines.append((str(dims), *sizes, correlation, *([] if score is None else [f"{score:.3f}"])))
+    header = ["dimensions", "float16", "int8", "correlation of similarities"]
+    return [*header, *(["mean score on the labelled sets"] if scores else [])], lines

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from distill_pipeline.chain.cuts import student_cuts
 from distill_pipeline.chain.pictures import stage_pictures
 from distill_pipeline.chain.stages import PICTURED, RELEASE, stage_keys
 from distill_pipeline.recipe.recipe import Recipe
@@ -20,8 +21,9 @@ SPEEDS = ("student_texts_per_second", "student_ran_on", "teacher_texts_per_secon
 class Ingredients:
     """What a release is made of: the stored student and quality report, and details of all stages before the release.
 
-    `pictures` are folders with a folder `figures` each, `run` is what `run_details` returns, `licence` and `prompts`
-    are those of `TeacherSource`, `private` is what `is_private` says. Only the variant router needs `teacher_source`.
+    `cuts` are what `student_cuts` returns, `pictures` are folders with a folder `figures` each, `run` is what
+    `run_details` returns, `licence` and `prompts` are those of `TeacherSource`, `private` is what `is_private` says.
+    Only the variant router needs `teacher_source`.
     """
 
     recipe: Recipe
@@ -31,6 +33,7 @@ class Ingredients:
     fingerprints: Mapping[str, str]
     teacher: Mapping[str, str]
     licence: Mapping[str, Any] | None
+    cuts: Sequence[Mapping[str, Any]] = ()
     pictures: Sequence[Path] = ()
     teacher_source: TeacherSource | None = None
     prompts: str = ""
@@ -38,7 +41,7 @@ class Ingredients:
 
 
 def gather(store: Store, recipe: Recipe, teacher: TeacherSource) -> Ingredients:
-    """Return what this recipe's release is made of, with verified student and report, and pictures, which may be drawn.
+    """Return what this recipe's release is made of, verified; pictures and cuts are made if they aren't there yet.
 
     Raises:
         StoreError: One of them is missing from the store or damaged; the message says how to make it.
@@ -57,6 +60,7 @@ def gather(store: Store, recipe: Recipe, teacher: TeacherSource) -> Ingredients:
         fingerprints=fingerprints,
         teacher=teacher.identity,
         licence=teacher.licence,
+        cuts=student_cuts(store, recipe, keys),
         pictures=[stage_pictures(store, recipe.name, keys, stage) for stage in PICTURED],
         teacher_source=teacher,
         prompts=teacher.prompts,

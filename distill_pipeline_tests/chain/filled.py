@@ -7,7 +7,7 @@ from pathlib import Path
 
 from distill_pipeline.chain.gc import Findings, find_leftovers, remove
 from distill_pipeline.chain.home import Home
-from distill_pipeline.chain.stages import PICTURED, STAGES, pictures_key, stage_keys, teacher_evaluation_key
+from distill_pipeline.chain.stages import PICTURED, STAGES, cuts_key, pictures_key, stage_keys, teacher_evaluation_key
 from distill_pipeline.chain.teachers import find_teacher
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.keys import StageKey
@@ -24,7 +24,8 @@ def fill(home: Home, recipe: Recipe) -> list[StageKey]:
     keys = list(keys_of(home, recipe).values())
     for key in keys:
         home.store.get_or_make(key, write, recipe_name=recipe.name)
-    beside = [teacher_evaluation_key(keys[list(STAGES).index("quality_report")])]
+    report = keys[list(STAGES).index("quality_report")]
+    beside = [teacher_evaluation_key(report), cuts_key(report)]
     beside += [pictures_key(key) for key in keys if key.stage in PICTURED]
     for key in beside:
         home.store.get_or_make(key, write)
