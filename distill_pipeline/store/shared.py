@@ -83,6 +83,7 @@ class RemoteStore:
             raise OutputDamaged(f"{place}/{MANIFEST} can't be read")
         if not all((folder / name).resolve().is_relative_to(folder.resolve()) for name in manifest["files"]):
             raise OutputDamaged(f"{place}/{MANIFEST} names a file outside of the output")
+        folder.mkdir(parents=True, exist_ok=True)  # an output may be facts alone
         for name in manifest["files"]:
             try:
                 self.files.get(_path(key, _content(manifest), name), folder / name)

@@ -26,7 +26,8 @@ def test_only_what_no_recipe_reaches_goes_with_its_locks_and_records(home: Home,
     kept, gone = fill(home, recipe()), fill(home, recipe(name="other", pca_dims=4))
     (home.recipes / "other.yaml").unlink()
     own = [key for key in gone if key not in kept]
-    assert {key.stage for key in own} == {"student_matrix", "static_model", "quality_report", "hub_release", "pictures"}
+    of_student = {"student_matrix", "static_model", "quality_report", "hub_release"}
+    assert {key.stage for key in own} == {*of_student, "student_cuts", "pictures"}
 
     findings = clean(home)
     assert all(stored(home, kept))
@@ -83,7 +84,7 @@ def test_what_a_changed_recipe_was_last_made_of_stays_until_it_is_made_anew(home
     new = fill(home, recipe(pca_dims=4))
     clean(home)
     assert [key.stage for key in old if not home.store.contains(key)] == [
-        *("student_matrix", "static_model", "quality_report", "hub_release", "pictures", "pictures", "pictures")
+        *("student_matrix", "static_model", "quality_report", "hub_release", "student_cuts", *["pictures"] * 3)
     ]
     assert all(stored(home, new))
 
@@ -181,9 +182,9 @@ def test_sizes_count_shared_outputs_under_one_address(home: Home, recipe: MakeRe
     fill(home, recipe())
     fill(home, recipe(name="other", pca_dims=4))
     one, two = sizes(home.store, "tiny"), sizes(home.store, "other")
-    assert len(one) == len(two) == len(STAGES) + 4
-    assert sum(one.values()) == 11000
-    assert sum((one | two).values()) == 18000
+    assert len(one) == len(two) == len(STAGES) + 5
+    assert sum(one.values()) == 12000
+    assert sum((one | two).values()) == 20000
 
 
 def test_the_command_shows_first_and_removes_when_told(
@@ -223,5 +224,5 @@ def test_a_shared_store_is_asked_nothing(home: Home, recipe: MakeRecipe, monkeyp
     (home.recipes / "other.yaml").unlink()
     monkeypatch.setenv("DISTILL_HOME", str(home.root))
     monkeypatch.setenv("DISTILL_STORE_URL", "file:///dev/null/no/store")  # any question is an error
-    assert len(clean(home).leftovers) == 8
+    assert len(clean(home).leftovers) == 9
     main(["recipes"])

@@ -79,6 +79,13 @@ def test_the_plan_is_the_same_on_each_machine(machines: tuple[Store, Store]) -> 
     assert manifest["facts"] == {"rows": 8}
 
 
+def test_an_output_of_facts_alone_is_shared_too(machines: tuple[Store, Store]) -> None:
+    a, b = machines
+    a.get_or_make(KEY, lambda _: {"score": 0.5})
+    output, was_there = b.get_or_make(KEY, write)
+    assert (output.facts, was_there) == ({"score": 0.5}, True)
+
+
 @pytest.mark.parametrize("damage", ["changed", "truncated", "missing", "manifest"])
 def test_damage_in_the_bucket_is_noticed_and_the_output_made_and_uploaded_again(
     machines: tuple[Store, Store], bucket: Bucket, tmp_path: Path, damage: str
