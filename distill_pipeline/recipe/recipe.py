@@ -118,12 +118,12 @@ class Recipe(BaseModel):
     )
     corpus_texts: int = Field(200_000, ge=100, description="Maximum number of passages sampled from the corpus.")
     dictionary_texts: Count = Field(
-        70_000, description="Maximum number of definitions and examples sampled from the dictionary; 0 = none."
+        50_000, description="Maximum number of definitions and examples sampled from the dictionary; 0 = none."
     )
     generated_texts: CountOrAuto = Field(
         "auto",
-        description="Texts generated for the refinement, with rare words; auto = 45000, or 180000 with "
-        "a corpus and no dictionary.",
+        description="Texts generated for the refinement, with rare words; auto = 15000 beside the dictionary's, else "
+        "45000, or with a corpus 180000 without the dictionary and 45000 with it.",
     )
     phrases: Count = Field(
         20_000, description="Number of word pairs of the corpus in the vocabulary (vocabulary=words)."
