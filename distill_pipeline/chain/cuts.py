@@ -14,6 +14,7 @@ from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.embeddings import Embeddings, part_name
 from distill_pipeline.store.keys import StageKey
 from distill_pipeline.store.local import Store, upstream_output
+from distill_pipeline.store.output import StoreError
 
 _LEAST = 8
 """Dimensions: what fewer keep is of no use."""
@@ -37,7 +38,13 @@ def student_cuts(store: Store, recipe: Recipe, keys: Mapping[str, StageKey]) -> 
     def make(_: Path) -> Mapping[str, Any]:
         from model2vec import StaticModel
 
-        teacher = upstream_output(store, recipe.name, teacher_evaluation_key(keys["quality_report"]))
+        try:
+            teacher = store.get(teacher_evaluation_key(keys["quality_report"]))
+        except StoreError as error:
+            raise StoreError(
+                f"{recipe.name}: the teacher's part of its quality report is missing or damaged: run it again with "
+                "--force quality_report"
+            ) from error
         texts = pq.read_table(teacher.folder / part_name(0), columns=["text"])["text"].to_pylist()
         vectors, student = Embeddings.of_parts(teacher.folder).all(), StaticModel.from_pretrained(model.folder)
         found = []

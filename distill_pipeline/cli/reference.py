@@ -141,6 +141,7 @@ def _first_stages() -> dict[str, str]:
     found: dict[str, str] = {}
     for vocabulary, refinement, weighting, words, more in choices:
         fields: dict[str, Any] = {"vocabulary": vocabulary, "refinement": refinement, "weighting": weighting, **more}
+        fields["max_entries"] = 1
         recipe = Recipe.model_construct(name="any", teacher="MINILM_EMBEDDED", words=words, **fields)
         for stage in STAGES.values():
             for field in stage.reads(recipe):

@@ -122,8 +122,8 @@ class Recipe(BaseModel):
     )
     generated_texts: CountOrAuto = Field(
         "auto",
-        description="Texts generated for the refinement, with rare words; auto = 15000 beside the dictionary's, else "
-        "45000, or with a corpus 180000 without the dictionary and 45000 with it.",
+        description="Texts generated for the refinement, with rare words; auto = 15000 with the dictionary's, 45000 "
+        "without them or with both them and a corpus, 180000 with a corpus alone.",
     )
     phrases: Count = Field(
         20_000, description="Number of word pairs of the corpus in the vocabulary (vocabulary=words)."
@@ -267,8 +267,12 @@ class Recipe(BaseModel):
             return value
         if field == "refinement":
             return "dictionary" if self._has_dictionary else "generated"
-        beside = " and dictionary" if self.refinement == "corpus" and self.uses_dictionary else ""
-        return AUTO[self.resolved("refinement") + beside].get(field, value)
+        refinement = self.resolved("refinement")
+        if refinement == "corpus" and self.uses_dictionary:
+            refinement = "corpus and dictionary"
+        elif refinement == "dictionary" and not self.uses_dictionary:
+            refinement = "generated"
+        return AUTO[refinement].get(field, value)
 
     @property
     def _is_english(self) -> bool:

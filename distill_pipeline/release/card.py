@@ -246,8 +246,7 @@ def _smaller(ingredients: Ingredients, quality: Mapping[str, Any], place: str) -
     return f"""## Smaller
 
 `{fewer}` reads the leading dimensions alone. Sizes are of the weights; int8 changes the figures by 0.003 at most where
-that was measured. The recipe's `variants` put either into the release; its `max_entries` makes another student of fewer
-entries.
+that was measured. The recipe's `variants` put either into the release.
 
 {table}
 

@@ -187,8 +187,7 @@ def _encoded(
     if not shards:
         return
     try:
-        most = max(1, int(ray.cluster_resources().get("CPU", 1) // max(resources["num_cpus"], 1)))
-        workers = min(most, len(shards))
+        workers = min(_room(ray, resources), len(shards))
         items = ray.data.from_items(list(range(len(shards))), override_num_blocks=len(shards))
         finished = items.map_batches(
             _Worker,
@@ -202,6 +201,17 @@ def _encoded(
         yield from finished.iter_rows()
     except ray.exceptions.RayError as error:
         raise ClusterError(f"the cluster gave up: {error}. Finished parts are kept; run again to go on") from error
+
+
+def _room(ray: Any, resources: Mapping[str, float]) -> int:
+    """Return for how many workers the cluster has room now, at least one."""
+    names = {"num_cpus": "CPU", "num_gpus": "GPU"}
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    of_each = (
+        min(int(machine.get(names[name], 0) // wanted) for name, wanted in resources.items() if wanted)
+        for machine in machines
+    )
+    return max(1, sum(of_each))
 
 
 def resources_of_a_worker(ray: Any, device: str) -> dict[str, float]:

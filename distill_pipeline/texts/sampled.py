@@ -47,8 +47,9 @@ def smallest(ranked: Iterable[tuple[int, str]], count: int, folder: Path | None 
     """Return the texts of the `count` smallest ranks, or all there are, by rank; of an equal rank the first one.
 
     A text that may yet be among them is appended to a nameless file in the folder. When there are a quarter more than
-    wanted, these are forgotten, and the greatest rank that is left is a bound for all further ones. So the file grows
-    with the logarithm of how much there was to choose from.
+    wanted, these are forgotten, and the greatest rank that is left is a bound for all further ones. Texts that had come
+    more than once by then are not written again. So the file grows with the logarithm of how much there was to choose
+    from.
 
     Args:
         ranked: Texts with ranks of 64 bits.
@@ -56,14 +57,17 @@ def smallest(ranked: Iterable[tuple[int, str]], count: int, folder: Path | None 
         folder: By default the system's for temporary files.
     """
     columns, bound, end = [array("Q") for _ in ("ranks", "starts", "ends")], _ALL_RANKS, 0
+    repeated = set[int]()
     with TemporaryFile(dir=folder) as file:
         for rank, text in ranked:
-            if rank >= bound:
+            if rank >= bound or rank in repeated:
                 continue
             start, end = end, end + file.write(text.encode())
             for column, value in zip(columns, (rank, start, end), strict=True):
                 column.append(value)
             if len(columns[0]) > count * 5 // 4:
+                found, times = np.unique(np.asarray(columns[0]), return_counts=True)
+                repeated.update(found[:count][times[:count] > 1].tolist())
                 columns = _smallest(columns, count)
                 bound = columns[0][-1] if len(columns[0]) == count else _ALL_RANKS
         _, starts, ends = _smallest(columns, count)

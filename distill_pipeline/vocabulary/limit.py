@@ -44,6 +44,7 @@ def most_frequent(
         if len(left) <= count:
             break
         candidates = [row for row, e in enumerate(left) if not stays(e) and (e.piece is None or not words_alone)]
+        candidates.reverse()  # of equally rare ones the last go first
         rarest = np.argsort(measure(left)[candidates], kind="stable")[: len(left) - count]
         gone = {candidates[place] for place in rarest}
         left = [entry for row, entry in enumerate(left) if row not in gone]

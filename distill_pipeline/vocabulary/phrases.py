@@ -59,11 +59,13 @@ def frequent_phrases(
 
 
 def _frequent(pairs: npt.NDArray[np.uint64]) -> Iterator[tuple[int, int]]:
-    """Yield the pairs that occur often enough, and how often, with few of all pairs in memory at once."""
-    parts = np.uint64(len(pairs) // _PAIRS_AT_ONCE + 1)
-    blocks = [pairs[first : first + _PAIRS_AT_ONCE] for first in range(0, len(pairs), _PAIRS_AT_ONCE)]
-    for part in range(int(parts)):
-        of_part = [block[block % parts == part] for block in blocks]
-        found, counts = np.unique(np.concatenate(of_part or [pairs]), return_counts=True)
+    """Yield the pairs that occur often enough, and how often; they are sorted where they lie, and few are copied."""
+    pairs.sort()
+    first = 0
+    while first < len(pairs):
+        last = pairs[min(first + _PAIRS_AT_ONCE, len(pairs)) - 1]
+        end = int(np.searchsorted(pairs, last, "right"))
+        found, counts = np.unique(pairs[first:end], return_counts=True)
         often = counts >= MIN_OCCURRENCES
         yield from zip(found[often].tolist(), counts[often].tolist(), strict=True)
+        first = end

@@ -175,7 +175,8 @@ def build_word_vocabulary(
         return tokenizer, frequencies, source
 
     if max_entries is not None:
-        own = frozenset(map(spelling.normalizer().normalize_str, words))
+        normalizer = spelling.normalizer()
+        own = frozenset(normalizer.normalize_str(word).strip() for word in words)
         entries = most_frequent(entries, max_entries, own, lambda some: measured(some)[1])
     tokenizer, frequencies, source = measured(entries)
     tokens = [entry.token for entry in entries]

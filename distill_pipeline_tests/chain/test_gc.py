@@ -12,12 +12,12 @@ from distill_pipeline.chain.baseline import baseline_key
 from distill_pipeline.chain.gc import find_leftovers, sizes
 from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.plan import plan_recipes
-from distill_pipeline.chain.stages import STAGES
+from distill_pipeline.chain.stages import STAGES, model2vec_student_key
 from distill_pipeline.chain.teachers import find_teacher
 from distill_pipeline.cli.main import main
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.locks import locked
-from distill_pipeline_tests.chain.filled import clean, files_stored, fill, leave_something, stored, write
+from distill_pipeline_tests.chain.filled import clean, files_stored, fill, keys_of, leave_something, stored, write
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -58,13 +58,15 @@ def test_what_a_recipe_is_compared_with_stays_though_another_recipe_had_it_made(
     fill(home, wanted)
     key = baseline_key(wanted, find_teacher(home, wanted).identity, 8)
     assert key is not None
-    home.store.get_or_make(key, write)
+    student = model2vec_student_key(keys_of(home, wanted)["token_embeddings"])
+    for made in (key, student):
+        home.store.get_or_make(made, write)
     clean(home)
-    assert home.store.contains(key)
+    assert all(stored(home, [key, student]))
 
     home.save_recipe(recipe(compare_with_model2vec=False))
     clean(home)
-    assert not home.store.contains(key)
+    assert not any(stored(home, [key, student]))
 
 
 def test_a_dry_run_changes_nothing(home: Home, recipe: MakeRecipe) -> None:

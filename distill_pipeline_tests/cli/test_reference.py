@@ -17,6 +17,7 @@ def test_every_field_is_told_once_under_the_stage_that_a_change_begins_at() -> N
     assert sorted(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == sorted(set(Recipe.model_fields) - {"name"})
     for field, stage in (
         ("lowercase", "vocabulary"),
+        ("max_entries", "vocabulary"),
         ("whitening", "student_matrix"),
         ("corpus_texts", "vocabulary"),
         ("dtype", "static_model"),

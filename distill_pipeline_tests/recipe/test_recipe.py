@@ -221,3 +221,14 @@ def test_a_relative_teacher_folder_counts_from_the_recipe_file(tmp_path: Path, m
     (tmp_path / "teacher").symlink_to(modernbert)
     (tmp_path / "recipes" / "mine.yaml").write_text("teacher: ../teacher\n")
     assert Path(read_recipe(tmp_path / "recipes" / "mine.yaml").teacher) == modernbert.resolve()
+
+
+def test_a_limit_of_entries_is_of_words_alone_and_changes_the_vocabulary() -> None:
+    def vocabulary(**fields: object) -> str:
+        recipe = make_recipe({**BASE, **fields}, source="test")
+        return stage_keys(recipe, {"files_sha256": "0"})["vocabulary"].fingerprint
+
+    assert vocabulary() == vocabulary(max_entries="none") != vocabulary(max_entries=900)
+    assert vocabulary(max_entries=900) == vocabulary(max_entries="900")
+    with pytest.raises(RecipeError, match=r"max_entries.*vocabulary=teacher keeps the teacher's entries"):
+        vocabulary(vocabulary="teacher", max_entries=900)

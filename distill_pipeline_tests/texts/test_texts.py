@@ -40,6 +40,7 @@ from distill_pipeline.texts.corpus import (
     sample_passages,
 )
 from distill_pipeline.texts.generator import generate_sentences, generate_texts
+from distill_pipeline.texts.sampled import smallest
 from distill_pipeline.vocabulary.frequencies import word_list
 
 LINES = [f"sentence number {number} is about the owl and the moon" for number in range(200)]
@@ -321,3 +322,10 @@ def test_passages_are_of_whole_sentences_in_scripts_with_and_without_spaces(
 )
 def test_a_language_is_not_taken_for_its_neighbour_or_its_other_script(language: str, listed: str | None) -> None:
     assert listed_language(language) == listed
+
+
+def test_a_passage_that_comes_again_and_again_is_written_once_more_at_most(tmp_path: Path) -> None:
+    ranked = [(rank, "x" * 1000) for rank in (1, 2, 3)]
+    sample = smallest([*ranked, *ranked * 10_000], 4, tmp_path)
+    assert list(sample) == ["x" * 1000] * 3
+    assert len(sample._content) < 10_000
