@@ -23,7 +23,7 @@ RECIPE = os.environ.get("UI_RECIPE", "quick")
 QUICK = "teacher: MINILM_EMBEDDED\nvocabulary_words: 5000\ndictionary_texts: 0\ngenerated_texts: 3000\n"
 """A minute's recipe; the README's pictures are of a shipped one."""
 RUN_SECONDS = 900
-ORDINARY, WIDE = ViewportSize(width=1440, height=900), ViewportSize(width=1800, height=620)
+ORDINARY, WIDE = ViewportSize(width=1440, height=900), ViewportSize(width=1800, height=800)
 PICTURES = (("student_matrix", VARIANCE), ("student_matrix", WEIGHTS), ("quality_report", SIMILARITIES))
 
 pytestmark = [pytest.mark.ui, pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's package chromium")]
