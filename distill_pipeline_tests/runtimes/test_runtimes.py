@@ -104,8 +104,9 @@ def test_a_runtime_gives_the_golden_vectors(
     pytestconfig.stash[DIFFERENCES][runtime] = f"{difference:.1e}"
     assert difference < TOLERANCE
     if "found" in snippet.code:
-        nearest = np.argsort(-(golden @ golden[1]), kind="stable")[:3]
-        assert found == [texts[row] for row in nearest]
+        # By similarity: of texts that are nearly alike, such as "a" and many of it, either may come first.
+        similar = golden @ golden[1]
+        assert similar[[texts.index(text) for text in found]] == pytest.approx(np.sort(similar)[:-4:-1], abs=TOLERANCE)
 
 
 def test_the_other_forms_of_the_onnx_file_do_so_too_and_so_do_pipelines(
