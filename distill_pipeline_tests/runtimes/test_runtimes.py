@@ -106,7 +106,8 @@ def test_a_runtime_gives_the_golden_vectors(
     if "found" in snippet.code:
         # By similarity: of texts that are nearly alike, such as "a" and many of it, either may come first.
         similar = golden @ golden[1]
-        assert similar[[texts.index(text) for text in found or ()]] == pytest.approx(np.sort(similar)[:-4:-1], abs=TOLERANCE)
+        named = [texts.index(text) for text in found or ()]
+        assert similar[named] == pytest.approx(np.sort(similar)[:-4:-1], abs=TOLERANCE)
 
 
 def test_the_other_forms_of_the_onnx_file_do_so_too_and_so_do_pipelines(
