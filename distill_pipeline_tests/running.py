@@ -11,7 +11,7 @@ import dagster as dg
 from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.stages import STAGES, stage_keys
 from distill_pipeline.chain.teachers import find_teacher
-from distill_pipeline.defs.location import build_defs
+from distill_pipeline.defs.building import build_defs
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.output import Output
 

@@ -133,7 +133,7 @@ def _instance(home: Home) -> Iterator[dg.DagsterInstance]:
 
 def _load_job(home: Home) -> dg.JobDefinition:
     """Return the job, from a code location that knows every recipe that this home holds now."""
-    from distill_pipeline.defs.location import build_defs
+    from distill_pipeline.defs.building import build_defs
 
     return build_defs(home).resolve_job_def("distill")
 

@@ -1,5 +1,6 @@
 """Short names for teachers, and for settings that belong together."""
 
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -31,3 +32,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     }
 }
 """Fields by preset; a recipe's own fields override them."""
+
+
+def derived_name(fields: Mapping[str, Any]) -> str:
+    """Return a name made of the repository's, or of the teacher's and its dimensions; never a shipped recipe's."""
+    teacher = str(fields.get("teacher", "recipe")).rstrip("/").rsplit("/", 1)[-1]
+    base = fields.get("repository") or f"{teacher}-{fields.get('pca_dims', 256)}"
+    name = re.sub(r"[^a-z0-9.-]+", "-", str(base).lower())[:60].strip("-.") or "recipe"
+    return f"my-{name}" if (SHIPPED_RECIPES / f"{name}.yaml").exists() else name

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,7 +37,7 @@ from distill_pipeline.recipe.fields import (
     is_hub_name,
 )
 from distill_pipeline.recipe.languages import listed_language
-from distill_pipeline.recipe.presets import ALIASES, EMBEDDED, SHIPPED_RECIPES
+from distill_pipeline.recipe.presets import ALIASES, EMBEDDED, derived_name
 
 
 class Recipe(BaseModel):
@@ -302,14 +300,6 @@ class Recipe(BaseModel):
         if location.startswith(EMBEDDED):
             return f"sentence-transformers/{location.removeprefix(EMBEDDED)}"
         return Path(location).name if is_folder(location) else location
-
-
-def derived_name(fields: Mapping[str, Any]) -> str:
-    """Return a name made of the repository's, or of the teacher's and its dimensions; never a shipped recipe's."""
-    teacher = str(fields.get("teacher", "recipe")).rstrip("/").rsplit("/", 1)[-1]
-    base = fields.get("repository") or f"{teacher}-{fields.get('pca_dims', 256)}"
-    name = re.sub(r"[^a-z0-9.-]+", "-", str(base).lower())[:60].strip("-.") or "recipe"
-    return f"my-{name}" if (SHIPPED_RECIPES / f"{name}.yaml").exists() else name
 
 
 def is_folder(teacher: str) -> bool:

@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from distill_pipeline.defs.automation import release_watch
-from distill_pipeline.defs.location import build_defs
+from distill_pipeline.defs.building import build_defs
 from distill_pipeline.defs.resources import DistillHome, load_partitions
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.verify import verify

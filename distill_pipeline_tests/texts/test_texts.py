@@ -8,7 +8,6 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable
-from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
 
@@ -31,16 +30,8 @@ from distill_pipeline.recipe.reading import make_recipe
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.release.provenance import without_paths
 from distill_pipeline.texts.chains import generate_chains, read_followers
-from distill_pipeline.texts.corpus import (
-    CorpusError,
-    cut_passages,
-    held_out_passages,
-    is_held_out,
-    recipe_passages,
-    sample_passages,
-)
+from distill_pipeline.texts.corpus import CorpusError, cut_passages, held_out_passages, recipe_passages, sample_passages
 from distill_pipeline.texts.generator import generate_sentences, generate_texts
-from distill_pipeline.texts.sampled import smallest
 from distill_pipeline.vocabulary.frequencies import word_list
 
 LINES = [f"sentence number {number} is about the owl and the moon" for number in range(200)]
@@ -107,19 +98,6 @@ def test_a_sample_depends_on_neither_the_order_of_files_nor_on_repetitions(tmp_p
     assert [*sample_passages([a, b], 30, seed=0)] != [*sample_passages([a, b], 30, seed=1)]
     sampled = sample_passages([str(tmp_path / "*.txt")], 1000, seed=0)
     assert sorted([*sampled, *held_out_passages([a, b], 1000)]) == sorted(LINES)
-
-
-@pytest.mark.parametrize("count", [1, 7, 100, 400, 5000])
-def test_a_sample_is_that_of_its_definition_however_often_it_was_cut_down(tmp_path: Path, count: int) -> None:
-    path = tmp_path / "texts.txt"
-    numbers = np.random.default_rng(count).zipf(1.3, 3000).tolist()  # some of them again and again
-    path.write_text("\n".join(f"the street № {number} has owls" for number in numbers))
-    lines = {line for line in path.read_text().splitlines() if not is_held_out(line)}
-    ranks = {line: blake2b(f"5\0{line}".encode(), digest_size=8).digest() for line in lines}
-    sample = sample_passages([str(path)], count, seed=5, folder=tmp_path)
-    assert list(sample) == sorted(lines, key=ranks.__getitem__)[:count]
-    assert sample[1:count:3] == list(sample)[1:count:3]
-    assert [*tmp_path.iterdir()] == [path]
 
 
 def test_long_texts_are_cut_at_the_ends_of_sentences() -> None:
@@ -322,10 +300,3 @@ def test_passages_are_of_whole_sentences_in_scripts_with_and_without_spaces(
 )
 def test_a_language_is_not_taken_for_its_neighbour_or_its_other_script(language: str, listed: str | None) -> None:
     assert listed_language(language) == listed
-
-
-def test_a_passage_that_comes_again_and_again_is_written_once_more_at_most(tmp_path: Path) -> None:
-    ranked = [(rank, "x" * 1000) for rank in (1, 2, 3)]
-    sample = smallest([*ranked, *ranked * 10_000], 4, tmp_path)
-    assert list(sample) == ["x" * 1000] * 3
-    assert len(sample._content) < 10_000
