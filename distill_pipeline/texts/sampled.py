@@ -66,14 +66,15 @@ def smallest(ranked: Iterable[tuple[int, str]], count: int, folder: Path | None 
             for column, value in zip(columns, (rank, start, end), strict=True):
                 column.append(value)
             if len(columns[0]) > count * 5 // 4:
-                found, times = np.unique(np.asarray(columns[0]), return_counts=True)
-                repeated.update(found[:count][times[:count] > 1].tolist())
-                columns = _smallest(columns, count)
+                columns, again = _smallest(columns, count)
+                repeated.update(again)
                 bound = columns[0][-1] if len(columns[0]) == count else _ALL_RANKS
-        _, starts, ends = _smallest(columns, count)
+        (_, starts, ends), _ = _smallest(columns, count)
         return MappedTexts(mapped(file, np.uint8), np.asarray(starts), np.asarray(ends))
 
 
-def _smallest(columns: Sequence[array[int]], count: int) -> list[array[int]]:
-    _, first = np.unique(np.asarray(columns[0]), return_index=True)
-    return [array("Q", np.asarray(column)[first[:count]].tobytes()) for column in columns]
+def _smallest(columns: Sequence[array[int]], count: int) -> tuple[list[array[int]], list[int]]:
+    """Return the columns of the smallest ranks, each once, and which of these ranks had come more than once."""
+    ranks, first, times = np.unique(np.asarray(columns[0]), return_index=True, return_counts=True)
+    kept = [array("Q", np.asarray(column)[first[:count]].tobytes()) for column in columns]
+    return kept, ranks[:count][times[:count] > 1].tolist()
