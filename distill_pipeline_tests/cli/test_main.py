@@ -159,7 +159,7 @@ def test_a_distillation_without_a_name_never_takes_a_shipped_recipes(
 ) -> None:
     teacher = shutil.copytree(bert, tmp_path / "Teacher_A")
     (tmp_path / "teacher-a-8.yaml").touch()
-    monkeypatch.setattr("distill_pipeline.recipe.recipe.SHIPPED_RECIPES", tmp_path)
+    monkeypatch.setattr("distill_pipeline.recipe.presets.SHIPPED_RECIPES", tmp_path)
     monkeypatch.setattr("distill_pipeline.cli.main._execute", lambda *_: None)
     for dimensions, name in (("8", "my-teacher-a-8"), ("4", "teacher-a-4")):
         main(["distill", "--base_model_name", str(teacher), "--pca_dims", dimensions])
