@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from distill_pipeline.chain.home import Home
-from distill_pipeline.chain.stages import STAGES, stage_keys
+from distill_pipeline.chain.stages import PICTURED, STAGES, stage_keys
 from distill_pipeline.chain.teachers import find_teacher
 from distill_pipeline.defs.building import build_defs
 from distill_pipeline.recipe.recipe import Recipe
@@ -17,14 +17,14 @@ from distill_pipeline.store.output import Output
 
 
 class Chain:
-    """The chain's assets in one home, with a Dagster instance that lives as long as this object."""
+    """The chain's assets in one home, with a Dagster instance that lives as long as this object.
+
+    It keeps its history in memory; those that the command line starts, and the team's, have theirs in databases.
+    """
 
     def __init__(self, home: Home) -> None:
         self.home = home
-        (home.root / "dagster").mkdir(parents=True)
-        self.instance = dg.DagsterInstance.local_temp(
-            str(home.root / "dagster"), overrides={"telemetry": {"enabled": False}}
-        )
+        self.instance = dg.DagsterInstance.ephemeral()
 
     def __enter__(self) -> Chain:
         return self
@@ -40,19 +40,32 @@ class Chain:
         stages: Sequence[str] | None = None,
         *,
         force: Sequence[str] = (),
+        pictures: bool = False,
         raise_on_error: bool = True,
     ) -> dg.ExecuteInProcessResult:
-        """Save the recipe and materialise the given stages (all by default) for it."""
+        """Save the recipe and materialise the given stages (all by default) for it.
+
+        Args:
+            recipe: Whose stages.
+            stages: Which.
+            force: Stages to compute whatever is stored.
+            pictures: Whether each stage shows its pictures, as in the UI; a release draws them anyhow.
+            raise_on_error: Whether a step's error is raised here.
+        """
         self.home.save_recipe(recipe)
+        stages = list(STAGES if stages is None else stages)
         defs = build_defs(self.home)
+        configs = {stage: {"force": stage in force} for stage in stages}
+        for stage in configs.keys() & set(PICTURED):
+            configs[stage]["pictures"] = pictures
         return defs.resolve_implicit_global_asset_job_def().execute_in_process(
             run_config={
-                "ops": {stage: {"config": {"force": True}} for stage in force},
+                "ops": {stage: {"config": config} for stage, config in configs.items()},
                 "loggers": {"console": {"config": {"log_level": "ERROR"}}},
             },
             instance=self.instance,
             partition_key=recipe.name,
-            asset_selection=[dg.AssetKey(stage) for stage in (STAGES if stages is None else stages)],
+            asset_selection=[dg.AssetKey(stage) for stage in stages],
             raise_on_error=raise_on_error,
         )
 

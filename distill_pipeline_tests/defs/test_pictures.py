@@ -36,7 +36,7 @@ def pictures_in(values: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 def test_each_stage_shows_its_pictures_and_the_release_and_its_card_hold_them(chain: Chain, recipe: MakeRecipe) -> None:
-    metadata = chain.metadata(chain.run(recipe()))
+    metadata = chain.metadata(chain.run(recipe(), pictures=True))
     release = chain.home.releases / "tiny"
     card = (release / "README.md").read_text(encoding="utf-8")
     for stage, names in SHOWN.items():
@@ -52,24 +52,25 @@ def test_each_stage_shows_its_pictures_and_the_release_and_its_card_hold_them(ch
             assert CAPTIONS[name].explanation in card
     assert {path.stem for path in (release / "figures").iterdir()} == set().union(*SHOWN.values())
     # A hit shows what was stored.
-    again = chain.run(recipe())
+    again = chain.run(recipe(), pictures=True)
     assert chain.cache(again) == HITS
     shown = chain.metadata(again)
     assert all(pictures_in(shown[stage]) == pictures_in(metadata[stage]) for stage in SHOWN)
 
 
 def test_the_cut_that_is_drawn_is_the_students(finished: Chain, recipe: MakeRecipe) -> None:
-    before = finished.metadata(finished.run(recipe(), TO_MATRIX))["student_matrix"]
+    before = finished.metadata(finished.run(recipe(), TO_MATRIX, pictures=True))["student_matrix"]
     facts = finished.output(recipe(), "student_matrix").facts
     assert facts["dimensions"] == 8
     assert facts["explained_variance"] == pytest.approx(facts["cumulative_variance"][7], abs=1e-6)
-    after = finished.metadata(finished.run(recipe(pca_dims=4), TO_MATRIX))["student_matrix"]
+    after = finished.metadata(finished.run(recipe(pca_dims=4), TO_MATRIX, pictures=True))["student_matrix"]
     assert before["variance_curve"] != after["variance_curve"]
 
 
 def test_a_matrix_on_the_teachers_own_axes_has_no_cut_to_draw(finished: Chain, recipe: MakeRecipe) -> None:
     plain = recipe(refinement="none", pca_dims="none")
-    metadata = finished.metadata(finished.run(plain, ["vocabulary", "token_embeddings", "student_matrix"]))
+    stages = ["vocabulary", "token_embeddings", "student_matrix"]
+    metadata = finished.metadata(finished.run(plain, stages, pictures=True))
     assert set(pictures_in(metadata["student_matrix"])) == {"weights_by_rank", "norms_by_rank"}
 
 
