@@ -95,7 +95,7 @@ STAGES: Mapping[str, Stage] = {
             reads=lambda _: ("teacher", *_ENCODING),
             upstream=("vocabulary",),
         ),
-        Stage("text_embeddings", version="14", kinds=("pytorch", "parquet"), reads=_text_embeddings_fields),
+        Stage("text_embeddings", version="15", kinds=("pytorch", "parquet"), reads=_text_embeddings_fields),
         Stage(
             "student_matrix",
             version="16",

@@ -40,7 +40,7 @@ AUTO: Mapping[str, Mapping[str, Any]] = {
     "none": {"weighting": "frequency"},
     "generated": _FITTED,
     # More change no score. With fewer, the similarities of texts unlike definitions lie farther from the teacher's.
-    "dictionary": {**_FITTED, "generated_texts": 15_000},
+    "dictionary": {**_FITTED, "generated_texts": 9_000},
     "corpus and dictionary": _FITTED,
     # Four times as many texts bring the similarities of other texts closer to the teacher's, and the teacher runs for
     # half as long again.

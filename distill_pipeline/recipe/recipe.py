@@ -116,11 +116,11 @@ class Recipe(BaseModel):
     )
     corpus_texts: int = Field(200_000, ge=100, description="Maximum number of passages sampled from the corpus.")
     dictionary_texts: Count = Field(
-        50_000, description="Maximum number of definitions and examples sampled from the dictionary; 0 = none."
+        40_000, description="Maximum number of definitions and examples sampled from the dictionary; 0 = none."
     )
     generated_texts: CountOrAuto = Field(
         "auto",
-        description="Texts generated for the refinement, with rare words; auto = 15000 with the dictionary's, 45000 "
+        description="Texts generated for the refinement, with rare words; auto = 9000 with the dictionary's, 45000 "
         "without them or with both them and a corpus, 180000 with a corpus alone.",
     )
     phrases: Count = Field(

@@ -6,6 +6,8 @@ from distill_pipeline.texts.dictionary import Synset, read_synsets
 
 _LEMMAS = 3
 """Of a synset, at most, stand before its definition."""
+_SHORT = 14
+"""Words. A text's cost grows with its words, and what it teaches hardly does."""
 _CAPITALISED, _STOPPED = 0.7, 0.5
 """Shares of the texts that begin with a capital, and that end with a full stop: a dictionary's do neither."""
 
@@ -17,6 +19,8 @@ def fitted_synsets() -> list[Synset]:
 
 def dictionary_texts(count: int, *, seed: int) -> tuple[list[str], list[str]]:
     """Return definitions with their lemmas, and examples: `count` together, or all, the same for the same arguments.
+
+    They are drawn from the short ones first.
 
     Raises:
         DictionaryError: As `read_synsets` does.
@@ -31,7 +35,9 @@ def dictionary_texts(count: int, *, seed: int) -> tuple[list[str], list[str]]:
     total = len(definitions) + len(examples)
     capital, stop = (random.random((2, total)) < [[_CAPITALISED], [_STOPPED]]).tolist()
     texts = list(map(_styled, [*definitions, *examples], capital, stop))
-    chosen = np.sort(random.permutation(total)[:count])
+    order = random.permutation(total)
+    is_long = np.array([len(text.split()) > _SHORT for text in texts])
+    chosen = np.sort(order[np.argsort(is_long[order], kind="stable")][:count])
     first = int(np.searchsorted(chosen, len(definitions)))
     return [texts[i] for i in chosen[:first]], [texts[i] for i in chosen[first:]]
 

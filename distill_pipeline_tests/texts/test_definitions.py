@@ -38,6 +38,11 @@ def test_a_smaller_number_is_a_sample_of_both_kinds_and_the_seed_decides() -> No
     assert dictionary_texts(1000, seed=4) != (definitions, examples)
 
 
+def test_a_sample_has_long_texts_only_when_there_is_no_short_one_left() -> None:
+    longest = [max(len(text.split()) for text in dictionary_texts(count, seed=0)[0]) for count in (110_000, 125_000)]
+    assert longest[0] == 14 < longest[1]
+
+
 def test_english_is_fitted_to_the_dictionary_and_other_languages_are_not(small_recipe: Callable[..., Recipe]) -> None:
     few = {"refinement": "auto", "dictionary_texts": 120, "generated_texts": 30}
     english = small_recipe(**few)

@@ -104,7 +104,7 @@ def test_what_auto_stands_for_shares_the_outputs_of_the_same_number(
 
     assert addresses(generated_texts="auto") == addresses(generated_texts=45_000)
     dictionary = {"refinement": "dictionary", "dictionary_texts": 500}
-    assert addresses(**dictionary, generated_texts="auto") == addresses(**dictionary, generated_texts=15_000)
+    assert addresses(**dictionary, generated_texts="auto") == addresses(**dictionary, generated_texts=9_000)
     without = {**dictionary, "dictionary_texts": 0}
     assert addresses(**without, generated_texts="auto") == addresses(**without, generated_texts=45_000)
     assert addresses(**corpus, generated_texts="auto") == addresses(**corpus, generated_texts=180_000)
