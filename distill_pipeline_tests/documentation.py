@@ -21,7 +21,10 @@ from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import pytest
+
 from distill_pipeline_tests import PROJECT
+from distill_pipeline_tests.shortened import do_less
 
 PAGES = (
     PROJECT / "README.md",
@@ -37,6 +40,9 @@ TOOLS_OF_THE_PROJECT = {"bench", "clean", "dev", "docs", "lint", "lock", "setup"
     f"test-{what}" for what in ("team", "ui", "runtimes")
 }
 """Make's targets that are only looked up: CI runs most of them, and the others take hours or open a port."""
+
+OF_ANOTHER_MAKE = {"MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL", "ARGS"}
+"""Variables through which a make that runs the tests would speak to those that are run here."""
 
 SMALL = {
     "vocabulary_words": "100",
@@ -108,7 +114,9 @@ def _run_part(command: str, folder: Path) -> str:
     if command.startswith("make "):
         target = shlex.split(command)[1]
         make = ["make", "-n", *shlex.split(command)[1:]]
-        shown = subprocess.run(make, cwd=PROJECT, capture_output=True, text=True, check=False)  # noqa: S603
+        # What `make test ARGS=...` was given is none of what the pages give.
+        given = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_MAKE}
+        shown = subprocess.run(make, cwd=PROJECT, env=given, capture_output=True, text=True, check=False)  # noqa: S603
         if shown.returncode or target in TOOLS_OF_THE_PROJECT:
             return shown.stderr if shown.returncode else ""
         [command] = [line.strip() for line in shown.stdout.splitlines() if "bin/distill-pipeline" in line]
@@ -159,6 +167,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     prepare(folder)
     os.chdir(folder)
+    do_less(pytest.MonkeyPatch())
     names: dict[str, object] = {}
     found = [[page, command, run(command, folder, names)] for page, command in commands()]
     print(json.dumps(found))  # noqa: T201
