@@ -51,6 +51,7 @@ SMALL = {
     "labelled_sets": "[]",
     "compare_with_model2vec": "false",
     "max_regression": "2",
+    "precision": "float32",
 }
 FLOOR = "min_similarity_correlation: -1\n"
 """Teachers with random weights teach nothing."""
@@ -151,7 +152,8 @@ def _run_command_line(arguments: list[str]) -> str:
 
 
 def _run_python(block: str, folder: Path, names: dict[str, object]) -> str:
-    small = ", ".join(f"{field}={value.title() if value == 'false' else value}" for field, value in SMALL.items())
+    texts = {"false": "False", "float32": '"float32"'}
+    small = ", ".join(f"{field}={texts.get(value, value)}" for field, value in SMALL.items())
     teacher = f'teacher="{folder / "teacher"}", {small}, min_similarity_correlation=-1'
     block = block.replace('teacher="MINILM_EMBEDDED"', teacher).replace("pca_dims=128", "pca_dims=8")
     try:

@@ -34,7 +34,7 @@ def test_a_recipe_becomes_a_release_that_both_libraries_load(chain: Chain, recip
     from model2vec import StaticModel
     from sentence_transformers import SentenceTransformer
 
-    assert chain.run(recipe()).success
+    assert chain.run(recipe(precision="auto")).success
     release = chain.home.releases / "tiny"
     texts = ["The owl hunts mice at night.", "Shares fell sharply."]
     ours = StaticModel.from_pretrained(release).encode(texts)
