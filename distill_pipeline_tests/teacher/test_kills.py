@@ -101,7 +101,7 @@ def runs(modernbert: Path) -> Iterator[Runs]:
 
         def start(root: Path, *moments: str) -> list[str]:
             print(json.dumps([str(root), moments]), file=asked, flush=True)
-            lines = []
+            lines: list[str] = []
             while not lines or "[" not in lines[-1]:
                 lines.append(said.readline().rstrip())
                 assert lines[-1], "the process has ended"
