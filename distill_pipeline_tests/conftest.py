@@ -53,6 +53,7 @@ from distill_pipeline.recipe.reading import make_recipe  # noqa: E402
 from distill_pipeline.recipe.recipe import Recipe  # noqa: E402
 from distill_pipeline_tests.running import Chain  # noqa: E402
 from distill_pipeline_tests.servers.bucket import Bucket, S3Server  # noqa: E402
+from distill_pipeline_tests.shortened import do_less  # noqa: E402
 from distill_pipeline_tests.teachers import build_bert, build_modernbert, build_unigram  # noqa: E402
 
 
@@ -62,20 +63,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def fewer_words_counted() -> Iterator[None]:
-    """A fifth of the word list tells frequencies well enough for tiny vocabularies, and a chain counts it each time."""
+def less_is_done() -> Iterator[None]:
+    """Runs count and draw fewer words, and time passes for less long."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("distill_pipeline.vocabulary.frequencies._COUNTED", 20_000)
-        patch.setattr("distill_pipeline.vocabulary.frequencies._COUNTED_IN_ALL_FORMS", 4_000)
-        patch.setattr("distill_pipeline.vocabulary.vocabulary._MEASURED", 2_000)
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def fewer_words_mapped() -> Iterator[None]:
-    """A map of sixty words is made as one of three hundred is, in a second less, and most chains draw one."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("distill_pipeline.figures.pictures._MAPPED", 60)
+        do_less(patch)
         yield
 
 
@@ -137,6 +128,8 @@ def small_recipe(modernbert: Path) -> Callable[..., Recipe]:
         small |= {"refinement": "generated", "generated_texts": 300, "dictionary_texts": 0}
         # Every test would measure model2vec's student too, and all three on thousands of texts.
         small |= {"compare_with_model2vec": False, "labelled_sets": []}
+        # To settle it, a teacher runs a sample in both, and in bfloat16 more slowly on most processors.
+        small |= {"precision": "float32"}
         return make_recipe({"name": "tiny", "teacher": str(modernbert), **small, **fields}, source="test")
 
     return make

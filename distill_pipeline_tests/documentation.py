@@ -21,7 +21,10 @@ from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import pytest
+
 from distill_pipeline_tests import PROJECT
+from distill_pipeline_tests.shortened import do_less
 
 PAGES = (
     PROJECT / "README.md",
@@ -38,6 +41,9 @@ TOOLS_OF_THE_PROJECT = {"bench", "clean", "dev", "docs", "lint", "lock", "setup"
 }
 """Make's targets that are only looked up: CI runs most of them, and the others take hours or open a port."""
 
+OF_ANOTHER_MAKE = {"MAKEFLAGS", "MAKEOVERRIDES", "MFLAGS", "MAKELEVEL", "ARGS"}
+"""Variables through which a make that runs the tests would speak to those that are run here."""
+
 SMALL = {
     "vocabulary_words": "100",
     "dictionary_texts": "100",
@@ -45,6 +51,7 @@ SMALL = {
     "labelled_sets": "[]",
     "compare_with_model2vec": "false",
     "max_regression": "2",
+    "precision": "float32",
 }
 FLOOR = "min_similarity_correlation: -1\n"
 """Teachers with random weights teach nothing."""
@@ -108,7 +115,9 @@ def _run_part(command: str, folder: Path) -> str:
     if command.startswith("make "):
         target = shlex.split(command)[1]
         make = ["make", "-n", *shlex.split(command)[1:]]
-        shown = subprocess.run(make, cwd=PROJECT, capture_output=True, text=True, check=False)  # noqa: S603
+        # What `make test ARGS=...` was given is none of what the pages give.
+        given = {name: value for name, value in os.environ.items() if name not in OF_ANOTHER_MAKE}
+        shown = subprocess.run(make, cwd=PROJECT, env=given, capture_output=True, text=True, check=False)  # noqa: S603
         if shown.returncode or target in TOOLS_OF_THE_PROJECT:
             return shown.stderr if shown.returncode else ""
         [command] = [line.strip() for line in shown.stdout.splitlines() if "bin/distill-pipeline" in line]
@@ -143,7 +152,8 @@ def _run_command_line(arguments: list[str]) -> str:
 
 
 def _run_python(block: str, folder: Path, names: dict[str, object]) -> str:
-    small = ", ".join(f"{field}={value.title() if value == 'false' else value}" for field, value in SMALL.items())
+    texts = {"false": "False", "float32": '"float32"'}
+    small = ", ".join(f"{field}={texts.get(value, value)}" for field, value in SMALL.items())
     teacher = f'teacher="{folder / "teacher"}", {small}, min_similarity_correlation=-1'
     block = block.replace('teacher="MINILM_EMBEDDED"', teacher).replace("pca_dims=128", "pca_dims=8")
     try:
@@ -159,6 +169,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     prepare(folder)
     os.chdir(folder)
+    do_less(pytest.MonkeyPatch())
     names: dict[str, object] = {}
     found = [[page, command, run(command, folder, names)] for page, command in commands()]
     print(json.dumps(found))  # noqa: T201

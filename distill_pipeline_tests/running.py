@@ -93,4 +93,7 @@ class Chain:
 TO_MATRIX = list(STAGES)[:4]
 """The stages up to the reduced matrix, for tests that look no further."""
 
+BEFORE_RELEASE = [stage for stage in STAGES if stage != "hub_release"]
+"""The stages up to the report; a release draws six pictures besides."""
+
 HITS = dict.fromkeys(STAGES, "hit")

@@ -10,11 +10,14 @@ from pathlib import Path
 
 PROGRAM = """
 import json, sys
+import pytest
 from distill_pipeline import Recipe, distill
 from distill_pipeline.errors import DistillError
+from distill_pipeline_tests.shortened import do_less
 
+do_less(pytest.MonkeyPatch())
 small = {"teacher": sys.argv[1], "refinement": "none", "vocabulary_words": 100, "compare_with_model2vec": False,
-         "min_similarity_correlation": -1}
+         "labelled_sets": (), "precision": "float32", "min_similarity_correlation": -1}
 runs = [distill(Recipe(pca_dims=dims, **small)) for dims in (8, 4, 4)]
 try:
     distill(Recipe(pca_dims=999, **small))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from distill_pipeline_tests import PROJECT
+from distill_pipeline_tests import PROJECT, documentation
 from distill_pipeline_tests.documentation import PAGES, commands
 
 
@@ -31,6 +31,17 @@ def test_every_documented_command_works(outcomes: list[tuple[str, str, str]]) ->
     assert len(outcomes) == len(list(commands())) > 40
     failed = [f"{page}: {command}\n{problem}" for page, command, problem in outcomes if problem]
     assert not failed, "\n\n".join(failed)
+
+
+def test_what_make_was_given_for_the_tests_reaches_no_documented_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.setattr(documentation, "_run_command_line", ran.append)
+    monkeypatch.setenv("ARGS", "--durations=5")
+    monkeypatch.setenv("MAKEFLAGS", " -- ARGS=--durations=5")
+    documentation.run("make run RECIPE=tiny", tmp_path, {})
+    assert ran == [["run", "tiny"]]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

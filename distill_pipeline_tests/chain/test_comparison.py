@@ -12,15 +12,13 @@ import dagster as dg
 import pytest
 
 from distill_pipeline.chain.comparison import compare, find_reports, read_comparison, write_comparison
-from distill_pipeline.chain.stages import STAGES
 from distill_pipeline.definitions import defs
 from distill_pipeline.defs.building import build_defs
 from distill_pipeline.figures.comparison import strip_common_prefix
 from distill_pipeline.recipe.recipe import Recipe
-from distill_pipeline_tests.running import Chain
+from distill_pipeline_tests.running import BEFORE_RELEASE, Chain
 
 Make = Callable[..., Recipe]
-BEFORE_RELEASE = [stage for stage in STAGES if stage != "hub_release"]
 
 
 @pytest.fixture(name="recipe")

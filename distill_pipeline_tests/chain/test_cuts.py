@@ -18,18 +18,18 @@ from distill_pipeline_tests.running import Chain
 
 
 def test_the_card_says_what_fewer_dimensions_keep(
-    chain: Chain, recipe: Callable[..., Recipe], modernbert: Path, tmp_path: Path
+    finished: Chain, recipe: Callable[..., Recipe], modernbert: Path, tmp_path: Path
 ) -> None:
     pairs = "sentence1\tsentence2\tscore\na red owl\tan owl\t4\nthe owl\ta share\t1\nmice at night\tnight\t3\n"
     (tmp_path / "pairs.tsv").write_text(pairs)
     made = recipe(pca_dims=16, labelled_sets=[f"pairs:{tmp_path / 'pairs.tsv'}"], variants=["dims-8", "int8"])
-    chain.run(made)
-    released, texts = chain.home.releases / made.name, evaluation_texts()
+    finished.run(made)
+    released, texts = finished.home.releases / made.name, evaluation_texts()
     fewer = StaticModel.from_pretrained(released, dimensionality=8)
     from sentence_transformers import SentenceTransformer
 
     teacher = SentenceTransformer(str(modernbert)).encode(texts)
-    [cut] = student_cuts(chain.home.store, made, keys_of(chain.home, made))
+    [cut] = student_cuts(finished.home.store, made, keys_of(finished.home, made))
     assert cut["dimensions"] == 8
     assert cut["score"] == score_sets(made.labelled_sets, fewer.encode)[0]["score"]
     wanted = compare(teacher, np.asarray(fewer.encode(texts)))
@@ -43,8 +43,8 @@ def test_the_card_says_what_fewer_dimensions_keep(
         assert decimal((folder / "model.safetensors").stat().st_size - header) == sizes[place]
 
 
-def test_dimensions_without_an_order_are_not_cut(chain: Chain, recipe: Callable[..., Recipe]) -> None:
+def test_dimensions_without_an_order_are_not_cut(finished: Chain, recipe: Callable[..., Recipe]) -> None:
     made = recipe(pca_dims=16, space="teacher")
-    chain.run(made)
-    assert student_cuts(chain.home.store, made, keys_of(chain.home, made)) == []
-    assert "## Smaller" not in (chain.home.releases / made.name / "README.md").read_text(encoding="utf-8")
+    finished.run(made)
+    assert student_cuts(finished.home.store, made, keys_of(finished.home, made)) == []
+    assert "## Smaller" not in (finished.home.releases / made.name / "README.md").read_text(encoding="utf-8")

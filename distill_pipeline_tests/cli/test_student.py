@@ -168,15 +168,24 @@ def test_a_student_that_was_never_made_says_what_to_run(
         assert said in capsys.readouterr().err
 
 
-@pytest.fixture
-def without_teacher(home: Home, recipe: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch) -> Recipe:
-    """A recipe that was run, in the process' home, whose teacher's folder has gone."""
-    teacher = shutil.copytree(recipe().teacher, home.root / "teacher")
-    monkeypatch.setenv("DISTILL_HOME", str(home.root))
-    wanted = recipe(teacher=str(teacher))
-    with Chain(home) as chain:
+@pytest.fixture(scope="module")
+def orphaned(small_recipe: Callable[..., Recipe], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Recipe]:
+    """A home, and the recipe that was run there, whose teacher's folder has gone; tests get copies of the home."""
+    folder = tmp_path_factory.mktemp("orphaned")
+    teacher = shutil.copytree(small_recipe().teacher, folder / "teacher")
+    wanted = small_recipe(teacher=str(teacher))
+    with Chain(Home(folder / "home")) as chain:
         chain.run(wanted)
     shutil.rmtree(teacher)
+    return folder / "home", wanted
+
+
+@pytest.fixture
+def without_teacher(orphaned: tuple[Path, Recipe], home: Home, monkeypatch: pytest.MonkeyPatch) -> Recipe:
+    """A recipe that was run, in the process' home, whose teacher's folder has gone."""
+    there, wanted = orphaned
+    shutil.copytree(there, home.root)
+    monkeypatch.setenv("DISTILL_HOME", str(home.root))
     _resolve_once.cache_clear()
     return wanted
 

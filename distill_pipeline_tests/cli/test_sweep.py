@@ -11,7 +11,10 @@ from distill_pipeline.chain.home import Home
 from distill_pipeline.cli.main import main
 from distill_pipeline_tests.conftest import GRID
 
-SMALL = "vocabulary_words: 300\ndictionary_texts: 0\ngenerated_texts: 300\ncompare_with_model2vec: false\n"
+SMALL = (
+    "vocabulary_words: 300\ndictionary_texts: 0\ngenerated_texts: 300\nprecision: float32\n"
+    "compare_with_model2vec: false\nlabelled_sets: []\n"
+)
 
 
 @pytest.fixture

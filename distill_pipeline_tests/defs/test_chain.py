@@ -6,15 +6,17 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import dagster as dg
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.stages import STAGES
 from distill_pipeline.hub.cards import CARD
 from distill_pipeline.recipe.recipe import Recipe
@@ -25,16 +27,26 @@ from distill_pipeline.store.environment import machine
 from distill_pipeline.store.output import sealed
 from distill_pipeline.store.verdicts import cached_verdict
 from distill_pipeline.student.files import PROVENANCE
-from distill_pipeline_tests.running import HITS, TO_MATRIX, Chain
+from distill_pipeline_tests.running import BEFORE_RELEASE, HITS, TO_MATRIX, Chain
 
 MakeRecipe = Callable[..., Recipe]
+Ran = tuple[Chain, Recipe, dg.ExecuteInProcessResult]
 
 
-def test_a_recipe_becomes_a_release_that_both_libraries_load(chain: Chain, recipe: MakeRecipe) -> None:
+@pytest.fixture(scope="module")
+def ran(small_recipe: MakeRecipe, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
+    """A whole run in a home that was empty, of a recipe that settles the precision; tests change nothing there."""
+    settling = small_recipe(precision="auto")
+    with Chain(Home(tmp_path_factory.mktemp("ran") / "home")) as running:
+        yield running, settling, running.run(settling)
+
+
+def test_a_recipe_becomes_a_release_that_both_libraries_load(ran: Ran) -> None:
     from model2vec import StaticModel
     from sentence_transformers import SentenceTransformer
 
-    assert chain.run(recipe()).success
+    chain, _, result = ran
+    assert result.success
     release = chain.home.releases / "tiny"
     texts = ["The owl hunts mice at night.", "Shares fell sharply."]
     ours = StaticModel.from_pretrained(release).encode(texts)
@@ -67,11 +79,11 @@ def test_each_stage_keeps_its_data_contract(finished: Chain, recipe: MakeRecipe)
         assert set(output.manifest) >= {"fingerprint", "made_of", "files", "versions", "seconds"}, stage
 
 
-def test_a_second_run_computes_nothing(chain: Chain, recipe: MakeRecipe) -> None:
-    first = chain.run(recipe())
-    second = chain.run(recipe())
+def test_a_second_run_computes_nothing(ran: Ran) -> None:
+    chain, recipe, first = ran
+    second = chain.run(recipe)
     assert chain.cache(second) == HITS
-    for stage, output in chain.outputs(recipe()).items():
+    for stage, output in chain.outputs(recipe).items():
         assert chain.metadata(second)[stage]["dagster/uri"] == output.folder.as_uri()
     versions = [
         {
@@ -146,16 +158,13 @@ def test_forcing_a_stage_computes_that_stage(finished: Chain, recipe: MakeRecipe
     assert finished.cache(finished.run(recipe(), force=["static_model"])) == {**HITS, "static_model": "computed"}
 
 
-def test_the_same_recipe_gives_the_same_bytes_from_an_empty_store(chain: Chain, recipe: MakeRecipe) -> None:
-    chain.run(recipe())
-    stages = [stage for stage in STAGES if stage != "hub_release"]  # whose receipt tells of the run
-    first = {stage: file_table(chain.outputs(recipe())[stage].folder) for stage in stages}
-    released = _without_the_run(chain.home.releases / "tiny")
-    shutil.rmtree(chain.home.root / "store")
-    shutil.rmtree(chain.home.releases)
-    chain.run(recipe())
-    assert {stage: file_table(chain.outputs(recipe())[stage].folder) for stage in stages} == first
-    assert _without_the_run(chain.home.releases / "tiny") == released
+def test_the_same_recipe_gives_the_same_bytes_from_an_empty_store(ran: Ran, chain: Chain) -> None:
+    before, recipe, _ = ran
+    assert set(chain.cache(chain.run(recipe)).values()) == {"computed"}
+    for stage in BEFORE_RELEASE:  # whose receipt tells of the run
+        assert file_table(chain.output(recipe, stage).folder) == file_table(before.output(recipe, stage).folder), stage
+    released, again = (_without_the_run(running.home.releases / "tiny") for running in (before, chain))
+    assert again == released
 
 
 def test_impossible_dimensions_fail_before_any_work(chain: Chain, recipe: MakeRecipe) -> None:
@@ -168,18 +177,19 @@ def test_impossible_dimensions_fail_before_any_work(chain: Chain, recipe: MakeRe
         assert "pca_dims=1024 exceeds the teacher's 32 dimensions" in str(failure.step_failure_data.error)
 
 
-def test_a_student_below_its_floor_is_not_released(chain: Chain, recipe: MakeRecipe) -> None:
+def test_a_student_below_its_floor_is_not_released(finished: Chain, recipe: MakeRecipe) -> None:
+    shutil.rmtree(finished.home.releases)
     strict = recipe(min_similarity_correlation=1)
-    result = chain.run(strict, raise_on_error=False)
+    result = finished.run(strict, raise_on_error=False)
     assert not result.success
     [failed] = [evaluation for evaluation in result.get_asset_check_evaluations() if not evaluation.passed]
     assert failed.check_name == "floors_are_reached"
     assert failed.metadata["floor_of_similarity_correlation"].value == 1
     assert failed.metadata["floor_of_neighbour_overlap"].value == 0
     assert "neighbour_overlap" in failed.metadata
-    alone = chain.run(strict, ["hub_release"], raise_on_error=False)
+    alone = finished.run(strict, ["hub_release"], raise_on_error=False)
     assert not alone.success
-    assert not (chain.home.releases / "tiny").exists()
+    assert not (finished.home.releases / "tiny").exists()
 
 
 def test_the_card_says_on_what_the_student_was_measured_and_how_fast_both_sides_are(
@@ -211,8 +221,8 @@ def test_a_forced_report_measures_the_teacher_anew_and_others_say_where_its_spee
     assert (folder / "quality.json").read_bytes() == before
 
 
-def test_every_check_passes_and_belongs_to_the_recipe(chain: Chain, recipe: MakeRecipe) -> None:
-    evaluations = chain.run(recipe()).get_asset_check_evaluations()
+def test_every_check_passes_and_belongs_to_the_recipe(ran: Ran) -> None:
+    evaluations = ran[2].get_asset_check_evaluations()
     assert len(evaluations) == len(STAGES)
     assert all(evaluation.passed and evaluation.partition == "tiny" for evaluation in evaluations)
 

@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import dagster as dg
@@ -16,6 +17,7 @@ from distill_pipeline.chain.home import Home
 from distill_pipeline.chain.stages import same_encoding, stage_keys
 from distill_pipeline.cli.main import main
 from distill_pipeline.recipe.recipe import Recipe
+from distill_pipeline.store.locks import locked
 from distill_pipeline_tests.running import Chain
 
 MakeRecipe = Callable[..., Recipe]
@@ -44,14 +46,29 @@ def test_ray_that_is_not_installed_is_named_with_the_extra_to_install(
     assert 'make setup EXTRAS="ray"' in _failure(chain.run(recipe(), ENCODE, raise_on_error=False))
 
 
-def test_a_run_waits_for_another_teacher_on_this_machine(chain: Chain, recipe: MakeRecipe) -> None:
+def test_a_run_waits_for_another_teacher_on_this_machine(
+    chain: Chain, recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
     chain.run(recipe(), ENCODE[:1])
     path = chain.home.root / f"teacher.{platform.node()}.lock"
-    program = f"import filelock, time\nwith filelock.FileLock({str(path)!r}):\n print(flush=True)\n time.sleep(5)"
-    other = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)  # noqa: S603
+    program = f"import filelock, sys\nwith filelock.FileLock({str(path)!r}):\n print(flush=True)\n sys.stdin.read()"
+    command = [sys.executable, "-c", program]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603
+    assert other.stdin is not None
     assert other.stdout is not None
     other.stdout.readline()
+    let_go = other.stdin.close
+
+    def until_it_is_said(file: Path, say: Callable[[], None]) -> AbstractContextManager[None]:
+        def say_and_let_go() -> None:
+            say()
+            let_go()
+
+        return locked(file, say_and_let_go)
+
+    monkeypatch.setattr("distill_pipeline.defs.encode.locked", until_it_is_said)
     result = chain.run(recipe(), ENCODE[1:])
+    let_go()
     assert other.wait(timeout=20) == 0
     messages = [entry.user_message for entry in chain.instance.all_logs(result.run_id)]
     assert "another run on this machine uses a teacher; waiting for it" in messages
@@ -114,35 +131,27 @@ def test_a_pool_has_its_limit_before_the_first_runs_wait(home: Home, monkeypatch
 
 
 def test_runs_that_use_a_fresh_dagster_home_at_once_all_find_its_tables(tmp_path: Path) -> None:
+    # Loaded once: each run is a process forked from there, and all begin when the last one is there.
     program = (
-        "import sys, pathlib\n"
+        "import os\n"
         "from distill_pipeline.chain.home import Home, default_home\n"
         "from distill_pipeline.cli.running import _instance\n"
         "import dagster\n"
-        "print('ready', flush=True)\n"
-        "sys.stdin.readline()\n"
-        "with _instance(Home(default_home())) as instance:\n"
-        "    print(len(instance.get_runs(limit=1)), instance.schedule_storage.all_instigator_state())\n"
+        "wait, go = os.pipe()\n"
+        "runs = []\n"
+        "for _ in range(4):\n"
+        "    runs.append(os.fork())\n"
+        "    if not runs[-1]:\n"
+        "        os.close(go)\n"
+        "        os.read(wait, 1)\n"
+        "        with _instance(Home(default_home())) as instance:\n"
+        "            found = len(instance.get_runs(limit=1)), instance.schedule_storage.all_instigator_state()\n"
+        "        print(*found, flush=True)\n"
+        "        os._exit(0)\n"
+        "os.close(go)\n"
+        "print([os.waitstatus_to_exitcode(os.waitpid(run, 0)[1]) for run in runs])\n"
     )
     environment = {**os.environ, "DISTILL_HOME": str(tmp_path / "home"), "DAGSTER_HOME": str(tmp_path / "dagster")}
-    together = [
-        subprocess.Popen(  # noqa: S603
-            [sys.executable, "-c", program],
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(4)
-    ]
-    for process in together:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    for process in together:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    said = [process.communicate(timeout=120) for process in together]
-    assert [process.returncode for process in together] == [0] * 4, said
-    assert {out for out, _ in said} == {"0 []\n"}
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)  # noqa: S603
+    assert ended.stdout.splitlines() == [*["0 []"] * 4, "[0, 0, 0, 0]"], ended.stderr

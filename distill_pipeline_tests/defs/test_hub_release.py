@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import time
 from collections.abc import Callable
 from typing import Any
@@ -74,13 +75,14 @@ def test_a_student_below_its_floor_goes_out_with_a_reason_only(finished: Chain, 
     assert b"a test of the gate" in hub.repositories["me/tiny"].head.files["README.md"]
 
 
-def test_a_dry_run_materialises_and_releases_nothing(chain: Chain, recipe: MakeRecipe, hub: Hub) -> None:
-    result = run_with(chain, recipe(repository="me/tiny"), {"dry_run": True})
+def test_a_dry_run_materialises_and_releases_nothing(finished: Chain, recipe: MakeRecipe, hub: Hub) -> None:
+    shutil.rmtree(finished.home.releases)
+    result = run_with(finished, recipe(repository="me/tiny"), {"dry_run": True})
     assert result.success
-    assert "hub_release" not in chain.cache(result)
+    assert "hub_release" not in finished.cache(result)
     assert not hub.repositories
-    assert not (chain.home.releases / "tiny").exists()
-    messages = [entry.user_message for entry in chain.instance.all_logs(result.run_id)]
+    assert not (finished.home.releases / "tiny").exists()
+    messages = [entry.user_message for entry in finished.instance.all_logs(result.run_id)]
     assert any("+ model.safetensors" in message for message in messages)
 
 

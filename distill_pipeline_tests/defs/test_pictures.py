@@ -16,7 +16,8 @@ from PIL import Image
 from distill_pipeline.figures.captions import CAPTIONS, SINCE_RELEASE
 from distill_pipeline.recipe.reading import make_recipe
 from distill_pipeline.recipe.recipe import Recipe
-from distill_pipeline_tests.running import HITS, TO_MATRIX, Chain
+from distill_pipeline.student.files import REPORT
+from distill_pipeline_tests.running import BEFORE_RELEASE, HITS, TO_MATRIX, Chain
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -94,9 +95,14 @@ def test_a_language_without_word_frequencies_has_no_table_of_words(
     texts = tmp_path / "texts.txt"
     texts.write_text("owls hunt mice at night\nshares fell sharply\nbread and people\nsnow and rain\n")
     fields = {"language": "xx", "refinement": "none", "vocabulary": "teacher", "evaluation_texts": str(texts)}
-    metadata = chain.metadata(chain.run(recipe(**fields)))
-    assert json.loads((chain.home.releases / "tiny" / "quality.json").read_text())["word_examples"] == []
+    metadata = chain.metadata(chain.run(recipe(**fields), BEFORE_RELEASE))
+    assert _report(chain, recipe(**fields))["word_examples"] == []
     assert "nearest_words" not in metadata["quality_report"]
+
+
+def _report(chain: Chain, recipe: Recipe) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((chain.output(recipe, "quality_report").folder / REPORT).read_text())
+    return report
 
 
 @pytest.mark.parametrize("kind", ["modernbert", "bert", "unigram"])
@@ -110,11 +116,12 @@ def test_the_report_measures_what_model2vec_makes_of_the_same_teacher(
         "labelled_sets": [f"pairs:{pairs}"],
         "min_similarity_correlation": -1,  # of random teachers; a WordPiece trainer gives other pieces each time
     }
-    compared = recipe(**fields, compare_with_model2vec=True)
+    precision = "auto" if kind == "modernbert" else "float32"
+    compared = recipe(**fields, precision=precision, compare_with_model2vec=True)
     chain.run(compared)
     plain = make_recipe({"name": "other", "preset": "model2vec", "pca_dims": 8, **fields}, source="test")
-    chain.run(plain)
-    ours, theirs = (json.loads((chain.home.releases / name / "quality.json").read_text()) for name in ("tiny", "other"))
+    chain.run(plain, BEFORE_RELEASE)
+    ours, theirs = _report(chain, compared), _report(chain, plain)
     # The baseline's rows are in the precision of the student's.
     for name in ("similarity_correlation", "neighbour_overlap", "nearest_retrieved"):
         assert ours["model2vec"][name] == pytest.approx(theirs[name], abs=0.02)
@@ -130,14 +137,15 @@ def test_recipes_of_one_teacher_share_the_comparison(finished: Chain, recipe: Ma
     def made(stage: str) -> set[str]:
         return {path.name for path in (finished.home.root / "store" / stage).glob("[!.]*")}
 
-    finished.run(recipe(compare_with_model2vec=True))
+    finished.run(recipe(compare_with_model2vec=True), BEFORE_RELEASE)
     before = {stage: made(stage) for stage in ("token_embeddings", "model2vec_evaluation", "teacher_evaluation")}
     assert [len(names) for names in before.values()] == [1, 1, 1]
-    cache = finished.cache(finished.run(recipe(name="other", compare_with_model2vec=True, whitening=0.9)))
+    other = recipe(name="other", compare_with_model2vec=True, whitening=0.9)
+    cache = finished.cache(finished.run(other, BEFORE_RELEASE))
     assert cache["quality_report"] == "computed"
     assert {stage: made(stage) for stage in before} == before
     # Without the comparison the teacher's side is the same.
-    finished.run(recipe(whitening=0.9))
+    finished.run(recipe(whitening=0.9), BEFORE_RELEASE)
     assert {stage: made(stage) for stage in before} == before
 
 

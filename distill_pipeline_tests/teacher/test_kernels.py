@@ -21,16 +21,15 @@ on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 on_no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="the interpreter runs where there is no GPU")
 
 WINDOW = 16
-WIDE: dict[str, Any] = {"hidden_size": 64, "num_attention_heads": 2}
+# Two layers: the first sees all tokens and has no norm before its attention, the second sees a window and has one.
+WIDE: dict[str, Any] = {"hidden_size": 64, "num_attention_heads": 2, "num_hidden_layers": 2}
 
 
 @pytest.fixture(scope="module")
 def wide_heads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A teacher whose heads are as wide as the kernels need."""
     folder = tmp_path_factory.mktemp("wide")
-    return build_modernbert(
-        folder, hidden_size=64, num_attention_heads=2, local_attention=2 * WINDOW, max_position_embeddings=256
-    )
+    return build_modernbert(folder, **WIDE, local_attention=2 * WINDOW, max_position_embeddings=256)
 
 
 def _load(folder: Path, device: str = "cpu") -> Teacher:
