@@ -90,7 +90,7 @@ STAGES: Mapping[str, Stage] = {
         Stage("vocabulary", version="7", kinds=("python", "parquet"), reads=_vocabulary_fields),
         Stage(
             "token_embeddings",
-            version="5",
+            version="6",
             kinds=("pytorch", "parquet"),
             reads=lambda _: ("teacher", *_ENCODING),
             upstream=("vocabulary",),
@@ -111,7 +111,7 @@ STAGES: Mapping[str, Stage] = {
             upstream=("vocabulary", "student_matrix"),
         ),
         Stage(
-            "quality_report", version="13", kinds=("python", "json"), reads=_report_fields, upstream=("static_model",)
+            "quality_report", version="14", kinds=("python", "json"), reads=_report_fields, upstream=("static_model",)
         ),
         Stage(
             RELEASE,

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     Product = tuple[torch.Tensor, torch.Tensor | None]
 
 MAX_LENGTH_BY_SUMS = 4
-MAX_LENGTH_BY_PRODUCTS = 64
+MIN_LENGTH_ACROSS = 16
+MAX_LENGTH_BY_PRODUCTS = 256
 
 _ATTENTION_NAME = "distill_pipeline"
 
@@ -97,11 +98,13 @@ def attention(
 ) -> torch.Tensor:
     """Return scaled dot-product attention, (n, length, heads, size) like query, key and value.
 
-    torch's fused kernel has a set-up cost for each head of each sequence. Measured on a processor for 1,536 tokens on
-    12 heads of 32: in bfloat16, products over all heads at once take half of its time from 3 to 64 tokens; in float32,
-    plain sums of products take half of its time at three or four tokens, and longer sequences gain nothing. On an H100
-    in float32, 65,536 tokens on 16 heads of 64 take 2.4 ms against 10.1 at three tokens, 3.1 against 7.7 at four, 5.9
-    against 3.9 at eight.
+    torch's fused kernel has a set-up cost for each head of each sequence, and torch's softmax across rows of fewer than
+    16 goes number by number. Measured on one core for 781 tokens on 12 heads of 32 in bfloat16, ms at 3, 8, 15, 22, 64,
+    128 and 256 tokens: the kernel 4.7, 2.7, 2.7, 1.9, 2.0, 3.2, 5.3; sums of products 0.9 and 1.7 at 3 and 8; products
+    over all heads at once, with the softmax across rows, 2.0, 2.1, 3.1, 0.9, 1.4, 2.5, 4.9; with the softmax down
+    columns 1.6, 1.0, 1.2, 1.0, 1.5, 3.2, 6.1. In float32 sums take half of the kernel's time at three or four tokens,
+    and longer sequences gain nothing. On an H100 in float32, 65,536 tokens on 16 heads of 64 take 2.4 ms against 10.1 at
+    three tokens, 3.1 against 7.7 at four, 5.9 against 3.9 at eight.
 
     Products over all heads round the scores to bfloat16, as the library's eager attention does and the fused kernel
     does not; `settle_precision` measures the effect on the rows.
@@ -116,15 +119,18 @@ def attention(
     length = query.shape[1]
     if mask is None:
         scale = query.shape[-1] ** -0.5 if scale is None else scale
-        if query.dtype == torch.float32 and length <= MAX_LENGTH_BY_SUMS:
-            scores = (query.unsqueeze(2) * key.unsqueeze(1)).sum(-1) * scale
+        if length <= MAX_LENGTH_BY_SUMS and (query.dtype == torch.float32 or query.device.type == "cpu"):
+            scores = (query.float().unsqueeze(2) * key.float().unsqueeze(1)).sum(-1) * scale
             shares = scores.softmax(2).unsqueeze(-1)
-            by_sums: torch.Tensor = (shares * value.unsqueeze(1)).sum(2)
-            return by_sums
+            by_sums: torch.Tensor = (shares * value.float().unsqueeze(1)).sum(2)
+            return by_sums.to(value.dtype)
         if query.device.type == "cpu" and query.dtype == torch.bfloat16 and length <= MAX_LENGTH_BY_PRODUCTS:
-            query, key, value = query.transpose(1, 2), key.permute(0, 2, 3, 1), value.transpose(1, 2)
-            shares = ((query @ key).float() * scale).softmax(-1).to(value.dtype)
-            return (shares @ value).transpose(1, 2)
+            query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
+            if length < MIN_LENGTH_ACROSS:
+                shares = ((key @ query.mT).float() * scale).softmax(-2).mT
+            else:
+                shares = ((query @ key.mT).float() * scale).softmax(-1)
+            return (shares.to(value.dtype) @ value).transpose(1, 2)
     query, key, value = query.transpose(1, 2), key.transpose(1, 2), value.transpose(1, 2)
     attended = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=scale)
     return attended.transpose(1, 2)
