@@ -103,8 +103,8 @@ def attention(
     128 and 256 tokens: the kernel 4.7, 2.7, 2.7, 1.9, 2.0, 3.2, 5.3; sums of products 0.9 and 1.7 at 3 and 8; products
     over all heads at once, with the softmax across rows, 2.0, 2.1, 3.1, 0.9, 1.4, 2.5, 4.9; with the softmax down
     columns 1.6, 1.0, 1.2, 1.0, 1.5, 3.2, 6.1. In float32 sums take half of the kernel's time at three or four tokens,
-    and longer sequences gain nothing. On an H100 in float32, 65,536 tokens on 16 heads of 64 take 2.4 ms against 10.1 at
-    three tokens, 3.1 against 7.7 at four, 5.9 against 3.9 at eight.
+    and longer sequences gain nothing. On an H100 in float32, 65,536 tokens on 16 heads of 64 take 2.4 ms against 10.1
+    at three tokens, 3.1 against 7.7 at four, 5.9 against 3.9 at eight.
 
     Products over all heads round the scores to bfloat16, as the library's eager attention does and the fused kernel
     does not; `settle_precision` measures the effect on the rows.
