@@ -64,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def less_is_done() -> Iterator[None]:
-    """Runs count and draw fewer words, and time passes for less long."""
+    """Runs count and draw fewer words, and time speeds for less long."""
     with pytest.MonkeyPatch.context() as patch:
         do_less(patch)
         yield
@@ -121,7 +121,7 @@ def bucket(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Bucket:
 
 @pytest.fixture(scope="session")
 def small_recipe(modernbert: Path) -> Callable[..., Recipe]:
-    """Makes recipes for the tiny ModernBERT: the defaults, but few words, texts and dimensions."""
+    """Makes recipes for the tiny ModernBERT in float32: few words, texts and dimensions, and a short report."""
 
     def make(**fields: Any) -> Recipe:
         small: dict[str, Any] = {"pca_dims": 8, "vocabulary_words": 300, "max_regression": 2}

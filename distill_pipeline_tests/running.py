@@ -55,6 +55,7 @@ class Chain:
         self.home.save_recipe(recipe)
         stages = list(STAGES if stages is None else stages)
         defs = build_defs(self.home)
+        assert set(force) <= set(stages)
         configs = {stage: {"force": stage in force} for stage in stages}
         for stage in configs.keys() & set(PICTURED):
             configs[stage]["pictures"] = pictures

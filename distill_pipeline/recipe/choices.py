@@ -39,7 +39,7 @@ _FITTED: Mapping[str, Any] = {"weighting": "fitted", "whitening": 0.3, "generate
 AUTO: Mapping[str, Mapping[str, Any]] = {
     "none": {"weighting": "frequency"},
     "generated": _FITTED,
-    # More change no score. With fewer, the similarities of texts unlike definitions lie farther from the teacher's.
+    # More change no score, but bring the similarities of texts unlike definitions a little closer to the teacher's.
     "dictionary": {**_FITTED, "generated_texts": 9_000},
     "corpus and dictionary": _FITTED,
     # Four times as many texts bring the similarities of other texts closer to the teacher's, and the teacher runs for

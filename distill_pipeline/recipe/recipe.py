@@ -116,7 +116,7 @@ class Recipe(BaseModel):
     )
     corpus_texts: int = Field(200_000, ge=100, description="Maximum number of passages sampled from the corpus.")
     dictionary_texts: Count = Field(
-        40_000, description="Maximum number of definitions and examples sampled from the dictionary; 0 = none."
+        40_000, description="Maximum number of definitions and examples of the dictionary, short ones first; 0 = none."
     )
     generated_texts: CountOrAuto = Field(
         "auto",

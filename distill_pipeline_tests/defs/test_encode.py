@@ -133,7 +133,7 @@ def test_a_pool_has_its_limit_before_the_first_runs_wait(home: Home, monkeypatch
 def test_runs_that_use_a_fresh_dagster_home_at_once_all_find_its_tables(tmp_path: Path) -> None:
     # Loaded once: each run is a process forked from there, and all begin when the last one is there.
     program = (
-        "import os\n"
+        "import os, signal\n"
         "from distill_pipeline.chain.home import Home, default_home\n"
         "from distill_pipeline.cli.running import _instance\n"
         "import dagster\n"
@@ -142,6 +142,7 @@ def test_runs_that_use_a_fresh_dagster_home_at_once_all_find_its_tables(tmp_path
         "for _ in range(4):\n"
         "    runs.append(os.fork())\n"
         "    if not runs[-1]:\n"
+        "        signal.alarm(100)\n"
         "        os.close(go)\n"
         "        os.read(wait, 1)\n"
         "        with _instance(Home(default_home())) as instance:\n"

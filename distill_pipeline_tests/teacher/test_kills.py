@@ -27,6 +27,7 @@ from distill_pipeline.teacher.teacher import load_teacher
 from distill_pipeline_tests.teacher.test_kills import KEY
 
 teacher_folder = Path(sys.argv[1])
+signal.alarm(120)  # until the teacher is loaded
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -73,6 +74,7 @@ sequences = [[1, *range(5 + place, 6 + place + place % 5), 2] for place in range
 work = encoding.EncodingWork(sequences, rows_per_part=40)
 source = resolve_teacher(str(teacher_folder), None, known_commits=teacher_folder / "none.json")
 teacher = load_teacher(source, pooling="auto", device="cpu", trust_remote_code=False)
+signal.alarm(0)
 for line in sys.stdin:
     root, moments = json.loads(line)
     runs = []

@@ -29,6 +29,7 @@ def served(folder: Path) -> Iterator[str]:
     """
     port, log = free_port(), folder / "dagster-dev.log"
     environment = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    environment["OMP_NUM_THREADS"] = "1"  # CI runs the team's services beside it
     environment |= {"DISTILL_HOME": str(folder / "distill"), "DAGSTER_HOME": str(folder / "distill" / "dagster")}
     subprocess.run([sys.executable, "-m", "distill_pipeline", "init"], cwd=PROJECT, env=environment, check=True)
     command = [sys.executable, "-m", "dagster", "dev", "-w", "workspace.yaml", "--port", str(port)]
