@@ -9,7 +9,7 @@ from typing import Any
 import dagster as dg
 
 from distill_pipeline.chain.home import Home
-from distill_pipeline.chain.stages import PICTURED, STAGES, stage_keys
+from distill_pipeline.chain.stages import PICTURED, RELEASE, STAGES, stage_keys
 from distill_pipeline.chain.teachers import find_teacher
 from distill_pipeline.defs.building import build_defs
 from distill_pipeline.recipe.recipe import Recipe
@@ -94,7 +94,7 @@ class Chain:
 TO_MATRIX = list(STAGES)[:4]
 """The stages up to the reduced matrix, for tests that look no further."""
 
-BEFORE_RELEASE = [stage for stage in STAGES if stage != "hub_release"]
+BEFORE_RELEASE = [stage for stage in STAGES if stage != RELEASE]
 """The stages up to the report; a release draws six pictures besides."""
 
 HITS = dict.fromkeys(STAGES, "hit")

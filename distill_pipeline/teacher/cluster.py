@@ -203,20 +203,24 @@ def _encoded(
         raise ClusterError(f"the cluster gave up: {error}. Finished parts are kept; run again to go on") from error
 
 
+def _machines(ray: Any) -> list[dict[str, float]]:
+    """Return what each machine that is up has, by Ray's names."""
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
 def _room(ray: Any, resources: Mapping[str, float]) -> int:
     """Return for how many workers the cluster has room now, at least one."""
     names = {"num_cpus": "CPU", "num_gpus": "GPU"}
-    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     of_each = (
         min(int(machine.get(names[name], 0) // wanted) for name, wanted in resources.items() if wanted)
-        for machine in machines
+        for machine in _machines(ray)
     )
     return max(1, sum(of_each))
 
 
 def resources_of_a_worker(ray: Any, device: str) -> dict[str, float]:
     """Return what one actor takes: a GPU where the cluster and the recipe's device have one, else a machine's CPUs."""
-    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    machines = _machines(ray)
     if device.startswith(("auto", "cuda")) and any(machine.get("GPU") for machine in machines):
         return {"num_cpus": 1, "num_gpus": 1}
     # A head node is often given no processors, so that no work is scheduled there.
