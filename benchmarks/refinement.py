@@ -88,10 +88,10 @@ class Bench:
             started = time.process_time()
         result = {"method": name, "processor_seconds": round(spent, 1), **best}
         rows = self.finished(chosen)
-        skip = np.flatnonzero(self.problem.groups < 0)
+        counted = self.problem.groups >= 0
         for one in self.sets:
             result[one.rsplit("/", 1)[-1]] = score_set(
-                one, lambda texts: token_shares(self.vocabulary.tokenizer, texts, skip=skip) @ rows
+                one, lambda texts: token_shares(self.vocabulary.tokenizer, texts, counted=counted) @ rows
             )
         print("  ".join(f"{key}={value}" for key, value in result.items()), flush=True)
         return result
@@ -128,7 +128,9 @@ def main() -> None:
 
     def tuned() -> Iterator[tuple[str, Matrix]]:
         for setting, rows in ridge():
-            yield setting, tune_similarities(rows, train_shares, bench.teacher, steps=STEPS, seed=0)[0]
+            moved = rows.copy()
+            tune_similarities(moved, train_shares, bench.teacher, steps=STEPS, seed=0)
+            yield setting, moved
 
     def descend(begin: Matrix, loss: str) -> Method:
         return lambda: descents(bench, begin, loss, arguments.epochs)

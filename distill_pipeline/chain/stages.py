@@ -98,7 +98,7 @@ STAGES: Mapping[str, Stage] = {
         Stage("text_embeddings", version="15", kinds=("pytorch", "parquet"), reads=_text_embeddings_fields),
         Stage(
             "student_matrix",
-            version="16",
+            version="17",
             kinds=("numpy", "parquet"),
             reads=_matrix_fields,
             upstream=("vocabulary", "token_embeddings", "text_embeddings"),

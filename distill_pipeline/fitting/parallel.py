@@ -11,6 +11,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 Block = TypeVar("Block")
@@ -19,6 +21,8 @@ Arguments = ParamSpec("Arguments")
 
 Spread = Callable[[Callable[[Any, Block], Result], Any, Iterable[Block]], Iterator[Result]]
 """Computes blocks somewhere, from what they all need and each one's own, and yields the results in order."""
+
+_ROWS_AT_ONCE = 2048
 
 
 def one_blas_thread(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
@@ -62,6 +66,17 @@ def for_each(compute: Callable[[Block], None], blocks: Iterable[Block]) -> None:
     """Compute blocks that write their results each to a place of its own."""
     for _ in in_order(compute, blocks):
         pass
+
+
+def project(rows: npt.NDArray[np.float32], axes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Return rows @ axes, float32, in blocks side by side."""
+    projected = np.empty((len(rows), axes.shape[1]), dtype=np.float32)
+
+    def compute(block: slice) -> None:
+        np.matmul(rows[block], axes, out=projected[block])
+
+    for_each(compute, slices(len(rows), _ROWS_AT_ONCE))
+    return projected
 
 
 def slices(count: int, size: int) -> list[slice]:

@@ -12,11 +12,11 @@ import pyarrow.parquet as pq
 from scipy import sparse
 
 from distill_pipeline.errors import RecipeError
-from distill_pipeline.fitting.parallel import in_order, slices
+from distill_pipeline.fitting.parallel import for_each, in_order, project, slices
 from distill_pipeline.fitting.pca import PrincipalComponents, cached_components, count_directions
 from distill_pipeline.fitting.settings import FitSettings
 from distill_pipeline.fitting.shares import Matrix, TokenShares, token_shares
-from distill_pipeline.fitting.start import fit_start, project, weight_curves
+from distill_pipeline.fitting.start import fit_start, weight_curves
 from distill_pipeline.fitting.weightings import row_weights
 from distill_pipeline.store.embeddings import Embeddings, unit_rows
 from distill_pipeline.store.mapped import mapped
@@ -97,11 +97,7 @@ class Problem:
     @cached_property
     def teacher(self) -> Matrix:
         """The teacher's embeddings of the held-out texts, float32 (held-out texts, teacher dims)."""
-        first, found = 0, []
-        for batch in self.embeddings.batches():
-            found.append(batch[self.held_out[first : first + len(batch)]])
-            first += len(batch)
-        return np.concatenate(found)
+        return np.concatenate([batch[self.held_out[texts]] for texts, batch in self.embeddings.placed_batches()])
 
 
 def fit_directions(texts: TextEmbeddings, settings: FitSettings) -> tuple[PrincipalComponents, int]:
@@ -133,8 +129,7 @@ def build_problem(
         RecipeError: The texts hold none of the vocabulary's entries.
     """
     groups = entry_groups(vocabulary.tokenizer)
-    skip = np.flatnonzero(groups < 0)
-    blocks = (token_shares(vocabulary.tokenizer, block, skip=skip) for block in texts.texts())
+    blocks = (token_shares(vocabulary.tokenizer, block, counted=groups >= 0) for block in texts.texts())
     shares = TokenShares.of(blocks, folder)
     if not any(len(part.entries) for part in shares.parts):
         raise RecipeError("the vocabulary holds no token of the refinement's texts; are both of one language?")
@@ -199,6 +194,18 @@ def apply_importance(
 
 def _centred_entries(entries: Embeddings, groups: npt.NDArray[np.int8]) -> Matrix:
     """Return the entries at unit length, centred on the mean of the words: float32 (entries, teacher dims)."""
-    rows = np.concatenate([unit_rows(batch).astype(np.float32) for batch in entries.batches()])
-    rows -= rows[groups == 0].sum(axis=0, dtype=np.float64) / max(int((groups == 0).sum()), 1)
+    rows, words = np.empty((entries.rows, entries.dimensions), dtype=np.float32), groups == 0
+
+    def place(block: tuple[slice, Matrix]) -> npt.NDArray[np.float64]:
+        some = rows[block[0]]
+        some[:] = unit_rows(block[1])
+        total: npt.NDArray[np.float64] = some[words[block[0]]].sum(axis=0, dtype=np.float64)
+        return total
+
+    mean = sum(in_order(place, entries.placed_batches())) / max(int(words.sum()), 1)
+
+    def centre(block: slice) -> None:
+        rows[block] -= mean
+
+    for_each(centre, slices(len(rows), _TEXTS_AT_ONCE))
     return rows

@@ -10,20 +10,21 @@ just the directions that tell similar documents apart (docs/experiments.md).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
-from tokenizers import Tokenizer
 
+from distill_pipeline.fitting.parallel import in_order, project, slices
 from distill_pipeline.store.embeddings import unit_rows
-from distill_pipeline.vocabulary.words import entry_groups
 
 if TYPE_CHECKING:
     from distill_pipeline.fitting.problem import TextEmbeddings
+    from distill_pipeline.fitting.shares import TokenShares
+
+Matrix = npt.NDArray[np.float32]
 
 PROJECTION = "teacher_projection.safetensors"
 
@@ -31,6 +32,7 @@ _PENALTY = 0.01
 """Of the mean variance of the teacher's directions; between 0.001 and 0.1 nothing depends on it."""
 
 _MAX_TEXTS = 60_000
+_TEXTS_AT_ONCE = 2048
 _DOCUMENT = 12
 """Texts whose mean stands for a long document."""
 _DOCUMENTS = 1000
@@ -71,47 +73,56 @@ def read_projection(folder: Path) -> Projection | None:
 
 
 def fit_projection(
-    tokenizer: Tokenizer, rows: npt.NDArray[np.float32], texts: TextEmbeddings, folder: Path
+    rows: Matrix, shares: TokenShares, texts: TextEmbeddings, centred: Matrix
 ) -> tuple[Projection, dict[str, float]]:
     """Fit the projection to a refinement's texts, each kind centred on its own mean.
 
     Args:
-        tokenizer: The student's.
         rows: The student's, float32 (entries, student dims).
+        shares: Of the texts.
         texts: The refinement's texts with the teacher's vectors.
-        folder: For nameless files with what grows with the texts.
+        centred: float32 (texts, teacher dims), from `texts.centred`.
 
     Returns:
         The projection, and how often, by the mean reciprocal rank, a text of a document finds that document among
         others: `teacher` x teacher, and `static` query x teacher. A document is the mean of some texts not fitted to.
     """
-    # scipy takes longer to import than a hit takes.
-    from distill_pipeline.fitting.shares import token_shares
-
-    step = -(-texts.embeddings.rows // _MAX_TEXTS)
-    lines = list(islice(chain.from_iterable(texts.texts()), 0, None, step))
-    shares = token_shares(tokenizer, lines, skip=np.flatnonzero(entry_groups(tokenizer) < 0))
-    teacher = texts.centred(folder=folder)[::step].astype(np.float64)
-    student = (shares @ rows).astype(np.float64)
-    kinds = np.repeat(np.arange(len(texts.group_sizes)), texts.group_sizes)[::step]
-    for kind in np.unique(kinds):
-        student[kinds == kind] -= student[kinds == kind].mean(axis=0)
-    held_out = np.arange(len(lines)) % 10 == 0
-    weights = _ridge(teacher[~held_out], student[~held_out])
-    weights /= np.linalg.norm(teacher @ weights, axis=1).mean()
+    step = -(-shares.shape[0] // _MAX_TEXTS)
+    sample = np.arange(0, shares.shape[0], step)
+    student, teacher = shares.select(sample) @ rows, centred[::step]
+    for kind in np.split(student, np.searchsorted(sample, np.cumsum(texts.group_sizes)[:-1])):
+        np.subtract(kind, kind.sum(axis=0, dtype=np.float64) / max(len(kind), 1), out=kind, casting="same_kind")
+    held_out = np.arange(len(sample)) % 10 == 0
+    weights = _ridge(teacher, student, ~held_out)
+    weights /= np.linalg.norm(project(teacher, weights), axis=1).mean()
     found = _documents_found(student[held_out] @ weights.T, teacher[held_out])
-    mean = sum(unit_rows(batch).sum(axis=0) for batch in texts.embeddings.batches()) / texts.embeddings.rows
-    return Projection(weights.astype(np.float32), (-mean @ weights).astype(np.float32)), found
+    mean = sum(in_order(_sum_of_units, texts.embeddings.batches())) / texts.embeddings.rows
+    return Projection(weights, (-mean @ weights).astype(np.float32)), found
 
 
-def _ridge(inputs: npt.NDArray[np.float64], outputs: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    moments = inputs.T @ inputs
-    penalty = _PENALTY * np.trace(moments) / len(moments)
-    solved: npt.NDArray[np.float64] = np.linalg.solve(moments + penalty * np.eye(len(moments)), inputs.T @ outputs)
+def _sum_of_units(batch: Matrix) -> npt.NDArray[np.float64]:
+    total: npt.NDArray[np.float64] = unit_rows(batch).sum(axis=0)
+    return total
+
+
+def _ridge(inputs: Matrix, outputs: Matrix, chosen: npt.NDArray[np.bool_]) -> Matrix:
+    """Return the map from inputs to outputs that is fitted to the chosen rows."""
+
+    def moments(block: slice) -> tuple[Matrix, Matrix]:
+        one, other = inputs[block][chosen[block]], outputs[block][chosen[block]]
+        return one.T @ one, one.T @ other
+
+    gram = np.zeros((inputs.shape[1], inputs.shape[1]))
+    right = np.zeros((inputs.shape[1], outputs.shape[1]))
+    for of_block, right_of_block in in_order(moments, slices(len(inputs), _TEXTS_AT_ONCE)):
+        gram += of_block
+        right += right_of_block
+    penalty = _PENALTY * np.trace(gram) / len(gram)
+    solved: Matrix = np.linalg.solve(gram + penalty * np.eye(len(gram)), right).astype(np.float32)
     return solved
 
 
-def _documents_found(static: npt.NDArray[np.float64], teacher: npt.NDArray[np.float64]) -> dict[str, float]:
+def _documents_found(static: Matrix, teacher: Matrix) -> dict[str, float]:
     """Return the mean reciprocal rank of a document by its first text, for both kinds of queries."""
     count = min(len(teacher) // _DOCUMENT, _DOCUMENTS)
     members = np.arange(len(teacher))[: count * _DOCUMENT].reshape(count, _DOCUMENT).T  # neighbours are of one kind

@@ -9,6 +9,7 @@ import numpy as np
 
 from distill_pipeline.fitting.parallel import Spread, on_cores, one_blas_thread
 from distill_pipeline.fitting.problem import Problem, TextEmbeddings, build_problem, fit_directions
+from distill_pipeline.fitting.projection import fit_projection
 from distill_pipeline.fitting.reduction import write_matrix
 from distill_pipeline.fitting.ridge import Columns, Matrix, Solution, Solved, solve_ridge, whiten
 from distill_pipeline.fitting.settings import FitSettings
@@ -30,11 +31,13 @@ def refine_rows(
 ) -> dict[str, Any]:
     """Fit the rows to the texts and write `matrix.parquet` (row, embedding, weight: the one in the fit's start).
 
+    For a student in a space of its own, its projection of the teacher's vectors is written too.
+
     `entries` are the teacher's embeddings of the vocabulary's entries; `spread` is for `solve_ridge`.
 
     Returns:
         Facts: rows, dimensions, explained variance, and of the solver: texts, entries touched, penalty, agreement on
-        held-out texts for each penalty, iterations, residual, R squared.
+        held-out texts for each penalty, iterations, residual, R squared. What `fit_projection` found.
 
     Raises:
         RecipeError: `pca_dims` is too large, or the texts hold none of the vocabulary's entries.
@@ -44,15 +47,18 @@ def refine_rows(
     solve = partial(solve_ridge, problem.shares, problem.targets, problem.start, spread=spread)
     penalty, agreements, guess = _choose_penalty(problem, settings, keep, solve)
     solution = solve(penalty, importance=problem.importance, guess=guess)
-    refined = solution.rows
-    losses: list[float] = []
-    if settings.similarity_steps:
-        refined, losses = tune_similarities(
-            refined, problem.shares, texts.centred(folder=folder), steps=settings.similarity_steps, seed=settings.seed
-        )
-    rows = whiten(refined, problem.shares, settings.whitening, keep)
+    solved, teacher = _solver_facts(problem, solution), texts.centred(folder=folder)
+    losses = tune_similarities(
+        solution.rows, problem.shares, teacher, steps=settings.similarity_steps, seed=settings.seed
+    )
+    rows = whiten(solution.rows, problem.shares, settings.whitening, keep)
     rows[problem.groups < 0] = 0
     rows /= np.median(np.linalg.norm(rows[problem.groups >= 0], axis=1))  # a scale that every dtype holds well
+    projection, found = fit_projection(rows, problem.shares, texts, teacher)
+    if settings.space == "teacher":
+        rows = projection.rows_in_teacher_space(rows)
+    else:
+        projection.write(folder)
     write_matrix(folder, rows, problem.weights)
     return {
         "rows": len(rows),
@@ -61,17 +67,18 @@ def refine_rows(
         "explained_variance": float(components.variances[:keep].sum() / components.variances.sum()),
         "cumulative_variance": [round(float(share), 6) for share in components.explained],
         "refinement": {
-            **_solver_facts(problem, solution),
+            **solved,
             "penalty": penalty,
             "agreement_on_held_out_texts": agreements,
             "similarity_error_by_step": [round(loss, 6) for loss in losses],
         },
+        "documents_found": found,
     }
 
 
 def _choose_penalty(
     problem: Problem, settings: FitSettings, keep: int, solve: Callable[..., Solution]
-) -> tuple[float, dict[str, dict[str, float]], Matrix]:
+) -> tuple[float, dict[str, dict[str, float]], Matrix | None]:
     """Return the penalty that agrees best with the teacher on held-out texts, without looking at labels.
 
     From the smallest up, until one is no better than the one before. Best is the highest sum of similarity
@@ -81,9 +88,9 @@ def _choose_penalty(
         The penalty; the agreement for each one tried; and the rows it gave, as a guess for the final solution.
     """
     if len(settings.penalties) == 1:
-        return settings.penalties[0], {}, problem.start
+        return settings.penalties[0], {}, None
     train = problem.importance * ~problem.held_out
-    chosen, best, rows = settings.penalties[0], -np.inf, problem.start
+    chosen, best, rows = settings.penalties[0], -np.inf, None
     agreements = {}
     for penalty in settings.penalties:
         solved = solve(penalty, importance=train, guess=rows).rows

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from distill_pipeline.fitting.parallel import Spread, for_each, on_cores, slices
+from distill_pipeline.fitting.parallel import Spread, for_each, on_cores, project, slices
 from distill_pipeline.fitting.shares import Part, TokenShares
 
 Matrix = npt.NDArray[np.float32]
@@ -222,5 +222,4 @@ def whiten(rows: Matrix, shares: TokenShares, strength: float, keep: int) -> Mat
     axes = axes * np.sign(np.take_along_axis(axes, np.abs(axes).argmax(axis=0)[None], axis=0))
     scales = np.maximum(variances, variances[0] * 1e-12) ** (-strength / 2)
     # The overall scale is arbitrary; the strongest direction keeps its own.
-    result: Matrix = ((rows @ axes) * (scales / scales[0])).astype(np.float32)
-    return result
+    return project(rows, (axes * (scales / scales[0])).astype(np.float32))

@@ -29,6 +29,7 @@ class FitSettings:
     pca_dims: int | float | str
     weighting: str
     whitening: float
+    space: str
     seed: int
     penalties: tuple[float, ...]
     similarity_steps: int
@@ -41,6 +42,7 @@ def fit_settings(recipe: Recipe) -> FitSettings:
         pca_dims=recipe.pca_dims or "auto",
         weighting=recipe.resolved("weighting"),
         whitening=recipe.resolved("whitening"),
+        space=recipe.space,
         seed=recipe.seed,
         **METHODS[recipe.resolved("refinement")],
     )

@@ -118,10 +118,10 @@ def _write(matrix: sparse.csr_matrix, file: IO[bytes]) -> tuple[npt.NDArray[np.i
     return held.astype(np.int32), [array.size for array in arrays]
 
 
-def token_shares(tokenizer: Tokenizer, texts: Sequence[str], *, skip: npt.NDArray[np.integer]) -> sparse.csr_matrix:
+def token_shares(tokenizer: Tokenizer, texts: Sequence[str], *, counted: npt.NDArray[np.bool_]) -> sparse.csr_matrix:
     """Return each entry's share of a text's tokens, float32 (texts, entries); rows sum to 1, or to 0.
 
-    Entries to skip don't count as tokens, as model2vec leaves out unknown ones.
+    Only entries that are counted, (entries,), are tokens of the text, as model2vec leaves out unknown ones.
     """
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_LENGTH)
@@ -129,12 +129,10 @@ def token_shares(tokenizer: Tokenizer, texts: Sequence[str], *, skip: npt.NDArra
     ids = [encoding.ids for encoding in encodings]
     lengths = np.fromiter(map(len, ids), dtype=np.int32, count=len(ids))
     columns = np.fromiter(chain.from_iterable(ids), dtype=np.int32, count=lengths.sum())
-    counts = np.ones(tokenizer.get_vocab_size(), dtype=bool)
-    counts[skip] = False
-    rows, kept = np.repeat(np.arange(len(ids)), lengths), counts[columns]
+    rows, kept = np.repeat(np.arange(len(ids)), lengths), counted[columns]
     left = np.bincount(rows[kept], minlength=len(ids))
     values = np.repeat((1 / np.maximum(left, 1)).astype(np.float32), left)
     starts = np.concatenate([[0], np.cumsum(left)]).astype(np.int32)
-    shares = sparse.csr_matrix((values, columns[kept], starts), shape=(len(texts), len(counts)))
+    shares = sparse.csr_matrix((values, columns[kept], starts), shape=(len(texts), len(counted)))
     shares.sum_duplicates()
     return shares

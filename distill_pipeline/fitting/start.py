@@ -6,17 +6,17 @@ inverse frequency assumes a / (a + p). The projection M starts at the directions
 regression towards them, since words and sentences use the teacher's space differently. The two are fitted in turn.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 from scipy import linalg, sparse
 
-from distill_pipeline.fitting.parallel import in_order, slices
+from distill_pipeline.fitting.parallel import in_order, project, slices
 
 Matrix = npt.NDArray[np.float32]
 
-_TEXTS_AT_ONCE = 512
+_TEXTS_AT_ONCE = 128
 """Few enough that their means below all curves stay in the processor's cache."""
 _ROWS_AT_ONCE = 2048
 _ALTERNATIONS = 2
@@ -56,36 +56,41 @@ def fit_start(
     Returns:
         The start, float32 (entries, dims), and its weights, float32 (entries,).
     """
-    hats = [sparse.diags_array(curve).tocsr() for curve in curves]
-    blocks = slices(shares.shape[0], _TEXTS_AT_ONCE)
-    # An entry lies below two hats at most, so all curves together hold twice as many numbers as the shares.
-    curved = [sparse.vstack([shares[texts] @ hat for hat in hats], format="csr") for texts in blocks]
-    wanted = [targets[texts] for texts in blocks]
+    held = np.unique(shares.indices)  # what no text holds takes part in no sum, only in the result
+    shares, held_rows, held_curves = shares[:, held], rows[held], curves[:, held]
+    curved = _below_curves(shares, held_curves)
     projection = axes.astype(np.float32)
-    projected = project(rows, projection)
-    weights = _fit_weights(projected, curves, curved, wanted)
+    values = _fit_weights(project(held_rows, projection), curved, targets)
     for _ in range(_ALTERNATIONS):
-        projection = _fit_projection(rows * weights[:, None], projection, shares, targets)
-        projected = project(rows, projection)
-        weights = _fit_weights(projected, curves, curved, wanted)
-    return projected * weights[:, None], weights
+        weighted = shares @ sparse.diags_array(values @ held_curves)
+        projection = _fit_projection(held_rows, projection, weighted, targets)
+        values = _fit_weights(project(held_rows, projection), curved, targets)
+    weights: Matrix = values @ curves
+    start = project(rows, projection)
+    start *= weights[:, None]
+    return start, weights
 
 
-def project(rows: Matrix, axes: Matrix) -> Matrix:
-    """Return rows @ axes, float32, in blocks side by side."""
-    blocks = slices(len(rows), _ROWS_AT_ONCE)
-    return np.concatenate(list(in_order(lambda block: rows[block] @ axes, blocks)))
+def _below_curves(shares: sparse.csr_matrix, curves: Matrix) -> sparse.csr_matrix:
+    """Return the shares times each curve, (texts * curves, entries), a text's curves one after the other."""
+    of_text, hats = shares.tocoo(), sparse.csr_matrix(curves.T)[shares.indices].tocoo()
+    numbers = of_text.data[hats.row] * hats.data
+    places = of_text.row[hats.row] * len(curves) + hats.col, of_text.col[hats.row]
+    return sparse.csr_matrix((numbers, places), shape=(shares.shape[0] * len(curves), shares.shape[1]))
 
 
-def _fit_weights(
-    projected: Matrix, curves: Matrix, curved: Sequence[sparse.csr_matrix], targets: Sequence[Matrix]
-) -> Matrix:
-    def normal_equations(block: tuple[sparse.csr_matrix, Matrix]) -> tuple[Matrix, Matrix]:
-        means = (block[0] @ projected).reshape(len(curves), -1)
-        return means @ means.T, means @ block[1].reshape(-1)
+def _fit_weights(projected: Matrix, curved: sparse.csr_matrix, targets: Matrix) -> Matrix:
+    """Return the values at the knots of all curves, float32 (curves,), least squares of the texts' means."""
+    count = curved.shape[0] // len(targets)
 
-    gram, right = np.zeros((len(curves), len(curves))), np.zeros(len(curves))
-    for of_block, right_of_block in in_order(normal_equations, zip(curved, targets, strict=True)):
+    def normal_equations(texts: slice) -> tuple[Matrix, Matrix]:
+        means = (curved[count * texts.start : count * texts.stop] @ projected).reshape(-1, count, targets.shape[1])
+        # Text by text: for few rows of many numbers BLAS is slow, and two threads wait for each other.
+        gram = np.matmul(means, means.transpose(0, 2, 1)).sum(axis=0)
+        return gram, np.matmul(means, targets[texts, :, None]).sum(axis=0)[:, 0]
+
+    gram, right = np.zeros((count, count)), np.zeros(count)
+    for of_block, right_of_block in in_order(normal_equations, slices(len(targets), _TEXTS_AT_ONCE)):
         gram += of_block
         right += right_of_block
     scale = np.trace(gram) / len(gram)
@@ -93,22 +98,22 @@ def _fit_weights(
     rises = [np.diff(np.eye(len(knots)), axis=0) for knots in _KNOTS.values()]
     smooth = linalg.block_diag(*(rise.T @ rise for rise in rises))
     values = np.linalg.solve(gram + scale * (1e-3 * smooth + 1e-9 * np.eye(len(gram))), right)
-    weights: Matrix = (np.maximum(values, _MIN_WEIGHT * values.max()) @ curves).astype(np.float32)
-    return weights
+    positive: Matrix = np.maximum(values, _MIN_WEIGHT * values.max()).astype(np.float32)
+    return positive
 
 
-def _fit_projection(weighted: Matrix, before: Matrix, shares: sparse.csr_matrix, targets: Matrix) -> Matrix:
+def _fit_projection(rows: Matrix, before: Matrix, weighted: sparse.csr_matrix, targets: Matrix) -> Matrix:
     """Return M that minimises |A diag(w) X M - Y|^2 + penalty |M - s M_before|^2, s the scale that suits M_before.
 
-    `weighted` are diag(w) X.
+    `rows` are X, `weighted` is A diag(w).
     """
 
     def normal_equations(texts: slice) -> tuple[Matrix, Matrix]:
-        means: Matrix = shares[texts] @ weighted
+        means: Matrix = weighted[texts] @ rows
         return means.T @ means, means.T @ targets[texts]
 
     gram, right = np.zeros((len(before), len(before))), np.zeros(before.shape)
-    for of_block, right_of_block in in_order(normal_equations, slices(shares.shape[0], _ROWS_AT_ONCE)):
+    for of_block, right_of_block in in_order(normal_equations, slices(len(targets), _ROWS_AT_ONCE)):
         gram += of_block
         right += right_of_block
     penalty = _PROJECTION_SHRINKAGE * np.trace(gram) / len(gram)

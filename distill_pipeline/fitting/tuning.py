@@ -6,6 +6,7 @@ starting from the refined rows. Same seed, same bytes; plain numpy, since a batc
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -28,10 +29,8 @@ _RESTRAINT = 2.0
 """A row's step is scaled by n / (n + 2), n the number of texts that hold it: rare rows move less."""
 
 
-def tune_similarities(
-    rows: Matrix, shares: TokenShares, teacher: Matrix, *, steps: int, seed: int
-) -> tuple[Matrix, list[float]]:
-    """Move the rows so that cosines of texts come closer to the teacher's.
+def tune_similarities(rows: Matrix, shares: TokenShares, teacher: Matrix, *, steps: int, seed: int) -> list[float]:
+    """Move the rows, in place, so that cosines of texts come closer to the teacher's.
 
     Adam (Kingma and Ba 2015, algorithm 1) with one second moment per row, so that a row's step keeps the gradient's
     direction, a rate that falls along half a cosine, and moments that count a row's own steps: a batch holds few rows.
@@ -44,29 +43,47 @@ def tune_similarities(
         seed: Of the batches' order.
 
     Returns:
-        float32 (entries, dims), and the mean squared difference at each step.
+        The mean squared difference at each step.
     """
-    texts_of_entries = shares.texts_of_entries
-    scale = np.float32(np.sqrt((rows[texts_of_entries > 0] ** 2).sum(axis=1).mean()))
-    state = _State.of(rows / scale, texts_of_entries)
+    state = _State.of(rows, shares.texts_of_entries)
     losses = []
-    for step, texts in enumerate(_batches(shares.shape[0], steps, seed)):
-        batch = shares.select(texts)
-        held, columns = np.unique(batch.indices, return_inverse=True)
-        batch = sparse.csr_matrix((batch.data, columns, batch.indptr), shape=(len(texts), len(held)))
-        teacher_units = unit_rows(teacher[texts]).astype(np.float32)
-        loss, gradient_of_means = similarity_loss(_product(batch, state.rows[held]), teacher_units)
+    # The next batches are read while one is learned from.
+    batches = in_order(partial(_Batch.of, shares, teacher), _batches(shares.shape[0], steps, seed))
+    for step, batch in enumerate(batches):
+        loss, gradient_of_means = similarity_loss(_product(batch.shares, rows[batch.held]), batch.teacher)
         losses.append(loss)
         rate = np.float32(_RATE * 0.5 * (1 + np.cos(np.pi * step / steps)))
-        state.step(held, _product(batch.T, gradient_of_means), rate)
-    return state.rows * scale, losses
+        state.step(batch.held, _product(batch.shares.T, gradient_of_means), rate)
+    return losses
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Some texts: which entries they hold, their shares of those, and the teacher's unit embeddings of them."""
+
+    held: npt.NDArray[np.int32]
+    shares: sparse.csr_matrix
+    teacher: Matrix
+
+    @classmethod
+    def of(cls, shares: TokenShares, teacher: Matrix, texts: npt.NDArray[np.integer]) -> "_Batch":
+        selected = shares.select(texts)
+        held, columns = np.unique(selected.indices, return_inverse=True)
+        own = sparse.csr_matrix((selected.data, columns, selected.indptr), shape=(len(texts), len(held)))
+        return cls(held, own, unit_rows(teacher[texts]).astype(np.float32))
 
 
 @dataclass(frozen=True)
 class _State:
-    """The rows and Adam's moments of them, changed in place."""
+    """The rows and Adam's moments of them, changed in place.
+
+    Attributes:
+        scale: The rows' root mean square length. Adam's steps are of one size whatever the rows', so they are taken
+            times the scale.
+    """
 
     rows: Matrix
+    scale: np.float32
     first_moment: Matrix
     second_moment: Matrix
     steps: Matrix
@@ -75,9 +92,12 @@ class _State:
     @classmethod
     def of(cls, rows: Matrix, texts: npt.NDArray[np.integer]) -> "_State":
         """Return the state to begin with; `texts` (entries,) is how many texts hold each entry."""
+        squares = np.einsum("ij,ij->i", rows, rows)[texts > 0]
         second_moment, steps = np.zeros((2, len(rows), 1), dtype=np.float32)
         restraint = (texts / (texts + _RESTRAINT)).astype(np.float32)[:, None]
-        return cls(rows, np.zeros_like(rows), second_moment, steps, restraint)
+        # `zeros`, not `zeros_like`: memory of rows that no text holds is never touched.
+        first_moment = np.zeros(rows.shape, dtype=np.float32)
+        return cls(rows, np.sqrt(squares.mean()), first_moment, second_moment, steps, restraint)
 
     def step(self, held: npt.NDArray[np.integer], gradient: Matrix, rate: np.float32) -> None:
         """Move the rows that a batch holds."""
@@ -85,13 +105,15 @@ class _State:
         def move(block: slice) -> None:
             rows, slope = held[block], gradient[block]
             moment = self.first_moment[rows]
-            moment += (1 - _BETA1) * (slope - moment)
+            moment *= _BETA1
+            moment += (1 - _BETA1) * slope
             self.first_moment[rows] = moment
             squares = np.einsum("ij,ij->i", slope, slope)[:, None] / slope.shape[1]
             self.second_moment[rows] = _BETA2 * self.second_moment[rows] + (1 - _BETA2) * squares
             self.steps[rows] += 1
-            deviation = np.sqrt(self.second_moment[rows] / (1 - _BETA2 ** self.steps[rows])) + 1e-8
-            self.rows[rows] -= rate * self.restraint[rows] / (1 - _BETA1 ** self.steps[rows]) / deviation * moment
+            deviation = np.sqrt(self.second_moment[rows] / (1 - _BETA2 ** self.steps[rows])) + 1e-8 / self.scale
+            factor = rate * self.scale * self.restraint[rows] / (1 - _BETA1 ** self.steps[rows]) / deviation
+            self.rows[rows] -= factor * moment
 
         for_each(move, slices(len(held), _ROWS_AT_ONCE))
 

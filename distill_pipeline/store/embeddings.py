@@ -125,6 +125,13 @@ class Embeddings:
                 column = batch.column(0)
                 yield column.flatten().to_numpy(zero_copy_only=True).reshape(len(column), self.dimensions)
 
+    def placed_batches(self) -> Iterator[tuple[slice, npt.NDArray[np.float32]]]:
+        """Yield each of `batches` after its place among all rows."""
+        first = 0
+        for batch in self.batches():
+            yield slice(first, first + len(batch)), batch
+            first += len(batch)
+
     def all(self) -> npt.NDArray[np.float32]:
         """Return every row, float32 (rows, dims)."""
         return np.concatenate(list(self.batches()))

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from distill_pipeline.errors import RecipeError
 from distill_pipeline.fitting.problem import TextEmbeddings
 from distill_pipeline.fitting.projection import Projection, fit_projection, read_projection
+from distill_pipeline.fitting.shares import TokenShares, token_shares
 from distill_pipeline.quality.agreement import evaluation_texts
 from distill_pipeline.recipe.recipe import Recipe
 from distill_pipeline.store.embeddings import Embeddings, embedding_array, unit_rows, write_table
@@ -42,7 +43,8 @@ def test_a_linear_relation_is_found_whatever_the_mean_of_each_kind_of_texts(
     teacher = unit_rows(rotated).astype(np.float32)
     write_table(tmp_path / "part-000000.parquet", {"text": lines, "embedding": embedding_array(teacher)})
     texts = TextEmbeddings(Embeddings.of_parts(tmp_path), [2000, 2000])
-    projection, found = fit_projection(tokenizer, rows, texts, tmp_path)
+    shares = TokenShares.of([token_shares(tokenizer, lines, counted=np.arange(61) > 0)], tmp_path)
+    projection, found = fit_projection(rows, shares, texts, texts.centred(folder=tmp_path))
     for kind in (slice(0, 2000), slice(2000, 4000)):
         wanted = means[kind] - means[kind].mean(axis=0)
         projected = projection.apply(rotated[kind] * 7)  # their length doesn't count

@@ -15,7 +15,7 @@ from distill_pipeline.defs.stage import (
     stage_asset,
     table_metadata,
 )
-from distill_pipeline.fitting.reduction import MATRIX, read_matrix, read_weights, reduce_rows, write_matrix
+from distill_pipeline.fitting.reduction import MATRIX, reduce_rows
 from distill_pipeline.fitting.settings import fit_settings
 from distill_pipeline.fitting.weightings import row_weights
 from distill_pipeline.store.embeddings import Embeddings
@@ -49,21 +49,12 @@ def compute(run: StageRun) -> Mapping[str, Any]:
         return reduce_rows(entries, run.folder, weights=weights, pca_dims=recipe.pca_dims)
     # scipy takes longer to import than a hit takes.
     from distill_pipeline.fitting.problem import TextEmbeddings
-    from distill_pipeline.fitting.projection import fit_projection
     from distill_pipeline.fitting.refining import refine_rows
 
     output = run.upstream("text_embeddings")
     sentences = TextEmbeddings(Embeddings.of_parts(output.folder), output.facts["groups"])
     with _spread() as spread:
-        facts = refine_rows(vocabulary, entries, sentences, run.folder, fit_settings(recipe), spread=spread)
-    rows = read_matrix(run.folder)
-    projection, found = fit_projection(vocabulary.tokenizer, rows, sentences, run.folder)
-    if recipe.space == "teacher":
-        rows = projection.rows_in_teacher_space(rows)
-        write_matrix(run.folder, rows, read_weights(run.folder))
-    else:
-        projection.write(run.folder)
-    return {**facts, "dimensions": rows.shape[1], "documents_found": found}
+        return refine_rows(vocabulary, entries, sentences, run.folder, fit_settings(recipe), spread=spread)
 
 
 def _spread() -> AbstractContextManager["Spread[Any, Any]"]:
