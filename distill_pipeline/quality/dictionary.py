@@ -1,7 +1,8 @@
 """A benchmark from the dictionary's held-out synsets, which no student is fitted to: five tasks on English."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -106,16 +107,21 @@ def score_tasks(tasks: Tasks, encode: Encode) -> dict[str, Score]:
     rows = unit_rows(np.asarray(encode(tasks.texts))).astype(np.float32)
     definitions, words, examples = np.split(rows, np.cumsum([len(tasks.definitions), len(tasks.words)]))
     named = np.flatnonzero(np.char.startswith(tasks.classes, "noun") | np.char.startswith(tasks.classes, "verb"))
+    scorers: list[Callable[[], Score]] = [
+        lambda: cross_validated_accuracy(definitions[named], tasks.classes[named]),
+        lambda: v_measure(definitions[named], tasks.classes[named]),
+        lambda: ndcg(definitions, words, [dict.fromkeys(own, 1.0) for own in tasks.own_words]),
+        lambda: ndcg(examples, definitions, [{int(place): 1.0} for place in tasks.illustrated]),
+        lambda: _synonyms(words, tasks.own_words),
+    ]
+
+    def on_one_core(score: Callable[[], Score]) -> Score:
+        with threadpool_limits(1, "openmp"):  # each thread has its own
+            return score()
+
     # On matrices of this size several threads wait for each other: up to nine times the processor time was measured.
-    with threadpool_limits(1):
-        scores = (
-            cross_validated_accuracy(definitions[named], tasks.classes[named]),
-            v_measure(definitions[named], tasks.classes[named]),
-            ndcg(definitions, words, [dict.fromkeys(own, 1.0) for own in tasks.own_words]),
-            ndcg(examples, definitions, [{int(place): 1.0} for place in tasks.illustrated]),
-            _synonyms(words, tasks.own_words),
-        )
-    return dict(zip(DICTIONARY_KINDS, scores, strict=True))
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor() as pool:
+        return dict(zip(DICTIONARY_KINDS, pool.map(on_one_core, scorers), strict=True))
 
 
 def _synonyms(words: Rows, own_words: list[list[int]]) -> Score:

@@ -109,13 +109,14 @@ class TeacherTokenizer:
         """Return an entry's ids with those that the teacher reads before and after it."""
         return [*self._before, *ids, *self._after]
 
-    def read(self, text: str) -> list[int]:
-        """Return the ids that the teacher reads for a text, cut to the length that it takes."""
-        return self.framed(self.tokenizer.encode(text, add_special_tokens=False).ids[: self._room])
+    def read(self, texts: Sequence[str], *, after_space: bool = False) -> list[list[int]]:
+        """Return the ids that the teacher reads for texts, cut to the length that it takes.
 
-    def read_word(self, word: str) -> list[int]:
-        """Return the ids that the teacher reads for a word as it stands within a sentence, after a space."""
-        return self.read(f"{self._space}{word}")
+        `after_space`: as they stand within a sentence.
+        """
+        space = self._space if after_space else ""
+        encodings = self.tokenizer.encode_batch_fast([f"{space}{text}" for text in texts], add_special_tokens=False)
+        return [self.framed(encoding.ids[: self._room]) for encoding in encodings]
 
     def knows(self, ids: Sequence[int]) -> bool:
         """Whether what `framed` returned holds more than unknown tokens."""

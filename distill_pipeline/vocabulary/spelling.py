@@ -111,6 +111,11 @@ def word_boundaries() -> normalizers.Normalizer:
     return normalizers.Sequence([normalizers.Replace(" ", "  "), normalizers.Replace(Regex(lonely_ends), " ")])
 
 
+def is_plain(text: str) -> bool:
+    """Whether each spelling leaves a text as it is: ASCII letters without capitals. Quick to ask; most words are so."""
+    return text.isascii() and text.isalpha() and text.islower()
+
+
 def merged_by_accents(words: Sequence[str], spelling: Spelling) -> list[int]:
     """Return the indices of words that share their spelling with an earlier word of other accents.
 
@@ -123,7 +128,7 @@ def merged_by_accents(words: Sequence[str], spelling: Spelling) -> list[int]:
     firsts: dict[str, str] = {}
     merged = []
     for index, word in enumerate(words):
-        plain = kept.normalize_str(word)
-        if firsts.setdefault(folded.normalize_str(plain), plain) != plain:
+        plain = word if is_plain(word) else kept.normalize_str(word)
+        if firsts.setdefault(plain if is_plain(plain) else folded.normalize_str(plain), plain) != plain:
             merged.append(index)
     return merged

@@ -110,7 +110,7 @@ def teacher_entries(teacher_folder: Path, *, words: Sequence[str] = (), prompt: 
         else:
             # An entry between a word and the teacher's pieces of it is read as its text.
             text = tokenizer.decode([row], skip_special_tokens=False).replace("�", "").strip()
-            teacher_ids.append(teacher.read_word(added.get(row, text)))
+            teacher_ids += teacher.read([added.get(row, text)], after_space=True)
     return TeacherEntries(tokens, teacher_ids, tokenizer)
 
 
@@ -162,7 +162,7 @@ def build_word_vocabulary(
         unknown=teacher.unknown,
         phrases=[*words, *of_corpus],
     )
-    read = {entry.token: _read(teacher, entry) for entry in wanted}
+    read = _read(teacher, wanted)
     entries = [entry for entry in wanted if entry.token in {PADDING, UNKNOWN} or teacher.knows(read[entry.token])]
     unknown = read.keys() - {entry.token for entry in entries}
 
@@ -190,12 +190,18 @@ def build_word_vocabulary(
     return Vocabulary(tokens, [read[token] for token in tokens], frequencies, source, tokenizer, accents, tuple(notes))
 
 
-def _read(teacher: TeacherTokenizer, entry: Entry) -> list[int]:
-    """Return the ids that the teacher reads for an entry."""
-    if entry.text is None:
+def _read(teacher: TeacherTokenizer, entries: Sequence[Entry]) -> dict[str, list[int]]:
+    """Return the ids that the teacher reads for each entry's token."""
+    texts = [entry.text for entry in entries if entry.text is not None]
+    words, others = ([text for text in texts if text[0].isalnum() == starts] for starts in (True, False))
+    ids = dict(zip([*words, *others], [*teacher.read(words, after_space=True), *teacher.read(others)], strict=True))
+
+    def of(entry: Entry) -> list[int]:
+        if entry.text is not None and (entry.piece is None or teacher.knows(ids[entry.text])):
+            return ids[entry.text]
         return teacher.framed([] if entry.piece is None else [entry.piece])
-    ids = teacher.read_word(entry.text) if entry.text[0].isalnum() else teacher.read(entry.text)
-    return ids if entry.piece is None or teacher.knows(ids) else teacher.framed([entry.piece])
+
+    return {entry.token: of(entry) for entry in entries}
 
 
 def _fold_accents(spelling: Spelling, listed: WordList, count: int) -> tuple[Spelling, str]:

@@ -5,15 +5,22 @@ The teacher's pieces stay as a fallback: rare words are split into them, so that
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from unicodedata import normalize
 
 import numpy as np
 import numpy.typing as npt
 import regex
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
-from distill_pipeline.vocabulary.spelling import LONGEST_RUN, UNSPACED, Spelling, pre_tokenizer, word_boundaries
+from distill_pipeline.vocabulary.spelling import (
+    LONGEST_RUN,
+    UNSPACED,
+    Spelling,
+    is_plain,
+    pre_tokenizer,
+    word_boundaries,
+)
 
 MAX_LENGTH = 512
 """Tokens of a text that count: model2vec's default, written into the tokenizer, so that every runtime agrees."""
@@ -97,14 +104,8 @@ def word_entries(
         unknown: The id that the teacher reads for what it doesn't know.
         phrases: Entries to keep whole although the student's tokenizer would split them.
     """
-    normalizer, split = spelling.normalizer(), pre_tokenizer().pre_tokenize_str
-
-    def whole(text: str) -> str | None:
-        """Return the normalised text if the student's tokenizer keeps it in one piece."""
-        normal = normalizer.normalize_str(text)
-        parts = [part for part, _ in split(normal)]
-        return normal if parts == [normal] else None
-
+    normalizer = spelling.normalizer()
+    whole = partial(_whole, normalizer, pre_tokenizer())
     beginnings: dict[str, None] = {}
     given: dict[str, str] = {}
     original: dict[str, str] = {}
@@ -154,13 +155,21 @@ def word_entries(
     ]
 
 
+def _whole(normalizer: normalizers.Normalizer, splitter: pre_tokenizers.PreTokenizer, text: str) -> str | None:
+    """Return the normalised text if the student's tokenizer keeps it in one piece."""
+    if is_plain(text) and len(text) <= LONGEST_RUN:
+        return text
+    normal: str = normalizer.normalize_str(text)
+    return normal if [part for part, _ in splitter.pre_tokenize_str(normal)] == [normal] else None
+
+
 def _of_unspaced_letters(normal: str) -> str | None:
     return normal if OF_UNSPACED.search(normal) and ALL_LETTERS.fullmatch(normal) else None
 
 
 def _add_characters(teacher: Tokenizer, beginnings: dict[str, None], inner: dict[str, int | None]) -> None:
     """Add each letter and digit, so that a word of known letters is never unknown."""
-    for character in sorted({c for text in (*beginnings, *inner) for c in text if _OF_WORDS.match(c)}):
+    for character in sorted(filter(_OF_WORDS.match, set().union(*beginnings, *inner))):
         # A mark stands alone only where an entry of a script without spaces ends before it.
         if character.isalnum() or OF_UNSPACED.match(character):
             beginnings.setdefault(character)
@@ -215,9 +224,11 @@ def entry_groups(tokenizer: Tokenizer) -> npt.NDArray[np.int8]:
 def _usual_spellings(teacher: Tokenizer, words: Sequence[str], unknown: int | None) -> list[str]:
     """Return each word in the case (lower, capitalised, capitals) that the teacher splits into the fewest tokens."""
     spellings = [words, [word.capitalize() for word in words], [word.upper() for word in words]]
-    lengths = []
-    for forms in spellings:
-        encodings = teacher.encode_batch([f" {form}" for form in forms], add_special_tokens=False)
-        lengths.append([len(encoding.ids) + _UNKNOWN_COUNTS * encoding.ids.count(unknown) for encoding in encodings])
-    shortest = np.argmin(lengths, axis=0)  # the first of equal ones
+    folds_case = teacher.normalizer is not None and teacher.normalizer.normalize_str("A") == "a"
+    read = str.lower if folds_case else str
+    texts = list(dict.fromkeys(read(form) for forms in spellings for form in forms))
+    encodings = teacher.encode_batch_fast([f" {text}" for text in texts], add_special_tokens=False)
+    tokens = (encoding.ids for encoding in encodings)
+    length = dict(zip(texts, (len(ids) + _UNKNOWN_COUNTS * ids.count(unknown) for ids in tokens), strict=True))
+    shortest = np.argmin([[length[read(form)] for form in forms] for forms in spellings], axis=0)  # the first of equals
     return [spellings[case][row] for row, case in enumerate(shortest)]
