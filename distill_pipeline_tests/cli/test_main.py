@@ -250,3 +250,15 @@ def test_help_describes_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
     for flag in ("--base_model_name", "--pca_dims", "--model_repository_name", "--commit_msg", "--preset"):
         assert flag in text
     assert "Principal components kept" in text
+
+
+@pytest.mark.parametrize(("command", "status"), [("recipes", 0), ("run", 2)])
+def test_the_process_ends_with_what_was_to_happen_at_its_end(command: str, status: int) -> None:
+    program = (
+        "import atexit, sys; from distill_pipeline.__main__ import run; atexit.register(print, 'the end');"
+        f"sys.argv = ['distill-pipeline', {command!r}]; run(); print('never')"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603
+    assert ended.returncode == status
+    assert ended.stdout.endswith("the end\n")
+    assert bool(ended.stderr) == (status != 0)
