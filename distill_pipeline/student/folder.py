@@ -119,12 +119,11 @@ def reference_vectors(
     The mean of the rows of a text's tokens, except unknown ones, at unit length; zeros without tokens.
     """
     unknown = unknown_id(tokenizer)
-    table = rows.astype(np.float64)
-    vectors = np.zeros((len(texts), table.shape[1]))
+    vectors = np.zeros((len(texts), rows.shape[1]))
     for number, encoding in enumerate(tokenizer.encode_batch(list(texts), add_special_tokens=False)):
         ids = np.array([token for token in encoding.ids if token != unknown], dtype=np.int64)
         if len(ids):
-            vectors[number] = table[ids].mean(axis=0)
+            vectors[number] = rows[ids].mean(axis=0, dtype=np.float64)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     result: npt.NDArray[np.float32] = (vectors / np.where(norms > 0, norms, 1)).astype(np.float32)
     return result
