@@ -34,7 +34,14 @@ from distill_pipeline.vocabulary.words import PADDING, UNKNOWN
 ENTRIES, WORDS_PER_TEXT, DIMENSIONS, KEPT = 120_000, 20, 256, 128
 TEXTS_PER_PART = 50_000
 SETTINGS = FitSettings(
-    pca_dims=KEPT, weighting="fitted", whitening=0.3, seed=0, penalties=(0.4,), similarity_steps=0, balanced=False
+    pca_dims=KEPT,
+    weighting="fitted",
+    whitening=0.3,
+    space="own",
+    seed=0,
+    penalties=(0.4,),
+    similarity_steps=0,
+    balanced=False,
 )
 
 

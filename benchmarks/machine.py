@@ -44,7 +44,7 @@ def matrix_ceiling(dtype: str, device: str = "cpu", seconds: float = 2.0) -> flo
             while time.perf_counter() < until:
                 started = time.perf_counter()
                 for _ in range(4):
-                    product()
+                    product()  # type: ignore[no-untyped-call]
                 if device != "cpu":
                     torch.cuda.synchronize()
                 best = max(best, 4 * 2 * count * inputs * outputs / (time.perf_counter() - started))

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from benchmarks.machine import find_teacher, in_own_process, report
 
@@ -48,7 +48,7 @@ def run_pipeline(teacher: str, settings: list[dict[str, Any]]) -> list[dict[str,
             result = run(recipe, release=alone, pictures=alone)
             seconds = time.perf_counter() - started
             of_stage = {
-                event.asset_key.path[-1]: float(event.materialization.metadata["seconds"].value)
+                event.asset_key.path[-1]: cast(float, event.materialization.metadata["seconds"].value)
                 for event in result.get_asset_materialization_events()
                 if event.asset_key is not None
             }

@@ -186,7 +186,7 @@ def gradient_descent(begin: Matrix, bench: Bench, *, loss: str, rate: float) -> 
                 error = functional.cross_entropy(cosines / 0.05, torch.arange(len(cosines)))
             optimizer.zero_grad()
             error.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            optimizer.step()  # type: ignore[no-untyped-call]
         yield rows.detach().numpy().copy()
 
 

@@ -57,14 +57,16 @@ def run_side(model: str) -> dict[str, float]:
             if not hasattr(own, "model"):
                 own.model = copy.copy(shared)
                 own.model.tokenizer = Tokenizer.from_file(f"{model}/tokenizer.json")
-            return own.model.encode(texts)
+            vectors: np.ndarray[Any, Any] = own.model.encode(texts)
+            return vectors
     else:
         from sentence_transformers import SentenceTransformer
 
         loaded, requests = SentenceTransformer(model, device="cpu"), TEACHER_REQUESTS
 
         def encode(texts: Sequence[str]) -> np.ndarray[Any, Any]:
-            return loaded.encode(list(texts), show_progress_bar=False)
+            vectors: np.ndarray[Any, Any] = loaded.encode(list(texts), show_progress_bar=False)
+            return vectors
 
     figures = {f"texts/s, {threads} threads": measure(encode, requests, threads) for threads in THREADS}
     return {**figures, "MB": (resident_bytes() - before) / 1e6}

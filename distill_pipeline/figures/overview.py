@@ -89,7 +89,9 @@ def words_to_label(ranking: Ranking) -> Integers:
 
 def row_norms(batches: Iterable[npt.NDArray[np.floating]]) -> Floats:
     """Return the norm of each row, (rows,), one batch in memory at a time."""
-    return np.sqrt(np.concatenate([np.einsum("ij,ij->i", batch, batch, dtype=np.float64) for batch in batches]))
+    squares = [np.einsum("ij,ij->i", batch, batch, dtype=np.float64) for batch in batches]
+    norms: Floats = np.sqrt(np.concatenate(squares))
+    return norms
 
 
 def norm_percentiles(ranking: Ranking, norms: Floats, bins: int = 24) -> tuple[Floats, Floats]:
