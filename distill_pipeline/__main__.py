@@ -9,9 +9,9 @@ from distill_pipeline.cli.main import main
 
 
 def run() -> NoReturn:
-    """Run one command and end the process.
+    """Run one command and end the process, after what `atexit` holds; threads that still run are cut off.
 
-    Not by Python's own way out, which takes every object apart: 0.6 s for a run of hits, 2.5 s once torch is loaded.
+    Python's own way out takes every object apart, which can last longer than all the rest of a command (docs/speed.md).
     """
     status = 0
     try:
@@ -21,8 +21,8 @@ def run() -> NoReturn:
             raise
         status = end.code or 0
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in filter(None, (sys.stdout, sys.stderr)):  # a stream that was closed from the start is None
+        stream.flush()
     os._exit(status)
 
 

@@ -4,7 +4,6 @@ A block's size is fixed, each block is computed by one thread, and blocks are ad
 by its number of threads and so rounds differently: in a fit it gets one thread, and the blocks run side by side.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
+from distill_pipeline.store.environment import threads
+
 Block = TypeVar("Block")
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
@@ -22,7 +23,7 @@ Arguments = ParamSpec("Arguments")
 Spread = Callable[[Callable[[Any, Block], Result], Any, Iterable[Block]], Iterator[Result]]
 """Computes blocks somewhere, from what they all need and each one's own, and yields the results in order."""
 
-_ROWS_AT_ONCE = 2048
+ROWS_AT_ONCE = 2048
 
 
 def one_blas_thread(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
@@ -34,14 +35,6 @@ def one_blas_thread(function: Callable[Arguments, Result]) -> Callable[Arguments
             return function(*arguments, **named)
 
     return limited
-
-
-def threads() -> int:
-    """Return `$OMP_NUM_THREADS`, or how many cores this process may use."""
-    try:
-        return max(int(os.environ["OMP_NUM_THREADS"]), 1)
-    except (KeyError, ValueError):
-        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def in_order(compute: Callable[[Block], Result], blocks: Iterable[Block]) -> Iterator[Result]:
@@ -75,7 +68,7 @@ def project(rows: npt.NDArray[np.float32], axes: npt.NDArray[np.float32]) -> npt
     def compute(block: slice) -> None:
         np.matmul(rows[block], axes, out=projected[block])
 
-    for_each(compute, slices(len(rows), _ROWS_AT_ONCE))
+    for_each(compute, slices(len(rows), ROWS_AT_ONCE))
     return projected
 
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from scipy import sparse
 
 from distill_pipeline.errors import RecipeError
-from distill_pipeline.fitting.parallel import for_each, in_order, project, slices
+from distill_pipeline.fitting.parallel import ROWS_AT_ONCE, for_each, in_order, project, slices
 from distill_pipeline.fitting.pca import PrincipalComponents, cached_components, count_directions
 from distill_pipeline.fitting.settings import FitSettings
 from distill_pipeline.fitting.shares import Matrix, TokenShares, token_shares
@@ -207,5 +207,5 @@ def _centred_entries(entries: Embeddings, groups: npt.NDArray[np.int8]) -> Matri
     def centre(block: slice) -> None:
         rows[block] -= mean
 
-    for_each(centre, slices(len(rows), _TEXTS_AT_ONCE))
+    for_each(centre, slices(len(rows), ROWS_AT_ONCE))
     return rows

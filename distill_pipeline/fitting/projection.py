@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from safetensors.numpy import load_file, save_file
 
-from distill_pipeline.fitting.parallel import in_order, project, slices
+from distill_pipeline.fitting.parallel import ROWS_AT_ONCE, in_order, project, slices
 from distill_pipeline.store.embeddings import unit_rows
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ _PENALTY = 0.01
 """Of the mean variance of the teacher's directions; between 0.001 and 0.1 nothing depends on it."""
 
 _MAX_TEXTS = 60_000
-_TEXTS_AT_ONCE = 2048
 _DOCUMENT = 12
 """Texts whose mean stands for a long document."""
 _DOCUMENTS = 1000
@@ -46,17 +45,17 @@ class Projection:
     length of about 1.
     """
 
-    weights: npt.NDArray[np.float32]
-    bias: npt.NDArray[np.float32]
+    weights: Matrix
+    bias: Matrix
 
-    def apply(self, teacher: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+    def apply(self, teacher: npt.NDArray[np.floating]) -> Matrix:
         """Return the teacher's vectors in the student's space, float32 (n, student dims)."""
-        projected: npt.NDArray[np.float32] = unit_rows(teacher).astype(np.float32) @ self.weights + self.bias
+        projected: Matrix = unit_rows(teacher).astype(np.float32) @ self.weights + self.bias
         return projected
 
-    def rows_in_teacher_space(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    def rows_in_teacher_space(self, rows: Matrix) -> Matrix:
         """Return the student's rows in the teacher's space, float32 (entries, teacher dims), of median length 1."""
-        moved: npt.NDArray[np.float32] = rows @ self.weights.T
+        moved = project(rows, self.weights.T)
         lengths = np.linalg.norm(moved, axis=1)
         moved /= np.median(lengths[lengths > 0])
         return moved
@@ -114,7 +113,7 @@ def _ridge(inputs: Matrix, outputs: Matrix, chosen: npt.NDArray[np.bool_]) -> Ma
 
     gram = np.zeros((inputs.shape[1], inputs.shape[1]))
     right = np.zeros((inputs.shape[1], outputs.shape[1]))
-    for of_block, right_of_block in in_order(moments, slices(len(inputs), _TEXTS_AT_ONCE)):
+    for of_block, right_of_block in in_order(moments, slices(len(inputs), ROWS_AT_ONCE)):
         gram += of_block
         right += right_of_block
     penalty = _PENALTY * np.trace(gram) / len(gram)

@@ -37,7 +37,7 @@ def refine_rows(
 
     Returns:
         Facts: rows, dimensions, explained variance, and of the solver: texts, entries touched, penalty, agreement on
-        held-out texts for each penalty, iterations, residual, R squared. What `fit_projection` found.
+        held-out texts for each penalty, iterations, residual, R squared; and what `fit_projection` found.
 
     Raises:
         RecipeError: `pca_dims` is too large, or the texts hold none of the vocabulary's entries.

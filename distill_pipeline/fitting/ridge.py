@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from distill_pipeline.fitting.parallel import Spread, for_each, on_cores, project, slices
+from distill_pipeline.fitting.parallel import ROWS_AT_ONCE, Spread, for_each, on_cores, project, slices
 from distill_pipeline.fitting.shares import Part, TokenShares
 
 Matrix = npt.NDArray[np.float32]
@@ -31,7 +31,6 @@ _MAX_ITERATIONS = 60
 _COLUMNS_AT_ONCE = 32
 """Few enough that a block's vectors stay in the processor's cache: measured, products with 384 columns took 172 ms all
 at once, and 109 by 32."""
-_ROWS_AT_ONCE = 2048
 _FREQUENT = 500
 _TINY = np.float32(1e-30)
 
@@ -164,7 +163,7 @@ def _solve(system: _System, columns: Columns) -> Solved:
         The solution, the number of steps, and the norm of the residual relative to that of the right side.
     """
     right, solution = columns[0], columns[1].copy()
-    blocks, norm = slices(len(right), _ROWS_AT_ONCE), float(np.linalg.norm(right))
+    blocks, norm = slices(len(right), ROWS_AT_ONCE), float(np.linalg.norm(right))
     residual = right - system.apply(solution) - system.penalty * solution
     direction, product, length = np.zeros_like(right), *np.zeros((2, right.shape[1]), np.float32)
     applied, steps = direction, 0

@@ -12,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import linalg, sparse
 
-from distill_pipeline.fitting.parallel import in_order, project, slices
+from distill_pipeline.fitting.parallel import ROWS_AT_ONCE, in_order, project, slices
 
 Matrix = npt.NDArray[np.float32]
 
 _TEXTS_AT_ONCE = 128
 """Few enough that their means below all curves stay in the processor's cache."""
-_ROWS_AT_ONCE = 2048
 _ALTERNATIONS = 2
 _PROJECTION_SHRINKAGE = 0.02
 _MIN_WEIGHT = 0.01
@@ -113,7 +112,7 @@ def _fit_projection(rows: Matrix, before: Matrix, weighted: sparse.csr_matrix, t
         return means.T @ means, means.T @ targets[texts]
 
     gram, right = np.zeros((len(before), len(before))), np.zeros(before.shape)
-    for of_block, right_of_block in in_order(normal_equations, slices(len(targets), _ROWS_AT_ONCE)):
+    for of_block, right_of_block in in_order(normal_equations, slices(len(targets), ROWS_AT_ONCE)):
         gram += of_block
         right += right_of_block
     penalty = _PROJECTION_SHRINKAGE * np.trace(gram) / len(gram)

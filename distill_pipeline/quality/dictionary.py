@@ -23,6 +23,7 @@ from distill_pipeline.quality.scores import (
 )
 from distill_pipeline.recipe.choices import DICTIONARY_KINDS
 from distill_pipeline.store.embeddings import unit_rows
+from distill_pipeline.store.environment import threads
 from distill_pipeline.texts.dictionary import Synset, read_synsets
 
 SET = "WordNet 3.0, held out"
@@ -120,7 +121,7 @@ def score_tasks(tasks: Tasks, encode: Encode) -> dict[str, Score]:
             return score()
 
     # On matrices of this size several threads wait for each other: up to nine times the processor time was measured.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor() as pool:
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(threads()) as pool:
         return dict(zip(DICTIONARY_KINDS, pool.map(on_one_core, scorers), strict=True))
 
 

@@ -3,8 +3,7 @@
 All rows are of unit length, (texts, dims).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Mapping, Sequence
 from math import log2
 from typing import NamedTuple
 
@@ -16,8 +15,9 @@ Places = npt.NDArray[np.intp]
 Labels = npt.NDArray[np.str_]
 
 TOP = 10
+_DISCOUNTS = [log2(place + 2) for place in range(TOP)]
 _SEEDS, _RESAMPLES, _DIVISIONS = 5, 200, 4
-_PAIRS_AT_ONCE = 1024
+_QUERIES_AT_ONCE = 1024
 
 
 class Score(NamedTuple):
@@ -111,24 +111,28 @@ def area_under_curve(alike: npt.NDArray[np.float64], unlike: npt.NDArray[np.floa
 def ndcg(queries: Rows, documents: Rows, gains: Sequence[Mapping[int, float]]) -> Score:
     """Return the mean nDCG@10 of the queries by cosine, given each one's gains by the document's place.
 
-    Järvelin and Kekäläinen 2002. Of equally similar documents, the first come first. A place that is none of theirs is
-    of a document that isn't there.
+    Järvelin and Kekäläinen 2002. Of equally similar documents, the first come first.
     """
-    asked = np.repeat(np.arange(len(gains)), [len(own) for own in gains])
-    places = np.fromiter(chain.from_iterable(gains), dtype=np.intp)
-    values = np.fromiter(chain.from_iterable(own.values() for own in gains), dtype=np.float64)
-    gained, there = np.zeros(len(gains)), np.flatnonzero((places >= 0) & (places < len(documents)))
-    for first in range(0, len(there), _PAIRS_AT_ONCE):
-        pairs = there[first : first + _PAIRS_AT_ONCE]
-        asking, row = np.unique(asked[pairs], return_inverse=True)
-        cosines, place = (queries[asking] @ documents.T)[row], places[pairs, None]
-        own = np.take_along_axis(cosines, place, axis=1)
-        ahead = np.count_nonzero(cosines > own, axis=1)
-        ahead += np.count_nonzero((cosines == own) & (np.arange(len(documents)) < place), axis=1)
-        gained += np.bincount(asked[pairs], values[pairs] / np.log2(ahead + 2) * (ahead < TOP), len(gains))
-    ideal = [sum(gain / log2(rank + 2) for rank, gain in enumerate(_greatest(own.values()))) for own in gains]
-    return _mean(gained / ideal)
+    scores = []
+    for first in range(0, len(queries), _QUERIES_AT_ONCE):
+        cosines = queries[first : first + _QUERIES_AT_ONCE] @ documents.T
+        for similar, relevant in zip(cosines, gains[first:], strict=False):
+            best = _best(similar)
+            ideal = sorted(relevant.values(), reverse=True)
+            scores.append(_discounted([relevant.get(place, 0.0) for place in best]) / _discounted(ideal))
+    return _mean(scores)
 
 
-def _greatest(gains: Iterable[float]) -> list[float]:
-    return sorted(gains, reverse=True)[:TOP]
+def _best(similar: npt.NDArray[np.floating]) -> list[int]:
+    """Return the places of the ten greatest, greatest first."""
+    if len(similar) > TOP:
+        worst = np.partition(similar, -TOP)[-TOP]
+        candidates = np.flatnonzero(similar >= worst)
+    else:
+        candidates = np.arange(len(similar))
+    best: list[int] = candidates[np.argsort(-similar[candidates], kind="stable")[:TOP]].tolist()
+    return best
+
+
+def _discounted(gains: Sequence[float]) -> float:
+    return sum(gain / discount for gain, discount in zip(gains, _DISCOUNTS, strict=False))

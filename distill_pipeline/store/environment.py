@@ -1,4 +1,4 @@
-"""What outputs are made with: the installed libraries and the kind of machine."""
+"""What outputs are made with: the installed libraries, the kind of machine, and its cores."""
 
 import importlib.metadata
 import os
@@ -21,3 +21,11 @@ def library_versions() -> Mapping[str, str]:
 def machine() -> str:
     """Return what kind of machine this is, never its name."""
     return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def threads() -> int:
+    """Return `$OMP_NUM_THREADS`, or how many cores this process may use."""
+    try:
+        return max(int(os.environ["OMP_NUM_THREADS"]), 1)
+    except (KeyError, ValueError):
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

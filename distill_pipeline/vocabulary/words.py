@@ -225,7 +225,12 @@ def _usual_spellings(teacher: Tokenizer, words: Sequence[str], unknown: int | No
     """Return each word in the case (lower, capitalised, capitals) that the teacher splits into the fewest tokens."""
     spellings = [words, [word.capitalize() for word in words], [word.upper() for word in words]]
     folds_case = teacher.normalizer is not None and teacher.normalizer.normalize_str("A") == "a"
-    read = str.lower if folds_case else str
+    added = [token.content for token in teacher.get_added_tokens_decoder().values() if not token.special]
+    folds_case &= all(content == content.lower() for content in added)  # it may look for them before it folds
+
+    def read(form: str) -> str:  # what the teacher makes of it, if that is known without asking
+        return form.lower() if folds_case and form.isascii() else form
+
     texts = list(dict.fromkeys(read(form) for forms in spellings for form in forms))
     encodings = teacher.encode_batch_fast([f" {text}" for text in texts], add_special_tokens=False)
     tokens = (encoding.ids for encoding in encodings)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from distill_pipeline.__main__ import run as run_process
 from distill_pipeline.chain.home import Home
 from distill_pipeline.cli.flags import UsageError, check_command_line, with_truths
 from distill_pipeline.cli.main import COMMANDS, main
@@ -252,13 +253,17 @@ def test_help_describes_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Principal components kept" in text
 
 
-@pytest.mark.parametrize(("command", "status"), [("recipes", 0), ("run", 2)])
+@pytest.mark.parametrize(("command", "status"), [("recipes", 0), ("recipes 2>&-", 0), ("run", 2)])
 def test_the_process_ends_with_what_was_to_happen_at_its_end(command: str, status: int) -> None:
-    program = (
-        "import atexit, sys; from distill_pipeline.__main__ import run; atexit.register(print, 'the end');"
-        f"sys.argv = ['distill-pipeline', {command!r}]; run(); print('never')"
-    )
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)  # noqa: S603
+    program = "import atexit; from distill_pipeline.__main__ import run; atexit.register(print, 'the end'); run()"
+    line = f'"{sys.executable}" -c "{program}" {command}'
+    ended = subprocess.run(line, shell=True, capture_output=True, text=True, check=False)  # noqa: S602
     assert ended.returncode == status
     assert ended.stdout.endswith("the end\n")
     assert bool(ended.stderr) == (status != 0)
+
+
+def test_a_message_of_the_way_out_is_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("distill_pipeline.__main__.main", lambda: sys.exit("a message"))
+    with pytest.raises(SystemExit, match="a message"):
+        run_process()

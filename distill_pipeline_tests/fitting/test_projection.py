@@ -30,22 +30,32 @@ def tokenizer() -> Tokenizer:
     return made
 
 
+@pytest.mark.parametrize(("sizes", "most"), [([2000, 2000], 4000), ([2801, 1, 1198], 1500)])
 def test_a_linear_relation_is_found_whatever_the_mean_of_each_kind_of_texts(
-    tokenizer: Tokenizer, tmp_path: Path
+    tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, sizes: list[int], most: int
 ) -> None:
+    monkeypatch.setattr("distill_pipeline.fitting.projection._MAX_TEXTS", most)
+    monkeypatch.setattr("distill_pipeline.fitting.shares.TEXTS_IN_PART", 1700)
     random = np.random.default_rng(0)
     rows = random.normal(size=(61, 4)).astype(np.float32)
     rows[0] = 0
     drawn = random.integers(0, 60, (4000, 5))
     lines = [" ".join(WORDS[word] for word in words) for words in drawn]
     means = rows[drawn + 1].mean(axis=1)
-    rotated = means @ np.linalg.qr(random.normal(size=(9, 4)))[0].T + np.repeat([[8.0], [-8.0]], 2000, axis=0)
+    rotated = (
+        means @ np.linalg.qr(random.normal(size=(9, 4)))[0].T
+        + np.repeat(np.linspace(8, -8, len(sizes)), sizes)[:, None]
+    )
     teacher = unit_rows(rotated).astype(np.float32)
     write_table(tmp_path / "part-000000.parquet", {"text": lines, "embedding": embedding_array(teacher)})
-    texts = TextEmbeddings(Embeddings.of_parts(tmp_path), [2000, 2000])
-    shares = TokenShares.of([token_shares(tokenizer, lines, counted=np.arange(61) > 0)], tmp_path)
+    texts = TextEmbeddings(Embeddings.of_parts(tmp_path), sizes)
+    blocks = (
+        token_shares(tokenizer, lines[first : first + 900], counted=np.arange(61) > 0) for first in range(0, 4000, 900)
+    )
+    shares = TokenShares.of(blocks, tmp_path)
+    assert len(shares.parts) == 3
     projection, found = fit_projection(rows, shares, texts, texts.centred(folder=tmp_path))
-    for kind in (slice(0, 2000), slice(2000, 4000)):
+    for kind in (slice(0, sizes[0]), slice(4000 - sizes[-1], 4000)):
         wanted = means[kind] - means[kind].mean(axis=0)
         projected = projection.apply(rotated[kind] * 7)  # their length doesn't count
         correlation = np.corrcoef((projected - projected.mean(axis=0)).ravel(), wanted.ravel())[0, 1]

@@ -6,14 +6,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer, models
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
 
 from distill_pipeline.errors import RecipeError
-from distill_pipeline.vocabulary.spelling import Spelling
+from distill_pipeline.vocabulary.spelling import LONGEST_RUN, Spelling
 from distill_pipeline.vocabulary.vocabulary import Vocabulary, build_vocabulary, build_word_vocabulary
 from distill_pipeline.vocabulary.words import WORD, entry_groups, word_entries, word_tokenizer
 
 KINDS = ["modernbert", "bert", "unigram"]
+
+
+def _uncased(pieces: list[str]) -> Tokenizer:
+    """Return a BERT tokenizer of these pieces and letters, that folds case."""
+    letters = "abcdefghijklmnopqrstuvwxyzδοσς"
+    tokens = ["[UNK]", *pieces, *letters, *(f"##{letter}" for letter in letters)]
+    model = models.WordPiece({token: row for row, token in enumerate(tokens)}, unk_token="[UNK]")
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return tokenizer
 
 
 def _vocabulary(folder: Path, **options: object) -> Vocabulary:
@@ -179,3 +190,20 @@ def test_of_too_many_entries_the_rarest_words_go_and_then_the_rarest_pieces(
 def test_fewer_entries_than_there_are_characters_are_refused(bert: Path) -> None:
     with pytest.raises(RecipeError, match="max_entries=12: single characters and your own words alone are"):
         _vocabulary(bert, max_entries=12)
+
+
+def test_a_teacher_that_folds_case_is_asked_where_folding_does_not_tell_what_it_reads() -> None:
+    teacher, words = _uncased(["οδοσ"]), ["covid", "owl", "οδος"]
+    entries = {entry.token: entry.text for entry in word_entries(teacher, words, Spelling(), special=frozenset())}
+    # A sigma at the end is another letter, but not to a teacher that folds capitals letter by letter.
+    assert [entries[word] for word in words] == ["covid", "owl", "ΟΔΟΣ"]
+    teacher.add_tokens([AddedToken("COVID", normalized=False)])
+    entries = {entry.token: entry.text for entry in word_entries(teacher, words, Spelling(), special=frozenset())}
+    assert entries["covid"] == "COVID"
+
+
+@pytest.mark.parametrize(("letters", "stays"), [(LONGEST_RUN, True), (LONGEST_RUN + 1, False)])
+def test_a_word_stays_whole_up_to_the_longest_run(letters: int, *, stays: bool) -> None:
+    word = "ab" * 50
+    entries = word_entries(_uncased([]), [word[:letters]], Spelling(), special=frozenset())
+    assert (word[:letters] in {entry.token for entry in entries}) is stays
