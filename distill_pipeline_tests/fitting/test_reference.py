@@ -59,15 +59,16 @@ class Small:
 def exact_and_in_many_blocks() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {
+            "parallel.ROWS_AT_ONCE": 64,
             "ridge._TOLERANCE": 1e-7,
             "ridge._COLUMNS_AT_ONCE": 4,
             "ridge._FREQUENT": 50,
-            "ridge._ROWS_AT_ONCE": 64,
+            "ridge.ROWS_AT_ONCE": 64,
             "problem._TEXTS_AT_ONCE": 32,
             "shares.TEXTS_IN_PART": 128,
             "shares._TEXTS_AT_ONCE": 64,
-            "start._ROWS_AT_ONCE": 64,
-            "start._TEXTS_AT_ONCE": 128,
+            "start.ROWS_AT_ONCE": 64,
+            "start._TEXTS_AT_ONCE": 64,
             "tuning._COLUMNS_AT_ONCE": 4,
             "tuning._TEXTS_AT_ONCE": 64,
             "tuning._ROWS_AT_ONCE": 64,

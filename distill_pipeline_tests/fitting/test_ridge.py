@@ -63,8 +63,8 @@ def _dense(matrix: sparse.csr_matrix, targets: Rows, start: Rows, penalty: float
 
 @pytest.fixture(autouse=True)
 def several_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("ridge", "start", "tuning"):
-        monkeypatch.setattr(f"distill_pipeline.fitting.{module}._ROWS_AT_ONCE", 16)
+    for name in ("parallel.ROWS_AT_ONCE", "ridge.ROWS_AT_ONCE", "start.ROWS_AT_ONCE", "tuning._ROWS_AT_ONCE"):
+        monkeypatch.setattr(f"distill_pipeline.fitting.{name}", 16)
     monkeypatch.setattr("distill_pipeline.fitting.ridge._COLUMNS_AT_ONCE", 4)
     monkeypatch.setattr("distill_pipeline.fitting.ridge._FREQUENT", 7)
 
