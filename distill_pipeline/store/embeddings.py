@@ -134,7 +134,10 @@ class Embeddings:
 
     def all(self) -> npt.NDArray[np.float32]:
         """Return every row, float32 (rows, dims)."""
-        return np.concatenate(list(self.batches()))
+        rows = np.empty((self.rows, self.dimensions), dtype=np.float32)
+        for place, batch in self.placed_batches():
+            rows[place] = batch
+        return rows
 
 
 def unit_rows(rows: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
