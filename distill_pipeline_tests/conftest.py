@@ -64,7 +64,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def less_is_done() -> Iterator[None]:
-    """Runs count and draw fewer words, and time speeds for less long."""
+    """Runs count and draw fewer words, and measure speeds for less long."""
     with pytest.MonkeyPatch.context() as patch:
         do_less(patch)
         yield

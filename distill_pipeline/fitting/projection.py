@@ -23,6 +23,7 @@ from distill_pipeline.store.embeddings import unit_rows
 if TYPE_CHECKING:
     from distill_pipeline.fitting.problem import TextEmbeddings
     from distill_pipeline.fitting.shares import TokenShares
+    from distill_pipeline.store.embeddings import Embeddings
 
 Matrix = npt.NDArray[np.float32]
 
@@ -71,16 +72,13 @@ def read_projection(folder: Path) -> Projection | None:
     return Projection(**load_file(path)) if path.is_file() else None
 
 
-def fit_projection(
-    rows: Matrix, shares: TokenShares, texts: TextEmbeddings, centred: Matrix
-) -> tuple[Projection, dict[str, float]]:
-    """Fit the projection to a refinement's texts, each kind centred on its own mean.
+def fit_projection(rows: Matrix, shares: TokenShares, texts: TextEmbeddings) -> tuple[Projection, dict[str, float]]:
+    """Fit the projection to a refinement's texts, or to a sample of many, each kind centred on its own mean.
 
     Args:
         rows: The student's, float32 (entries, student dims).
         shares: Of the texts.
         texts: The refinement's texts with the teacher's vectors.
-        centred: float32 (texts, teacher dims), from `texts.centred`.
 
     Returns:
         The projection, and how often, by the mean reciprocal rank, a text of a document finds that document among
@@ -88,20 +86,26 @@ def fit_projection(
     """
     step = -(-shares.shape[0] // _MAX_TEXTS)
     sample = np.arange(0, shares.shape[0], step)
-    student, teacher = shares.select(sample) @ rows, centred[::step]
-    for kind in np.split(student, np.searchsorted(sample, np.cumsum(texts.group_sizes)[:-1])):
+    student, (teacher, mean) = shares.select(sample) @ rows, _unit_sample(texts.embeddings, step)
+    borders = np.searchsorted(sample, np.cumsum(texts.group_sizes)[:-1])
+    for kind in (*np.split(student, borders), *np.split(teacher, borders)):
         np.subtract(kind, kind.sum(axis=0, dtype=np.float64) / max(len(kind), 1), out=kind, casting="same_kind")
     held_out = np.arange(len(sample)) % 10 == 0
     weights = _ridge(teacher, student, ~held_out)
     weights /= np.linalg.norm(project(teacher, weights), axis=1).mean()
     found = _documents_found(student[held_out] @ weights.T, teacher[held_out])
-    mean = sum(in_order(_sum_of_units, texts.embeddings.batches())) / texts.embeddings.rows
     return Projection(weights, (-mean @ weights).astype(np.float32)), found
 
 
-def _sum_of_units(batch: Matrix) -> npt.NDArray[np.float64]:
-    total: npt.NDArray[np.float64] = unit_rows(batch).sum(axis=0)
-    return total
+def _unit_sample(embeddings: Embeddings, step: int) -> tuple[Matrix, npt.NDArray[np.float64]]:
+    """Return every `step`-th row at unit length, float32, and the mean of all at unit length, float64 (dims,)."""
+
+    def read(block: tuple[slice, Matrix]) -> tuple[Matrix, npt.NDArray[np.float64]]:
+        place, units = block[0], unit_rows(block[1])
+        return units[-place.start % step :: step].astype(np.float32), units.sum(axis=0)
+
+    samples, sums = zip(*in_order(read, embeddings.placed_batches()), strict=True)
+    return np.concatenate(samples), sum(sums) / embeddings.rows
 
 
 def _ridge(inputs: Matrix, outputs: Matrix, chosen: npt.NDArray[np.bool_]) -> Matrix:

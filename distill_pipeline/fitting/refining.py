@@ -47,14 +47,17 @@ def refine_rows(
     solve = partial(solve_ridge, problem.shares, problem.targets, problem.start, spread=spread)
     penalty, agreements, guess = _choose_penalty(problem, settings, keep, solve)
     solution = solve(penalty, importance=problem.importance, guess=guess)
-    solved, teacher = _solver_facts(problem, solution), texts.centred(folder=folder)
-    losses = tune_similarities(
-        solution.rows, problem.shares, teacher, steps=settings.similarity_steps, seed=settings.seed
-    )
+    solved = _solver_facts(problem, solution)  # of the rows before the similarity steps
+    losses: list[float] = []
+    if settings.similarity_steps:
+        teacher = texts.centred(folder=folder)
+        losses = tune_similarities(
+            solution.rows, problem.shares, teacher, steps=settings.similarity_steps, seed=settings.seed
+        )
     rows = whiten(solution.rows, problem.shares, settings.whitening, keep)
     rows[problem.groups < 0] = 0
     rows /= np.median(np.linalg.norm(rows[problem.groups >= 0], axis=1))  # a scale that every dtype holds well
-    projection, found = fit_projection(rows, problem.shares, texts, teacher)
+    projection, found = fit_projection(rows, problem.shares, texts)
     if settings.space == "teacher":
         rows = projection.rows_in_teacher_space(rows)
     else:

@@ -142,7 +142,6 @@ class Embeddings:
 
 def unit_rows(rows: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
     """Return each row of (n, dims) divided by its length, float64; a row of zeros stays zero."""
-    unit: npt.NDArray[np.float64] = rows.astype(np.float64)
-    # In place and without a square of each number: new memory costs more than the sums.
-    unit /= np.maximum(np.sqrt(np.einsum("ij,ij->i", unit, unit)), 1e-12)[:, None]
+    wide = rows.astype(np.float64)
+    unit: npt.NDArray[np.float64] = wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12)
     return unit

@@ -54,7 +54,7 @@ def test_a_linear_relation_is_found_whatever_the_mean_of_each_kind_of_texts(
     )
     shares = TokenShares.of(blocks, tmp_path)
     assert len(shares.parts) == 3
-    projection, found = fit_projection(rows, shares, texts, texts.centred(folder=tmp_path))
+    projection, found = fit_projection(rows, shares, texts)
     for kind in (slice(0, sizes[0]), slice(4000 - sizes[-1], 4000)):
         wanted = means[kind] - means[kind].mean(axis=0)
         projected = projection.apply(rotated[kind] * 7)  # their length doesn't count
